@@ -5,6 +5,7 @@
 //! shapes are a data format); how it is stored is not.
 
 pub mod access;
+pub mod change;
 pub mod company;
 pub mod decide;
 pub mod email;
@@ -17,5 +18,6 @@ pub mod phone;
 pub mod stage;
 pub mod user;
 
+pub use change::Change;
 pub use decide::Decide;
 pub use personal::Personal;
