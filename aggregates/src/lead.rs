@@ -543,10 +543,10 @@ impl Lead {
             });
         }
 
-        let estimated_value = update.estimated_value.apply(self.estimated_value.clone());
+        let estimated_value = update.estimated_value.apply(self.estimated_value);
         if estimated_value != self.estimated_value {
             events.push(LeadEvent::LeadValueChanged {
-                from: self.estimated_value.clone(),
+                from: self.estimated_value,
                 to: estimated_value,
             });
         }

@@ -12,10 +12,12 @@ pub mod email;
 pub mod ids;
 pub mod lead;
 pub mod money;
+pub mod password;
 pub mod person_name;
 pub mod personal;
 pub mod phone;
 pub mod stage;
+pub mod text;
 pub mod user;
 
 pub use change::Change;

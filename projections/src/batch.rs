@@ -55,6 +55,9 @@ impl Default for Batch {
     fn default() -> Self {
         Self {
             projections: vec![
+                Box::<crate::companies::Companies>::default(),
+                Box::<crate::users::Users>::default(),
+                Box::<crate::users::UserAccesses>::default(),
                 Box::<crate::leads::Leads>::default(),
                 Box::<crate::lead_notes::LeadNotes>::default(),
             ],

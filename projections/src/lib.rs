@@ -4,12 +4,14 @@
 //! run the same code. Every table can be dropped and rebuilt from the ledger, row for row.
 
 pub mod batch;
+pub mod companies;
 pub mod lead_notes;
 pub mod leads;
 pub mod page;
 pub mod recorded;
 pub mod search;
 pub mod statement;
+pub mod users;
 
 pub use batch::{Batch, Projection, Table};
 pub use recorded::{DomainEvent, Recorded};

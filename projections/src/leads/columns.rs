@@ -197,11 +197,11 @@ impl Columns {
     fn push(&mut self, id: i64, row: Row) {
         // Erased data reads as absent: the row stays, the person is gone.
         let contact = row.contact.into_plain().unwrap_or_default();
+        let full_name = full_name(contact.first_name.as_ref(), contact.last_name.as_ref());
         let first_name = contact.first_name.map(|name| name.to_string());
         let last_name = contact.last_name.map(|name| name.to_string());
         let email = contact.email.map(|email| email.to_string());
         let phone = contact.phone.map(|phone| phone.to_string());
-        let full_name = full_name(first_name.as_deref(), last_name.as_deref());
         self.search.push(search::fold(&format!(
             "{full_name} {} {}",
             email.as_deref().unwrap_or_default(),
