@@ -81,7 +81,6 @@ CREATE TABLE idempotency_keys (
     key         text   NOT NULL,
     fingerprint bytea  NOT NULL,
     resource_id bigint NOT NULL,
-    version     bigint NOT NULL,
     position    bigint NOT NULL,
     response    bytea,
     created_at  timestamptz NOT NULL,
