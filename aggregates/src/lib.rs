@@ -1,1 +1,21 @@
-//! placeholder
+//! The domain: aggregates with their commands, events and rules.
+//!
+//! Pure by construction: no clock, no randomness, no database, no network. Time, new ids and looked-up facts
+//! arrive in the command; secrets arrive as finished hashes. What is stored is decided here (event names and
+//! shapes are a data format); how it is stored is not.
+
+pub mod access;
+pub mod company;
+pub mod decide;
+pub mod email;
+pub mod ids;
+pub mod lead;
+pub mod money;
+pub mod person_name;
+pub mod personal;
+pub mod phone;
+pub mod stage;
+pub mod user;
+
+pub use decide::Decide;
+pub use personal::Personal;
