@@ -9,6 +9,7 @@ pub mod config;
 pub mod database;
 pub mod embedded;
 pub mod first_run;
+pub mod import;
 pub mod ledger;
 pub mod observability;
 pub mod serve;

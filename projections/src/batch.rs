@@ -20,6 +20,8 @@ pub struct Table {
     pub key: &'static [&'static str],
     /// A condition that rows must meet to count, or "true". Counters that came back to zero do not count.
     pub counts_when: &'static str,
+    /// The indexes, besides the primary key, that folding reads it by: a rebuild makes these first and all others last.
+    pub looked_up_by: &'static [&'static str],
 }
 
 /// A fold of events into the rows of one or a few tables.
@@ -80,8 +82,10 @@ impl Batch {
             return Err(unknown.clone());
         }
         if !names.is_empty() {
+            // Folding duplicates reads the leads as they were at that point of the ledger, not as they are today.
+            let implied = |name: &str| name == "leads" && names.iter().any(|n| n == "duplicates");
             all.projections
-                .retain(|p| names.iter().any(|name| name == p.name()));
+                .retain(|p| implied(p.name()) || names.iter().any(|name| name == p.name()));
         }
         Ok(all)
     }

@@ -39,6 +39,7 @@ impl Projection for Companies {
             name: "companies",
             key: &["id"],
             counts_when: "true",
+            looked_up_by: &[],
         }]
     }
 

@@ -37,6 +37,7 @@ impl Projection for LeadNotes {
             name: "lead_notes",
             key: &["id"],
             counts_when: "true",
+            looked_up_by: &[],
         }]
     }
 

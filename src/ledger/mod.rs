@@ -11,11 +11,14 @@ mod head;
 pub mod leaf;
 mod load;
 mod provenance;
+pub mod rebuild;
 mod refusal;
+pub mod replay;
 mod sealing;
 mod secrets;
 pub mod stream;
 mod unit;
+pub mod verify;
 mod work;
 
 use std::time::Duration;

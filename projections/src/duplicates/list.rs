@@ -90,3 +90,19 @@ fn push_members(
             .push("))");
     }
 }
+
+/// How many of these leads are duplicates of an older one.
+///
+/// # Errors
+/// What the database answers.
+pub async fn duplicates_among(
+    connection: &mut PgConnection,
+    leads: &[i64],
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM duplicates WHERE lead_id = ANY($1) AND duplicate_group <> lead_id",
+    )
+    .bind(leads)
+    .fetch_one(connection)
+    .await
+}

@@ -37,11 +37,13 @@ impl Projection for Duplicates {
                 name: "duplicates",
                 key: &["lead_id"],
                 counts_when: "true",
+                looked_up_by: &["duplicates_group"],
             },
             Table {
                 name: "duplicate_counts",
                 key: &["company_id"],
                 counts_when: "count <> 0",
+                looked_up_by: &[],
             },
         ]
     }

@@ -52,16 +52,19 @@ impl Projection for Leads {
                 name: "leads",
                 key: &["id"],
                 counts_when: "true",
+                looked_up_by: &["leads_email", "leads_phone"],
             },
             Table {
                 name: "stage_counts",
                 key: DIMENSIONS,
                 counts_when: "count <> 0",
+                looked_up_by: &[],
             },
             Table {
                 name: "stage_counts_daily",
                 key: DAILY,
                 counts_when: "count <> 0",
+                looked_up_by: &[],
             },
         ]
     }

@@ -48,11 +48,13 @@ impl Projection for Users {
                 name: "users",
                 key: &["id"],
                 counts_when: "true",
+                looked_up_by: &[],
             },
             Table {
                 name: "user_credentials",
                 key: &["user_id"],
                 counts_when: "true",
+                looked_up_by: &[],
             },
         ]
     }
@@ -300,6 +302,7 @@ impl Projection for UserAccesses {
             name: "user_accesses",
             key: &["id"],
             counts_when: "true",
+            looked_up_by: &[],
         }]
     }
 
