@@ -34,6 +34,11 @@ pub trait Projection: Send {
     /// The tables it owns.
     fn tables(&self) -> &'static [Table];
 
+    /// The other projections whose tables `look_up` reads: it is only right in step with them.
+    fn reads(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Takes one event into the batch.
     fn fold(&mut self, recorded: &Recorded);
 
@@ -60,13 +65,14 @@ impl Default for Batch {
                 Box::<crate::users::UserAccesses>::default(),
                 Box::<crate::leads::Leads>::default(),
                 Box::<crate::lead_notes::LeadNotes>::default(),
+                Box::<crate::duplicates::Duplicates>::default(),
             ],
         }
     }
 }
 
 impl Batch {
-    /// Only the projections with these names; all when the list is empty.
+    /// Only the projections with these names and those that they read; all when the list is empty.
     ///
     /// # Errors
     /// The first name that is not a projection's.
@@ -79,8 +85,15 @@ impl Batch {
             return Err(unknown.clone());
         }
         if !names.is_empty() {
+            let named = |p: &dyn Projection| names.iter().any(|name| name == p.name());
+            let read: Vec<_> = all
+                .projections
+                .iter()
+                .filter(|p| named(p.as_ref()))
+                .flat_map(|p| p.reads())
+                .collect();
             all.projections
-                .retain(|p| names.iter().any(|name| name == p.name()));
+                .retain(|p| named(p.as_ref()) || read.contains(&&p.name()));
         }
         Ok(all)
     }

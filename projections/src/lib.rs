@@ -5,12 +5,14 @@
 
 pub mod batch;
 pub mod companies;
+pub mod duplicates;
 pub mod lead_notes;
 pub mod leads;
 pub mod page;
 pub mod recorded;
 pub mod search;
 pub mod statement;
+mod total;
 pub mod users;
 
 pub use batch::{Batch, Projection, Table};
