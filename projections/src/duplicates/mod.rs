@@ -20,6 +20,7 @@ use crate::batch::{LookUp, Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
 use keys::Keys;
+pub use list::{page, total};
 use regroup::{Changes, Folded, Regroup};
 
 /// See the module's text. Owns `duplicates` and `duplicate_counts`; its look-ups read `leads`.
