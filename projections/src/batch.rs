@@ -86,14 +86,14 @@ impl Batch {
         }
         if !names.is_empty() {
             let named = |p: &dyn Projection| names.iter().any(|name| name == p.name());
-            let read: Vec<_> = all
+            let with_them: Vec<_> = all
                 .projections
                 .iter()
                 .filter(|p| named(p.as_ref()))
                 .flat_map(|p| p.reads())
                 .collect();
             all.projections
-                .retain(|p| named(p.as_ref()) || read.contains(&&p.name()));
+                .retain(|p| named(p.as_ref()) || with_them.contains(&&p.name()));
         }
         Ok(all)
     }

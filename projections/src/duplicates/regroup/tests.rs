@@ -51,8 +51,8 @@ impl Tables {
     }
 
     fn take(&mut self, folded: BTreeMap<i64, Folded>, taste: usize) {
-        let changed = folded.iter().filter(|(_, f)| f.created_in.is_none());
-        let known: Vec<_> = changed.filter_map(|(id, _)| self.known(*id)).collect();
+        let old = folded.iter().filter(|(_, f)| f.created_in.is_none());
+        let known: Vec<_> = old.filter_map(|(id, _)| self.known(*id)).collect();
         let regroup = Regroup::new(folded.clone(), known);
         let gained = regroup.gained_keys();
         let holders: Vec<_> = gained
