@@ -85,15 +85,15 @@ impl Batch {
             return Err(unknown.clone());
         }
         if !names.is_empty() {
-            let named = |p: &dyn Projection| names.iter().any(|name| name == p.name());
+            let wanted = |p: &dyn Projection| names.iter().any(|name| name == p.name());
             let with_them: Vec<_> = all
                 .projections
                 .iter()
-                .filter(|p| named(p.as_ref()))
+                .filter(|p| wanted(p.as_ref()))
                 .flat_map(|p| p.reads())
                 .collect();
             all.projections
-                .retain(|p| named(p.as_ref()) || with_them.contains(&&p.name()));
+                .retain(|p| wanted(p.as_ref()) || with_them.contains(&&p.name()));
         }
         Ok(all)
     }
@@ -128,5 +128,21 @@ impl Batch {
         for projection in &mut self.projections {
             projection.write(statement);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_projection_brings_those_that_it_reads() {
+        let batch = Batch::of(&["duplicates".to_owned()]).unwrap();
+        let names: Vec<_> = batch.projections.iter().map(|p| p.name()).collect();
+        assert_eq!(names, ["leads", "duplicates"]);
+        assert_eq!(
+            Batch::of(&["doubles".to_owned()]).err().as_deref(),
+            Some("doubles")
+        );
     }
 }

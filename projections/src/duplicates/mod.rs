@@ -101,7 +101,7 @@ fn may_change_keys(from: &Personal<Contact>, to: &Personal<Contact>) -> bool {
     from.plain().is_none() || Keys::of(from) != Keys::of(to)
 }
 
-/// One query when all leads are new or get their keys for the first time in this batch, and no group falls apart.
+/// One query when the batch only adds leads; a second one when keys change, and a third when a group may fall apart.
 async fn regroup(
     leads: BTreeMap<i64, Folded>,
     connection: &mut PgConnection,
