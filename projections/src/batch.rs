@@ -36,6 +36,11 @@ pub trait Projection: Send {
     /// The tables it owns.
     fn tables(&self) -> &'static [Table];
 
+    /// The other projections whose tables `look_up` reads: it is only right in step with them.
+    fn reads(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Takes one event into the batch.
     fn fold(&mut self, recorded: &Recorded);
 
@@ -69,7 +74,7 @@ impl Default for Batch {
 }
 
 impl Batch {
-    /// Only the projections with these names; all when the list is empty.
+    /// Only the projections with these names and those that they read; all when the list is empty.
     ///
     /// # Errors
     /// The first name that is not a projection's.
@@ -82,10 +87,15 @@ impl Batch {
             return Err(unknown.clone());
         }
         if !names.is_empty() {
-            // Folding duplicates reads the leads as they were at that point of the ledger, not as they are today.
-            let implied = |name: &str| name == "leads" && names.iter().any(|n| n == "duplicates");
+            let wanted = |p: &dyn Projection| names.iter().any(|name| name == p.name());
+            let with_them: Vec<_> = all
+                .projections
+                .iter()
+                .filter(|p| wanted(p.as_ref()))
+                .flat_map(|p| p.reads())
+                .collect();
             all.projections
-                .retain(|p| implied(p.name()) || names.iter().any(|name| name == p.name()));
+                .retain(|p| wanted(p.as_ref()) || with_them.contains(&&p.name()));
         }
         Ok(all)
     }
@@ -120,5 +130,21 @@ impl Batch {
         for projection in &mut self.projections {
             projection.write(statement);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_projection_brings_those_that_it_reads() {
+        let batch = Batch::of(&["duplicates".to_owned()]).unwrap();
+        let names: Vec<_> = batch.projections.iter().map(|p| p.name()).collect();
+        assert_eq!(names, ["leads", "duplicates"]);
+        assert_eq!(
+            Batch::of(&["doubles".to_owned()]).err().as_deref(),
+            Some("doubles")
+        );
     }
 }

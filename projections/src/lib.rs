@@ -12,6 +12,7 @@ pub mod page;
 pub mod recorded;
 pub mod search;
 pub mod statement;
+mod total;
 pub mod users;
 
 pub use batch::{Batch, Projection, Table};

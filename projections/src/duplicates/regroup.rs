@@ -278,3 +278,6 @@ impl Components {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

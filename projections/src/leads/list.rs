@@ -6,7 +6,7 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
 use super::counts::{self, LeadFilter};
 use crate::page::{Page, PageRequest, Total};
-use crate::search;
+use crate::{search, total};
 
 /// A lead as lists and single reads show it, with the names of what it refers to.
 #[derive(Debug, Clone, FromRow)]
@@ -169,33 +169,16 @@ pub async fn total(
     filter: &LeadFilter,
     text: Option<&str>,
 ) -> Result<Total, sqlx::Error> {
-    const EXACT_UP_TO: i64 = 10_000;
     if text.is_none() {
         return counts::total(connection, company, filter)
             .await
             .map(Total::exact);
     }
-    let mut query = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM leads l");
-    push_conditions(&mut query, company, filter, text);
-    query
-        .push(" LIMIT ")
-        .push_bind(EXACT_UP_TO + 1)
-        .push(") AS counted");
-    let counted: i64 = query
-        .build_query_scalar()
-        .fetch_one(&mut *connection)
-        .await?;
-    if counted <= EXACT_UP_TO {
-        return Ok(Total::exact(counted));
-    }
-    let mut query = QueryBuilder::new("EXPLAIN (FORMAT JSON) SELECT 1 FROM leads l");
-    push_conditions(&mut query, company, filter, text);
-    let plan: serde_json::Value = query.build_query_scalar().fetch_one(connection).await?;
-    let estimate = plan[0]["Plan"]["Plan Rows"].as_i64().unwrap_or(counted);
-    Ok(Total {
-        count: estimate.max(counted),
-        is_estimate: true,
+    total::counted(connection, |query| {
+        query.push("SELECT 1 FROM leads l");
+        push_conditions(query, company, filter, text);
     })
+    .await
 }
 
 fn push_conditions(
