@@ -3,7 +3,7 @@
 //! Invariants
 //! - A user is registered once; the e-mail's uniqueness is a claim at the ledger, not a matter of one stream.
 //! - At most one role per company; exactly one primary access while there is any. Removing or demoting the primary one
-//!   promotes the oldest (contract decision "user_access").
+//!   promotes the oldest (contract decision "`user_access`").
 //! - Every changed password starts a new session epoch, so that older tokens end.
 //!
 //! Passwords arrive as finished hashes. That an owner's role also stands on the company's stream is the caller's to keep.

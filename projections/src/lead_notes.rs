@@ -52,7 +52,7 @@ impl Projection for LeadNotes {
                     note_id.get(),
                     NewNote {
                         lead_id: recorded.aggregate_id,
-                        company_id: recorded.company_id.map(|id| id.get()),
+                        company_id: recorded.company_id.map(aggregates::ids::CompanyId::get),
                         author_id: author_id.get(),
                         content: content.plain().cloned().unwrap_or_default(),
                         position: recorded.position,

@@ -275,7 +275,7 @@ async fn check(app: &App, scope: &Scope, body: LeadBody) -> Result<Checked, Prob
             &mut errors,
             "estimated_value",
             body.estimated_value,
-            money,
+            |value| money(&value),
         ),
         only_of: None,
     };
@@ -314,7 +314,7 @@ fn blank_is_null(patch: Patch<String>) -> Patch<String> {
     }
 }
 
-fn money(body: MoneyBody) -> Result<Money, String> {
+fn money(body: &MoneyBody) -> Result<Money, String> {
     let currency = Currency::parse(&body.currency).map_err(|error| error.to_string())?;
     Money::parse(&body.amount, currency).map_err(|error| error.to_string())
 }
