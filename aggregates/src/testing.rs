@@ -14,7 +14,10 @@ struct Backwards;
 
 impl FieldCipher for Backwards {
     fn seal(&self, plain: &[u8]) -> String {
-        plain.iter().rev().map(|b| format!("{b:02x}")).collect()
+        let hex = |byte: &u8| {
+            [byte >> 4, byte & 15].map(|n| char::from(b"0123456789abcdef"[usize::from(n)]))
+        };
+        plain.iter().rev().flat_map(hex).collect()
     }
 
     fn open(&self, sealed: &str) -> Option<Vec<u8>> {
