@@ -14,7 +14,7 @@ use std::{
 };
 
 use leadledger::embedded::{EmbeddedError, EmbeddedPostgres, Settings};
-use rustix::process::{Pid, Signal, geteuid, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, geteuid, getpgid, kill_process, test_kill_process};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 
@@ -88,17 +88,6 @@ fn runs(cluster: &Path) -> bool {
     cluster.join("postmaster.pid").exists()
 }
 
-fn process_group(pid: Pid) -> String {
-    let pid = pid.as_raw_nonzero().to_string();
-    let output = Command::new("ps")
-        .args(["-o", "pgid=", "-p", &pid])
-        .output();
-    String::from_utf8(output.unwrap().stdout)
-        .unwrap()
-        .trim()
-        .to_owned()
-}
-
 #[tokio::test]
 async fn a_first_start_makes_a_durable_cluster_that_only_a_socket_reaches() {
     let dir = directory();
@@ -121,7 +110,7 @@ async fn a_first_start_makes_a_durable_cluster_that_only_a_socket_reaches() {
     let socket_dir = fs::metadata(server.socket_dir()).unwrap();
     assert_eq!(socket_dir.mode() & 0o777, 0o700);
     let pid = postmaster(server.cluster_dir());
-    assert_eq!(process_group(pid), pid.as_raw_nonzero().to_string());
+    assert_eq!(getpgid(Some(pid)), Ok(pid));
 
     server.ensure_database("leads").await.unwrap();
     server.ensure_database("leads").await.unwrap();

@@ -59,6 +59,7 @@ impl Default for Batch {
                 Box::<crate::users::Users>::default(),
                 Box::<crate::users::UserAccesses>::default(),
                 Box::<crate::leads::Leads>::default(),
+                Box::<crate::duplicates::Duplicates>::default(),
                 Box::<crate::lead_notes::LeadNotes>::default(),
             ],
         }

@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod companies;
+pub mod duplicates;
 pub mod lead_notes;
 pub mod leads;
 pub mod page;

@@ -187,13 +187,11 @@ fn write_claims(statement: &mut Statement, changes: &Changes) {
     let hashes: Vec<_> = claims.iter().map(|(c, _)| c.value_hash.clone()).collect();
     let holders: Vec<_> = claims.iter().map(|(_, holder)| *holder).collect();
     statement.part("new_claims", |s| {
-        s.sql(
-            "INSERT INTO claims (kind, value_hash, aggregate_id) SELECT r.* FROM head, unnest(",
-        )
-        .bind(kinds)
-        .also(hashes)
-        .also(holders)
-        .sql(") AS r");
+        s.sql("INSERT INTO claims (kind, value_hash, aggregate_id) SELECT r.* FROM head, unnest(")
+            .bind(kinds)
+            .also(hashes)
+            .also(holders)
+            .sql(") AS r");
     });
 }
 

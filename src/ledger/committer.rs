@@ -335,8 +335,11 @@ async fn send(connection: &mut PgConnection, append: &Append) -> Result<bool, sq
         .fetch_one(connection)
         .await?
         .try_get(0)?;
-    metrics::counter!("ledger_events_total")
-        .increment(if held == 1 { append.events as u64 } else { 0 });
+    metrics::counter!("ledger_events_total").increment(if held == 1 {
+        append.events as u64
+    } else {
+        0
+    });
     Ok(held == 1)
 }
 

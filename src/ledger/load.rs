@@ -75,11 +75,7 @@ pub(super) async fn streams(
             continue;
         };
         loaded.version = row.try_get(2)?;
-        match stream::decode(
-            stream.kind,
-            row.try_get(3)?,
-            cipher_of(loaded.key.as_ref()),
-        ) {
+        match stream::decode(stream.kind, row.try_get(3)?, cipher_of(loaded.key.as_ref())) {
             Ok(event) => loaded.state.evolve(&event),
             // Only a foreign writer can have stored it; its stream must stay usable.
             // The error may quote personal data: only its kind is logged.

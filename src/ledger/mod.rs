@@ -3,6 +3,7 @@
 //!
 //! SQL of the ledger's own tables lives in this folder, that of the read tables in `projections`.
 
+pub mod answers;
 mod append;
 mod catch_up;
 mod committer;
@@ -45,6 +46,7 @@ pub struct Ledger {
     queue: mpsc::Sender<Message>,
     claim_key: hmac::Key,
     clock: Clock,
+    pool: PgPool,
 }
 
 /// The tasks behind a [`Ledger`], to be awaited at shutdown once every handle is dropped.
@@ -84,6 +86,7 @@ impl Ledger {
                 queue,
                 claim_key: hmac::Key::new(hmac::HMAC_SHA256, secrets.claims()),
                 clock,
+                pool: pool.clone(),
             },
             LedgerTasks {
                 committer,
@@ -108,6 +111,16 @@ impl Ledger {
         answer.await.unwrap_or(Err(CommitError::Unavailable))
     }
 
+    /// Whether nothing has ever been appended.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn is_empty(&self) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar("SELECT position = 0 FROM ledger_head")
+            .fetch_one(&self.pool)
+            .await
+    }
+
     /// The claim that stands for a user's e-mail.
     #[must_use]
     pub fn email_claim(&self, email: &Email) -> Claim {
@@ -124,6 +137,16 @@ impl Ledger {
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
+}
+
+/// The position of the last event that touched users, companies or roles.
+///
+/// # Errors
+/// What the database answers.
+pub async fn authority_position(connection: &mut sqlx::PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT authority_position FROM ledger_head")
+        .fetch_one(connection)
+        .await
 }
 
 /// Tells the committer of events that stock programs append; asks every few seconds besides, should a notice be lost.

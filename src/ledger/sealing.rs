@@ -120,6 +120,9 @@ mod tests {
         assert_eq!(other.cipher().open(&sealed), None);
         let mut changed = sealed.into_bytes();
         changed[20] = if changed[20] == b'A' { b'B' } else { b'A' };
-        assert_eq!(key.cipher().open(&String::from_utf8(changed).unwrap()), None);
+        assert_eq!(
+            key.cipher().open(&String::from_utf8(changed).unwrap()),
+            None
+        );
     }
 }

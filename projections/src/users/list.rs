@@ -297,6 +297,42 @@ pub async fn access_page(
     ))
 }
 
+/// Whether the user holds an access in a company that the reader may see.
+///
+/// # Errors
+/// What the database answers.
+pub async fn shares_company(
+    connection: &mut PgConnection,
+    visible: &Visible,
+    user: UserId,
+) -> Result<bool, sqlx::Error> {
+    let mut query = QueryBuilder::new(
+        "SELECT EXISTS (SELECT 1 FROM user_accesses a JOIN companies c ON c.id = a.company_id WHERE a.user_id = ",
+    );
+    query.push_bind(user.get());
+    if let Visible::Under(roots) = visible {
+        query.push(" AND c.path && ").push_bind(roots.clone());
+    }
+    query.push(")");
+    query.build_query_scalar().fetch_one(connection).await
+}
+
+/// The path of every company where the user holds an access.
+///
+/// # Errors
+/// What the database answers.
+pub async fn company_paths(
+    connection: &mut PgConnection,
+    user: UserId,
+) -> Result<Vec<Vec<i64>>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT c.path FROM user_accesses a JOIN companies c ON c.id = a.company_id WHERE a.user_id = $1",
+    )
+    .bind(user.get())
+    .fetch_all(connection)
+    .await
+}
+
 /// Who a caller is and where they hold what: all that authorisation needs, in one round trip.
 ///
 /// # Errors
