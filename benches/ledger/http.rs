@@ -91,7 +91,9 @@ where
             start.wait().await;
             let began = Instant::now();
             for turn in 0.. {
-                let Some(call) = request(client, turn) else { break };
+                let Some(call) = request(client, turn) else {
+                    break;
+                };
                 let sent = Instant::now();
                 if sent - began >= load.time {
                     break;
@@ -161,7 +163,11 @@ impl Connection {
     pub async fn send(&mut self, call: &Call) -> Result<u16> {
         use std::io::Write as _;
         self.out.clear();
-        write!(self.out, "{} {} HTTP/1.1\r\n{}", call.method, call.path, self.headers)?;
+        write!(
+            self.out,
+            "{} {} HTTP/1.1\r\n{}",
+            call.method, call.path, self.headers
+        )?;
         if call.body.is_empty() {
             self.out.extend_from_slice(b"\r\n");
         } else {
@@ -234,5 +240,6 @@ fn first_id(body: &[u8]) -> Option<i64> {
 }
 
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|window| window == wanted)
+    text.windows(wanted.len())
+        .position(|window| window == wanted)
 }

@@ -2,6 +2,7 @@
 //! cluster, with full durability, in the same minutes. Rounds are interleaved because machines change their mind.
 
 mod http;
+mod lists;
 mod people;
 mod phases;
 mod plan;
@@ -10,7 +11,6 @@ mod seed;
 mod server;
 mod stock;
 mod updates;
-mod lists;
 mod yardstick;
 
 use std::path::Path;
@@ -35,7 +35,11 @@ fn main() -> Result<ExitCode> {
         .enable_all()
         .build()?;
     let kept = runtime.block_on(run(&Plan::from_environment()?))?;
-    Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if kept {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 async fn run(plan: &Plan) -> Result<bool> {

@@ -12,7 +12,7 @@ pub const GET_AT: [usize; 3] = [1, 8, 64];
 /// Requests in flight when updating.
 pub const UPDATE_AT: [usize; 2] = [8, 64];
 /// Leads with a long stream, and the events in each.
-pub const LONG_STREAMS: usize = 192;
+pub const LONG_STREAMS: usize = 64;
 pub const LONG_STREAM_EVENTS: usize = 1_000;
 /// The small list, and the large one unless `BENCH_LEADS` says otherwise.
 pub const FEW_LEADS: u64 = 10_000;

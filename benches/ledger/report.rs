@@ -89,7 +89,12 @@ struct Spread {
 impl Report {
     /// Takes a figure in and says it at once.
     pub fn add(&mut self, name: &str, unit: Unit, round: usize, value: f64) {
-        println!("  round {}  {name:<44} {} {}", round + 1, number(value), unit.sign());
+        println!(
+            "  round {}  {name:<44} {} {}",
+            round + 1,
+            number(value),
+            unit.sign()
+        );
         match self.figures.iter_mut().find(|figure| figure.name == name) {
             Some(figure) => figure.values.push((round, value)),
             None => self.figures.push(Figure {
@@ -133,9 +138,17 @@ impl Report {
         let mut json_ratios = Vec::<Value>::new();
         for figure in &self.figures {
             let values: Vec<f64> = figure.values.iter().map(|it| it.1).collect();
-            let Some(spread) = spread(&values) else { continue };
+            let Some(spread) = spread(&values) else {
+                continue;
+            };
             let [median, min, max] = [spread.median, spread.min, spread.max].map(number);
-            figures.push([figure.name.clone(), median, min, max, figure.unit.sign().to_owned()]);
+            figures.push([
+                figure.name.clone(),
+                median,
+                min,
+                max,
+                figure.unit.sign().to_owned(),
+            ]);
             json_figures.push(json!({
                 "name": figure.name, "unit": figure.unit.sign(), "values": values,
                 "median": spread.median, "min": spread.min, "max": spread.max,
@@ -144,7 +157,17 @@ impl Report {
         for ratio in &self.ratios {
             let Some(spread) = spread(&self.quotients(ratio)) else {
                 kept &= !matches!(ratio.bound, Bound::Must(_));
-                ratios.push([&ratio.name, "-", "-", "-", &ratio.bound.text(), "not measured"].map(str::to_owned));
+                ratios.push(
+                    [
+                        &ratio.name,
+                        "-",
+                        "-",
+                        "-",
+                        &ratio.bound.text(),
+                        "not measured",
+                    ]
+                    .map(str::to_owned),
+                );
                 continue;
             };
             let met = ratio.bound.is_met(spread.median);
@@ -156,7 +179,14 @@ impl Report {
             };
             let [median, min, max] =
                 [spread.median, spread.min, spread.max].map(|value| format!("{value:.2}"));
-            ratios.push([ratio.name.clone(), median, min, max, ratio.bound.text(), verdict.to_owned()]);
+            ratios.push([
+                ratio.name.clone(),
+                median,
+                min,
+                max,
+                ratio.bound.text(),
+                verdict.to_owned(),
+            ]);
             json_ratios.push(json!({
                 "name": ratio.name, "median": spread.median, "min": spread.min, "max": spread.max,
                 "wanted": ratio.bound.text(), "met": met,
@@ -169,7 +199,8 @@ impl Report {
             let _ = write!(text, "\n- {remark}");
         }
         println!("\n{text}");
-        let json = json!({ "ratios": json_ratios, "figures": json_figures, "remarks": self.remarks });
+        let json =
+            json!({ "ratios": json_ratios, "figures": json_figures, "remarks": self.remarks });
         write(&dir.join("report.md"), &format!("# Benchmark\n\n{text}\n"))?;
         write(&dir.join("report.json"), &format!("{json:#}\n"))?;
         println!("\nwritten to {}", dir.join("report.md").display());
@@ -227,7 +258,12 @@ fn number(value: f64) -> String {
 
 /// Markdown that can be read as it stands: first column to the left, the others to the right.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: [usize; N] = std::array::from_fn(width);
     let mut text = String::new();
     for (index, row) in rows.iter().enumerate() {
@@ -244,7 +280,11 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
         if index == 0 {
             for (column, width) in widths.iter().enumerate() {
                 let dashes = "-".repeat(width + 1);
-                text.push_str(&if column == 0 { format!("|{dashes}-") } else { format!("|{dashes}:") });
+                text.push_str(&if column == 0 {
+                    format!("|{dashes}-")
+                } else {
+                    format!("|{dashes}:")
+                });
             }
             text.push_str("|\n");
         }

@@ -61,7 +61,11 @@ fn write_csv(path: &Path, leads: u64) -> Result<()> {
         } else {
             it.email
         };
-        writeln!(file, "{},{},{email},{}", it.first_name, it.last_name, it.phone)?;
+        writeln!(
+            file,
+            "{},{},{email},{}",
+            it.first_name, it.last_name, it.phone
+        )?;
     }
     file.flush()?;
     Ok(())

@@ -63,7 +63,13 @@ impl Server {
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
         let kilobytes: f64 = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok())
+            .find_map(|line| {
+                line.strip_prefix("VmRSS:")?
+                    .split_whitespace()
+                    .next()?
+                    .parse()
+                    .ok()
+            })
             .context("no VmRSS")?;
         Ok(kilobytes / 1024.0)
     }

@@ -115,7 +115,10 @@ impl Stock {
             .await?;
         pool.execute(SCHEMA).await?;
 
-        let views = Arc::new(PostgresViewRepository::<LeadView, Lead>::new("lead_view", pool.clone()));
+        let views = Arc::new(PostgresViewRepository::<LeadView, Lead>::new(
+            "lead_view",
+            pool.clone(),
+        ));
         let mut query = GenericQuery::new(views);
         let view_errors = Arc::new(AtomicU64::new(0));
         let errors = Arc::clone(&view_errors);

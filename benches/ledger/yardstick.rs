@@ -71,7 +71,8 @@ impl Yardstick {
         let options = postgres.connect_options(DATABASE);
         let mut connection = PgConnection::connect_with(&options).await?;
         connection.execute(SCHEMA).await?;
-        let fill = format!("INSERT INTO counters SELECT n, 0 FROM generate_series(1, {COUNTER_ROWS}) n");
+        let fill =
+            format!("INSERT INTO counters SELECT n, 0 FROM generate_series(1, {COUNTER_ROWS}) n");
         connection.execute(fill.as_str()).await?;
         connection.close().await?;
 
@@ -121,7 +122,12 @@ impl Yardstick {
             .args(["-p", &self.port.to_string(), "-U", self.user])
             .args(["-M", "prepared", "-n", "-f"])
             .arg(script)
-            .args(["-c", &clients.to_string(), "-j", &clients.min(4).to_string()])
+            .args([
+                "-c",
+                &clients.to_string(),
+                "-j",
+                &clients.min(4).to_string(),
+            ])
             .args(["-T", &time.as_secs().max(1).to_string(), DATABASE])
             .stdin(Stdio::null())
             .output()
@@ -155,5 +161,8 @@ fn create_script() -> Result<String> {
 /// A JSON object of so many bytes.
 fn json_of(bytes: usize) -> String {
     let frame = r#"{"text":""}"#.len();
-    format!(r#"{{"text":"{}"}}"#, "lorem ipsum ".repeat(bytes).split_at(bytes - frame).0)
+    format!(
+        r#"{{"text":"{}"}}"#,
+        "lorem ipsum ".repeat(bytes).split_at(bytes - frame).0
+    )
 }
