@@ -60,14 +60,15 @@ pub fn person(number: u64) -> Person {
     }
 }
 
-/// The body of a request that creates this person as a lead.
-pub fn create_body(number: u64) -> String {
+/// The body of a request that creates this person as a lead, with the e-mail of that one.
+pub fn create_body(number: u64, email_of: u64) -> String {
     let Person {
         first_name,
         last_name,
-        email,
         phone,
+        ..
     } = person(number);
+    let email = person(email_of).email;
     format!(
         r#"{{"first_name":"{first_name}","last_name":"{last_name}","email":"{email}","phone_number":"{phone}"}}"#
     )

@@ -124,10 +124,11 @@ impl Ours {
                 keep_ids: true,
             };
             let outcome = http::run(&self.server.target, load, move |_, _| {
+                let number = people.fetch_add(1, Ordering::Relaxed);
                 Some(Call {
                     method: "POST",
                     path: path.clone(),
-                    body: create_body(people.fetch_add(1, Ordering::Relaxed)),
+                    body: create_body(number, number),
                 })
             });
             let outcome = outcome.await?.whole()?;

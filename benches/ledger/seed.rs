@@ -3,17 +3,21 @@
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use leadledger::embedded::EmbeddedPostgres;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use crate::people::person;
-use crate::server;
+use crate::http::{self, Call, Load};
+use crate::people::{create_body, person};
+use crate::server::{self, Server};
 
 /// One lead in so many has the e-mail of the one before.
 const DUPLICATE_EVERY: u64 = 100;
+const HTTP_CLIENTS: usize = 256;
+const HTTP_PATIENCE: Duration = Duration::from_secs(240);
 
 /// Imports this many leads into the company and settles the tables; answers how long the import took.
 pub async fn import(
@@ -38,13 +42,50 @@ pub async fn import(
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("import: {}", said.lines().last().unwrap_or("failed"));
     }
-    settle(postgres, database).await?;
+    settle(postgres, database, leads).await?;
+    Ok(took)
+}
+
+/// The same over HTTP: slower, and in a random order.
+pub async fn create(
+    postgres: &EmbeddedPostgres,
+    database: &str,
+    server: &Server,
+    leads: u64,
+) -> Result<Duration> {
+    let path = format!("/api/v1/companies/{}/leads", server.company);
+    let load = Load {
+        clients: HTTP_CLIENTS,
+        time: HTTP_PATIENCE,
+        wanted: 201,
+        keep_ids: false,
+    };
+    let last = AtomicU64::new(0);
+    let began = Instant::now();
+    let outcome = http::run(&server.target, load, move |_, _| {
+        let number = last.fetch_add(1, Ordering::Relaxed) + 1;
+        (number <= leads).then(|| Call {
+            method: "POST",
+            path: path.clone(),
+            body: create_body(number, email_number(number)),
+        })
+    });
+    outcome.await?.whole()?;
+    let took = began.elapsed();
+    settle(postgres, database, leads).await?;
     Ok(took)
 }
 
 /// What autovacuum would have done some minutes after a large change.
-async fn settle(postgres: &EmbeddedPostgres, database: &str) -> Result<()> {
+async fn settle(postgres: &EmbeddedPostgres, database: &str, leads: u64) -> Result<()> {
     let mut connection = PgConnection::connect_with(&postgres.connect_options(database)).await?;
+    let there: i64 = sqlx::query_scalar("SELECT count(*) FROM leads")
+        .fetch_one(&mut connection)
+        .await?;
+    ensure!(
+        u64::try_from(there)? == leads,
+        "{there} leads are there instead of {leads}"
+    );
     connection.execute("VACUUM (ANALYZE)").await?;
     connection.execute("CHECKPOINT").await?;
     connection.close().await?;
