@@ -11,7 +11,7 @@ use leadledger::embedded::EmbeddedPostgres;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::http::{self, Call, Load};
-use crate::people::{create_body, person};
+use crate::people::{Person, create_body, person};
 use crate::server::{self, Server};
 
 /// One lead in so many has the e-mail of the one before.
@@ -96,18 +96,20 @@ fn write_csv(path: &Path, leads: u64) -> Result<()> {
     let mut file = BufWriter::new(std::fs::File::create(path)?);
     writeln!(file, "first_name,last_name,email,phone_number")?;
     for number in 1..=leads {
-        let it = person(number);
-        let email = if number % DUPLICATE_EVERY == 0 {
-            person(number - 1).email
-        } else {
-            it.email
-        };
-        writeln!(
-            file,
-            "{},{},{email},{}",
-            it.first_name, it.last_name, it.phone
-        )?;
+        let Person {
+            first_name,
+            last_name,
+            phone,
+            ..
+        } = person(number);
+        let email = person(email_number(number)).email;
+        writeln!(file, "{first_name},{last_name},{email},{phone}")?;
     }
     file.flush()?;
     Ok(())
+}
+
+/// Whose e-mail the lead of this number has.
+fn email_number(number: u64) -> u64 {
+    number - u64::from(number.is_multiple_of(DUPLICATE_EVERY))
 }
