@@ -61,15 +61,22 @@ async fn prepare(
     let server = Server::start(postgres, &database, &plan.dir).await?;
     let company = server.company;
     server.stop().await?;
-    let took = seed::import(postgres, &database, company, leads, &plan.dir).await?;
-    report.add(
-        &format!("import {name}"),
-        Unit::PerSecond,
-        0,
-        per_second(leads, took)?,
-    );
-
+    let imported = seed::import(postgres, &database, company, leads, &plan.dir).await;
     let server = Server::start(postgres, &database, &plan.dir).await?;
+    match imported {
+        Ok(took) => {
+            let rate = per_second(leads, took)?;
+            report.add(&format!("import {name}"), Unit::PerSecond, 0, rate);
+        }
+        Err(error) => {
+            report.remark(format!(
+                "import {name}: {error:#}; created over HTTP instead"
+            ));
+            let took = seed::create(postgres, &database, &server, leads).await?;
+            let rate = per_second(leads, took)?;
+            report.add(&format!("fill {name} over HTTP"), Unit::PerSecond, 0, rate);
+        }
+    }
     let leads_path = format!("/api/v1/companies/{company}/leads");
     let (status, page) = server
         .get(&format!("{leads_path}?per_page={PER_PAGE}"))

@@ -279,12 +279,9 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
         text.push_str("|\n");
         if index == 0 {
             for (column, width) in widths.iter().enumerate() {
-                let dashes = "-".repeat(width + 1);
-                text.push_str(&if column == 0 {
-                    format!("|{dashes}-")
-                } else {
-                    format!("|{dashes}:")
-                });
+                text.push('|');
+                text.push_str(&"-".repeat(width + 1));
+                text.push(if column == 0 { '-' } else { ':' });
             }
             text.push_str("|\n");
         }

@@ -1,7 +1,6 @@
 //! The yardstick P: `pgbench` creating a lead by one prepared statement in one transaction, the least that a writer
 //! of an event row, a current row and a counter can do on this PostgreSQL. Beside it a read of one lead by its key.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -77,7 +76,7 @@ impl Yardstick {
         connection.close().await?;
 
         let create = dir.join("create.pgbench");
-        std::fs::write(&create, create_script()?)?;
+        std::fs::write(&create, create_script())?;
         Ok(Self {
             pgbench: postgres.bin_dir().join("pgbench"),
             socket_dir: postgres.socket_dir().to_owned(),
@@ -143,19 +142,17 @@ impl Yardstick {
     }
 }
 
-fn create_script() -> Result<String> {
+fn create_script() -> String {
     let payload = json_of(PAYLOAD_BYTES);
     let metadata = json_of(METADATA_BYTES);
-    let mut script = format!("\\set slot random(1, {COUNTER_ROWS})\n");
-    write!(
-        script,
-        "WITH fresh AS MATERIALIZED (SELECT nextval('lead_ids') AS id, nextval('positions') AS position), \
+    format!(
+        "\\set slot random(1, {COUNTER_ROWS})\n\
+         WITH fresh AS MATERIALIZED (SELECT nextval('lead_ids') AS id, nextval('positions') AS position), \
          event AS (INSERT INTO events SELECT 'lead', id::text, 1, position, 'LeadCreated', '{payload}', '{metadata}' FROM fresh), \
          lead AS (INSERT INTO leads SELECT id, 1, 'Ana', 'García', 'Ana García', 'lead' || id || '@example.com', '+1415' || id, \
          1, NULL, NULL, NULL, 1, position, now(), now() FROM fresh) \
          UPDATE counters SET count = count + 1 WHERE slot = :slot;\n"
-    )?;
-    Ok(script)
+    )
 }
 
 /// A JSON object of so many bytes.
