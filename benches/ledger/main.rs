@@ -3,6 +3,7 @@
 
 mod http;
 mod lists;
+mod machine;
 mod people;
 mod phases;
 mod plan;
@@ -51,6 +52,7 @@ async fn run(plan: &Plan) -> Result<bool> {
     let postgres = EmbeddedPostgres::start(settings.clone()).await?;
 
     let mut report = Report::default();
+    report.remark(machine::describe(&postgres).await?);
     let outcome = tokio::select! {
         outcome = phases::measure(plan, &postgres, &mut report) => outcome,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),

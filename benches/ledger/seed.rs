@@ -34,6 +34,7 @@ pub async fn import(
         .args(["import", "--company", &company.to_string()])
         .arg(&file)
         .stdin(Stdio::null())
+        .kill_on_drop(true)
         .output()
         .await?;
     let took = began.elapsed();

@@ -163,7 +163,7 @@ fn declare(report: &mut Report) {
         );
     }
     let name = format!("update, first touch, time: {LONG} / {SHORT}");
-    report.compare(&name, &touch(LONG), &touch(SHORT), Bound::AtMost(1.0 / 0.9));
+    report.compare(&name, &touch(LONG), &touch(SHORT), Bound::AtMost(1.1));
 }
 
 fn update(what: &str, clients: usize) -> String {

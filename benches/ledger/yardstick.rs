@@ -129,6 +129,7 @@ impl Yardstick {
             ])
             .args(["-T", &time.as_secs().max(1).to_string(), DATABASE])
             .stdin(Stdio::null())
+            .kill_on_drop(true)
             .output()
             .await
             .with_context(|| format!("running {}", self.pgbench.display()))?;
