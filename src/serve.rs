@@ -1,5 +1,6 @@
 //! `leadledger serve`: opens the database and the ledger, serves until it is told to stop, and leaves nothing half done.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -121,24 +122,25 @@ async fn upkeep(app: App) {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the banner is the command's result")]
+/// Tells where it serves and who can sign in. Whoever started the server may have closed its output: that must not stop it.
 fn print_banner(address: SocketAddr, settings: &Settings, first: Option<&FirstLogin>) {
-    println!("leadledger serves at  http://{address}");
-    println!("documentation         http://{address}/docs");
-    match first {
+    let login = match first {
         Some(FirstLogin {
             email,
             generated_password: Some(password),
-        }) => {
-            println!("first login           {email}");
-            println!("password              {password}   (shown this once)");
-        }
+        }) => format!(
+            "first login           {email}\npassword              {password}   (shown this once)"
+        ),
         Some(FirstLogin { email, .. }) => {
-            println!("first login           {email}   (password as configured)");
+            format!("first login           {email}   (password as configured)")
         }
-        None => println!(
+        None => format!(
             "platform owner        {}   (made at first run)",
             settings.owner_email
         ),
-    }
+    };
+    let banner = format!(
+        "leadledger serves at  http://{address}\ndocumentation         http://{address}/docs\n{login}\n"
+    );
+    let _ = std::io::stdout().write_all(banner.as_bytes());
 }
