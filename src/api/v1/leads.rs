@@ -409,8 +409,11 @@ async fn create_lead(
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
     let committed = app.ledger.commit(work).await?;
-    let lead = one(&app, LeadId(committed.resource_id)).await?;
-    Ok((StatusCode::CREATED, lead).into_response())
+    let mut connection = app.pool.acquire().await?;
+    let row = list::by_id(&mut connection, LeadId(committed.resource_id)).await?;
+    let row = row.ok_or_else(|| Problem::not_found("lead"))?;
+    // Nobody can have written a note before the id was known to anybody.
+    Ok((StatusCode::CREATED, single(row, Vec::new())).into_response())
 }
 
 /// Who may only work on their own leads creates them for themselves.
