@@ -1,0 +1,20 @@
+//! The ledger on a real PostgreSQL: what holds whoever writes, however many at once.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test reports what it did not expect by panicking"
+)]
+
+mod append_only;
+mod claims;
+mod many_writers;
+mod node;
+mod queries;
+mod read_tables;
+mod stock_programs;
+#[expect(
+    dead_code,
+    reason = "each test binary takes what it needs of what they share"
+)]
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,204 @@
+//! Every query of the read models runs on the schema, with each of its conditions.
+
+use aggregates::ids::{CompanyId, LeadId, UserId};
+use chrono::NaiveDate;
+use projections::companies::{self, Visible};
+use projections::leads::counts::{self, LeadFilter};
+use projections::leads::list::{self, Cursor, Sort, SortColumn};
+use projections::page::{PageFrom, PageRequest};
+use projections::users::list as users;
+use projections::{duplicates, lead_notes};
+
+use crate::node::{add_note, contact, create, open};
+use crate::support::database::TestDatabase;
+
+const COMPANY: CompanyId = CompanyId(1);
+
+fn pages<C>(after: C) -> [PageRequest<C>; 3] {
+    [
+        PageFrom::Offset(0),
+        PageFrom::Offset(1),
+        PageFrom::After(after),
+    ]
+    .map(|from| PageRequest { per_page: 1, from })
+}
+
+fn filters() -> [LeadFilter; 4] {
+    let day = NaiveDate::from_ymd_opt(2026, 1, 31);
+    let all = LeadFilter {
+        stage_id: Some(1),
+        source_id: Some(1),
+        campaign_id: Some(1),
+        cycle_id: Some(1),
+        territory_id: Some(1),
+        user_access_ids: Some(vec![1, 2]),
+        or_unassigned: true,
+        created_from: day,
+        created_to: day,
+    };
+    let assigned = LeadFilter {
+        or_unassigned: false,
+        ..all.clone()
+    };
+    [
+        LeadFilter::default(),
+        LeadFilter::unassigned(),
+        all,
+        assigned,
+    ]
+}
+
+#[tokio::test]
+async fn every_list_of_leads_runs_in_every_order_with_every_filter() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    for email in ["a@example.com", "a@example.com", "b@example.com"] {
+        create(&ledger, 1, contact(email)).await.unwrap();
+    }
+    let mut connection = database.pool().acquire().await.unwrap();
+    let now = ledger.clock().now();
+    for column in [
+        SortColumn::CreatedAt,
+        SortColumn::UpdatedAt,
+        SortColumn::Id,
+        SortColumn::FullName,
+    ] {
+        for descending in [false, true] {
+            let sort = Sort { column, descending };
+            let cursor = match column {
+                SortColumn::CreatedAt | SortColumn::UpdatedAt => Cursor::Time(now, 1),
+                SortColumn::Id => Cursor::Id(1),
+                SortColumn::FullName => Cursor::Name("A".to_owned(), 1),
+            };
+            for request in pages(cursor) {
+                for filter in filters() {
+                    for text in [None, Some("ana_%\\")] {
+                        list::page(&mut connection, COMPANY, &filter, text, sort, &request)
+                            .await
+                            .unwrap();
+                    }
+                }
+            }
+        }
+    }
+    for filter in filters() {
+        for text in [None, Some("ana")] {
+            list::total(&mut connection, COMPANY, &filter, text)
+                .await
+                .unwrap();
+        }
+        counts::by_stage(&mut connection, COMPANY, &filter)
+            .await
+            .unwrap();
+    }
+    for only_of in [None, Some([1_i64, 2].as_slice())] {
+        for request in pages((1, 1)) {
+            duplicates::page(&mut connection, COMPANY, only_of, &request)
+                .await
+                .unwrap();
+        }
+        duplicates::total(&mut connection, COMPANY, only_of)
+            .await
+            .unwrap();
+    }
+    let younger = duplicates::list::duplicates_among(&mut connection, &[1, 2, 3]).await;
+    assert_eq!(younger.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn following_the_cursor_lists_every_lead_once() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    for n in 0..7 {
+        // Some share a name and, in one batch, a time: only the id tells them apart.
+        let new = contact(&format!("p{n}@example.com"));
+        let other = contact(&format!("q{n}@example.com"));
+        let (one, two) = tokio::join!(create(&ledger, 1, new), create(&ledger, 1, other));
+        assert!(one.is_ok() && two.is_ok());
+    }
+    let mut connection = database.pool().acquire().await.unwrap();
+    for column in [
+        SortColumn::CreatedAt,
+        SortColumn::UpdatedAt,
+        SortColumn::Id,
+        SortColumn::FullName,
+    ] {
+        for descending in [false, true] {
+            let sort = Sort { column, descending };
+            let mut from = PageFrom::Offset(0);
+            let mut seen = Vec::new();
+            loop {
+                let request = PageRequest { per_page: 3, from };
+                let filter = LeadFilter::default();
+                let page = list::page(&mut connection, COMPANY, &filter, None, sort, &request)
+                    .await
+                    .unwrap();
+                seen.extend(page.rows.iter().map(|row| row.id));
+                let Some(last) = page.rows.last().filter(|_| page.more) else {
+                    break;
+                };
+                from = PageFrom::After(sort.cursor_after(last));
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, (1..=14).collect::<Vec<_>>(), "{sort:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_other_query_runs() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    create(&ledger, 1, contact("a@example.com")).await.unwrap();
+    add_note(&ledger, 1, "hello").await.unwrap();
+    let mut connection = database.pool().acquire().await.unwrap();
+    let c = &mut *connection;
+    assert!(list::by_id(c, LeadId(1)).await.unwrap().is_some());
+    assert_eq!(lead_notes::of_lead(c, LeadId(1)).await.unwrap().len(), 1);
+    assert!(lead_notes::by_id(c, 1).await.unwrap().is_some());
+
+    companies::by_id(c, COMPANY).await.unwrap();
+    users::by_id(c, UserId(1)).await.unwrap();
+    users::by_email(c, "a@example.com").await.unwrap();
+    users::credentials(c, "a@example.com").await.unwrap();
+    users::access_by_id(c, 1).await.unwrap();
+    users::company_paths(c, UserId(1)).await.unwrap();
+    users::authority(c, UserId(1)).await.unwrap();
+    users::leads_assigned_to(c, COMPANY, 1).await.unwrap();
+
+    let text = Some("ana_%\\".to_owned());
+    let user_filter = users::UserFilter {
+        text: text.clone(),
+        status: Some("active".to_owned()),
+        company_id: Some(1),
+        role: Some("owner".to_owned()),
+    };
+    let access_filter = users::AccessFilter {
+        user_id: Some(1),
+        company_id: Some(1),
+        role: Some("owner".to_owned()),
+        is_primary: Some(true),
+        text: text.clone(),
+        status: Some("active".to_owned()),
+    };
+    for visible in [Visible::All, Visible::Under(vec![1, 2])] {
+        users::shares_company(c, &visible, UserId(1)).await.unwrap();
+        for request in pages(1) {
+            for (text, parent) in [(None, None), (text.as_deref(), Some(1))] {
+                companies::page(c, &visible, text, parent, &request)
+                    .await
+                    .unwrap();
+            }
+            for filter in [users::UserFilter::default(), user_filter.clone()] {
+                users::page(c, &visible, UserId(1), &filter, &request)
+                    .await
+                    .unwrap();
+            }
+            for filter in [users::AccessFilter::default(), access_filter.clone()] {
+                users::access_page(c, &visible, &filter, &request)
+                    .await
+                    .unwrap();
+            }
+        }
+    }
+}
