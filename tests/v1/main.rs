@@ -1,0 +1,11 @@
+//! API V1 from outside: a real server, a real database, HTTP. One module per group of operations.
+
+mod companies;
+mod contract;
+mod users;
+
+#[path = "../support/server.rs"]
+mod server;
+#[expect(dead_code, reason = "other test binaries need the rest")]
+#[path = "../support/mod.rs"]
+mod support;
