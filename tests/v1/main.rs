@@ -1,7 +1,11 @@
 //! API V1 from outside: a real server, a real database, HTTP. One module per group of operations.
 
+mod accesses;
 mod companies;
+mod company_users;
 mod contract;
+mod stages;
+mod user_access;
 mod users;
 
 #[path = "../support/server.rs"]

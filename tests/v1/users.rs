@@ -332,8 +332,18 @@ async fn a_birthdate_is_of_a_year_that_can_be_stored() {
     let server = TestServer::start().await;
     let ana = server.sign_up("Ana").await;
     let path = format!("/api/v1/users/{}", ana.id);
-    let put = |date: &str| server.put(&path).token(&ana.token).json(&json!({"birthdate": date}));
-    for date in ["+262142-12-31", "-262143-01-01", "0000-01-01", "+10000-01-01"] {
+    let put = |date: &str| {
+        server
+            .put(&path)
+            .token(&ana.token)
+            .json(&json!({"birthdate": date}))
+    };
+    for date in [
+        "+262142-12-31",
+        "-262143-01-01",
+        "0000-01-01",
+        "+10000-01-01",
+    ] {
         let refused = put(date).expect(422).await;
         assert!(refused["errors"]["birthdate"].is_array(), "{refused}");
     }
