@@ -4,6 +4,8 @@ mod accesses;
 mod companies;
 mod company_users;
 mod contract;
+mod lead_notes;
+mod leads;
 mod stages;
 mod user_access;
 mod users;
