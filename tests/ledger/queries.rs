@@ -154,7 +154,13 @@ async fn every_other_query_runs() {
     let mut connection = database.pool().acquire().await.unwrap();
     let c = &mut *connection;
     assert!(list::by_id(c, LeadId(1)).await.unwrap().is_some());
-    assert_eq!(lead_notes::of_lead(c, LeadId(1)).await.unwrap().len(), 1);
+    let rows = list::by_ids(c, &[LeadId(2), LeadId(1)]).await.unwrap();
+    assert!(rows[0].is_none() && rows[1].as_ref().is_some_and(|row| row.id == 1));
+    let notes = lead_notes::of_leads(c, &[LeadId(2), LeadId(1)]).await;
+    assert_eq!(
+        notes.unwrap().iter().map(Vec::len).collect::<Vec<_>>(),
+        [0, 1]
+    );
     assert!(lead_notes::by_id(c, 1).await.unwrap().is_some());
 
     companies::by_id(c, COMPANY).await.unwrap();
@@ -164,7 +170,10 @@ async fn every_other_query_runs() {
     users::access_by_id(c, 1).await.unwrap();
     users::company_paths(c, UserId(1)).await.unwrap();
     users::authority(c, UserId(1)).await.unwrap();
-    users::leads_assigned_to(c, COMPANY, 1).await.unwrap();
+    for but_in in [None, Some(COMPANY)] {
+        let assigned = users::leads_assigned_to(c, COMPANY, but_in, 1).await;
+        assert!(assigned.unwrap().is_empty());
+    }
 
     let text = Some("ana_%\\".to_owned());
     let user_filter = users::UserFilter {
