@@ -11,6 +11,7 @@ mod many_writers;
 mod node;
 mod queries;
 mod read_tables;
+mod rebuilding;
 mod stock_programs;
 #[expect(
     dead_code,
