@@ -9,6 +9,7 @@ mod append_only;
 mod claims;
 mod many_writers;
 mod node;
+mod once;
 mod queries;
 mod read_tables;
 mod rebuilding;
