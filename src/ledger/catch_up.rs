@@ -139,11 +139,17 @@ async fn sequence(
     Ok(())
 }
 
+/// Ids above this are left to foreign writers: clients that read numbers as doubles cannot tell them apart, and ours must
+/// not be driven to the end of the integers.
+const LAST_ID: i64 = 1 << 53;
+
 /// A foreign writer chooses its own ids; ours must never meet them.
 fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent) {
     let mut raise = |kind: IdKind, id: i64| {
-        let last = last_ids.entry(kind.name().to_owned()).or_insert(0);
-        *last = (*last).max(id);
+        if id <= LAST_ID {
+            let last = last_ids.entry(kind.name().to_owned()).or_insert(0);
+            *last = (*last).max(id);
+        }
     };
     match stream.kind {
         StreamKind::User => raise(IdKind::User, stream.id),

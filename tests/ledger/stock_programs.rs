@@ -152,3 +152,41 @@ async fn stock_programs_and_two_nodes_write_one_lead_at_once() {
     sequenced(database.pool()).await;
     assert_eq!(assert_sound(&database).await, 1 + 200 + theirs);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strange_events_of_others_stop_nobody() {
+    let database = TestDatabase::create().await;
+    let pool = database.pool();
+    let ledger = open(&database).await;
+    let lead = create(&ledger, 1, contact("a@example.com"))
+        .await
+        .unwrap()
+        .resource_id;
+    let note = r#"{"LeadNoteAdded":{"note_id":9223372036854775807,"author_id":1,"content":"x"}}"#;
+    for (kind, id, sequence, payload) in [
+        ("lead", "1", 2, r#"{"Nonsense":{}}"#),
+        ("lead", "1", 3, "[]"),
+        ("lead", "07", 1, note),
+        ("lead", "-5", 1, note),
+        ("lead", "9223372036854775807", 1, note),
+        ("thing", "1", 1, "null"),
+    ] {
+        sqlx::query(
+            "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) \
+             VALUES ($1, $2, $3, 'X', '1', $4::json, '{}')",
+        )
+        .bind(kind)
+        .bind(id)
+        .bind(sequence)
+        .bind(payload)
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+    sequenced(pool).await;
+    let note = add_note(&ledger, lead, "ours").await.unwrap();
+    assert_eq!(note.resource_id, 1);
+    let next = create(&ledger, 1, contact("b@example.com")).await.unwrap();
+    assert_eq!((next.resource_id, next.position), (2, 9));
+    assert_eq!(assert_sound(&database).await, 9);
+}
