@@ -14,6 +14,7 @@ mod leads;
 mod problems;
 mod sign_in;
 mod stages;
+mod tenancy;
 mod user_access;
 mod users;
 
