@@ -23,7 +23,6 @@ use crate::app::App;
 const BODY_LIMIT: usize = 2 * 1024 * 1024;
 
 /// Every operation of every dialect, with the document that describes them.
-#[must_use]
 pub fn routes() -> (Router<App>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(docs::frame())
         .merge(v1::routes())

@@ -72,7 +72,12 @@ pub struct Settings {
     #[arg(long, env = "LEADLEDGER_REGION", default_value = "US", value_parser = region, global = true)]
     pub region: Region,
     /// Log filter, such as info or leadledger=debug
-    #[arg(long, env = "LEADLEDGER_LOG", default_value = "info", global = true)]
+    #[arg(
+        long,
+        env = "LEADLEDGER_LOG",
+        default_value = "info,sqlx=error",
+        global = true
+    )]
     pub log: String,
     /// Form of the log
     #[arg(

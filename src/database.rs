@@ -32,21 +32,18 @@ impl Database {
     /// # Errors
     /// With a message that an operator can act on.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let (options, embedded) = match &settings.database_url {
-            Some(url) => {
-                let options = PgConnectOptions::from_str(url)
-                    .context("DATABASE_URL is not a PostgreSQL URL")?;
-                (options, None)
-            }
-            None => {
-                let postgres = EmbeddedPostgres::start(embedded::Settings {
-                    binaries: settings.pg_bin.clone(),
-                    ..embedded::Settings::new(settings.data_dir.clone())
-                })
-                .await?;
-                postgres.ensure_database(EMBEDDED_DATABASE).await?;
-                (postgres.connect_options(EMBEDDED_DATABASE), Some(postgres))
-            }
+        let (options, embedded) = if let Some(url) = &settings.database_url {
+            let options =
+                PgConnectOptions::from_str(url).context("DATABASE_URL is not a PostgreSQL URL")?;
+            (options, None)
+        } else {
+            let postgres = EmbeddedPostgres::start(embedded::Settings {
+                binaries: settings.pg_bin.clone(),
+                ..embedded::Settings::new(settings.data_dir.clone())
+            })
+            .await?;
+            postgres.ensure_database(EMBEDDED_DATABASE).await?;
+            (postgres.connect_options(EMBEDDED_DATABASE), Some(postgres))
         };
         let pool = PgPoolOptions::new()
             .max_connections(32)

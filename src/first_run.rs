@@ -33,12 +33,11 @@ pub async fn prepare(
     settings: &Settings,
 ) -> anyhow::Result<Option<FirstLogin>> {
     let email = Email::parse(&settings.owner_email).context("LEADLEDGER_OWNER_EMAIL")?;
-    let (password, generated) = match &settings.owner_password {
-        Some(password) => (password.expose_secret().to_owned(), None),
-        None => {
-            let password = generate_password();
-            (password.clone(), Some(password))
-        }
+    let (password, generated) = if let Some(password) = &settings.owner_password {
+        (password.expose_secret().to_owned(), None)
+    } else {
+        let password = generate_password();
+        (password.clone(), Some(password))
     };
     if !ledger.is_empty().await? {
         return Ok(None);

@@ -1,19 +1,26 @@
 //! `leadledger serve`: opens the database and the ledger, serves until it is told to stop, and leaves nothing half done.
 
+use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tower::ServiceExt;
 
 use crate::api;
-use crate::app::App;
+use crate::api::problem::Problem;
+use crate::app::{App, SharedReads};
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::clock::Clock;
@@ -30,29 +37,49 @@ use crate::observability;
 pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let metrics = observability::start_metrics()?;
     let stop = stop_signal()?;
-    // Bound first: whoever asks early waits or is told 503, and a taken port is said before anything is started.
+    // Bound first: a taken port is said before anything is started, and whoever asks early is told 503.
     let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
+    let opened: Arc<OnceLock<Router>> = Arc::default();
+    let service = door(opened.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = tokio::spawn(
+        axum::serve(listener, service)
+            .with_graceful_shutdown(stop)
+            .into_future(),
+    );
     let database = Database::open(settings).await?;
     let (app, tasks, first) =
         build_app(&database.pool, &database.options, settings, metrics).await?;
     // The first phone number costs 60 ms of reading tables: not on a client's time.
     tokio::task::spawn_blocking(aggregates::phone::warm);
     let upkeep = tokio::spawn(upkeep(app.clone()));
+    // Nobody else sets it: the door was made above, for this run alone.
+    let _ = opened.set(api::service(app));
     print_banner(address, settings, first.as_ref());
-
-    let service = api::service(app).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(stop)
-        .await?;
+    serving.await??;
+    drop(opened);
     tracing::info!("stopping: every request is answered");
     upkeep.abort();
     let _ = upkeep.await;
     tasks.finished().await;
     database.close().await;
     Ok(())
+}
+
+/// Answers that the server is alive and not ready, until it is opened.
+fn door(opened: Arc<OnceLock<Router>>) -> Router {
+    Router::new().fallback(move |request: Request| {
+        let opened = opened.get().cloned();
+        async move {
+            match opened {
+                Some(service) => service.oneshot(request).await.into_response(),
+                None if request.uri().path() == "/health/live" => StatusCode::OK.into_response(),
+                None => Problem::unavailable(1).into_response(),
+            }
+        }
+    })
 }
 
 /// Puts the server's parts together on a migrated database, and prepares the first run.
@@ -83,6 +110,7 @@ pub async fn build_app(
         region: settings.region,
         secrets,
         metrics,
+        reads: SharedReads::new(options),
         authority: Arc::default(),
     };
     Ok((app, tasks, first))
@@ -112,24 +140,25 @@ async fn upkeep(app: App) {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the banner is the command's result")]
+/// Tells where it serves and who can sign in. Whoever started the server may have closed its output: that must not stop it.
 fn print_banner(address: SocketAddr, settings: &Settings, first: Option<&FirstLogin>) {
-    println!("leadledger serves at  http://{address}");
-    println!("documentation         http://{address}/docs");
-    match first {
+    let login = match first {
         Some(FirstLogin {
             email,
             generated_password: Some(password),
-        }) => {
-            println!("first login           {email}");
-            println!("password              {password}   (shown this once)");
-        }
+        }) => format!(
+            "first login           {email}\npassword              {password}   (shown this once)"
+        ),
         Some(FirstLogin { email, .. }) => {
-            println!("first login           {email}   (password as configured)");
+            format!("first login           {email}   (password as configured)")
         }
-        None => println!(
+        None => format!(
             "platform owner        {}   (made at first run)",
             settings.owner_email
         ),
-    }
+    };
+    let banner = format!(
+        "leadledger serves at  http://{address}\ndocumentation         http://{address}/docs\n{login}\n"
+    );
+    let _ = std::io::stdout().write_all(banner.as_bytes());
 }

@@ -61,10 +61,11 @@ impl Leads {
         let from = Personal::from(self.contacts[index].1.clone());
         let to = contact.clone().map_or(Personal::Erased, Personal::from);
         // Where the person is erased, a later reader of the ledger finds neither contact.
-        let from = contact
-            .is_some()
-            .then_some(from)
-            .unwrap_or(Personal::Erased);
+        let from = if contact.is_some() {
+            from
+        } else {
+            Personal::Erased
+        };
         self.contacts[index].1 = contact.unwrap_or_default();
         let lead_id = i64::try_from(index).unwrap() + 1;
         self.record(lead_id, LeadEvent::LeadContactChanged { from, to })

@@ -3,7 +3,7 @@
 //! Invariants
 //! - A company is created once; its place in the tree is known from its first event.
 //! - A company that has an owner always keeps one: the last owner can be neither removed nor demoted (contract decision
-//!   "user_access"). A company may be born without an owner, held by the roles above it.
+//!   "`user_access`"). A company may be born without an owner, held by the roles above it.
 //!
 //! Which role a user holds lives on the user's own stream; the owners are repeated here because only this stream can
 //! decide who is the last. Whoever changes an owner's role changes both streams in one commit.

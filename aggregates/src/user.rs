@@ -3,7 +3,7 @@
 //! Invariants
 //! - A user is registered once; the e-mail's uniqueness is a claim at the ledger, not a matter of one stream.
 //! - At most one role per company; exactly one primary access while there is any. Removing or demoting the primary one
-//!   promotes the oldest (contract decision "user_access").
+//!   promotes the oldest (contract decision "`user_access`").
 //! - Every changed password starts a new session epoch, so that older tokens end.
 //!
 //! Passwords arrive as finished hashes. That an owner's role also stands on the company's stream is the caller's to keep.
@@ -426,6 +426,10 @@ impl User {
         primary: bool,
     ) -> Result<Vec<UserEvent>, UserError> {
         self.has_none_in(company_id)?;
+        // It may have moved to another company since it was granted.
+        if self.access(user_access_id).is_some() {
+            return Err(UserError::AlreadyHasAccess);
+        }
         let mut events = vec![UserEvent::AccessGranted {
             user_access_id,
             company_id,

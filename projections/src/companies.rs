@@ -64,7 +64,7 @@ impl Projection for Companies {
                 id,
                 NewCompany {
                     name: name.as_str().to_owned(),
-                    parent: parent_company_id.map(|parent| parent.get()),
+                    parent: parent_company_id.map(aggregates::ids::CompanyId::get),
                     is_default: *default,
                     region: region.to_string(),
                     created_at: recorded.recorded_at,

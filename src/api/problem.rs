@@ -306,7 +306,6 @@ impl Problem {
     }
 
     /// The body as it goes over the wire, with `instance` naming the request if it is known.
-    #[must_use]
     pub fn body(&self, request_id: Option<&str>) -> Body {
         let wire = ProblemBody::of(self, request_id);
         Body::from(serde_json::to_vec(&wire).expect("strings and numbers always serialise"))

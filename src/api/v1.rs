@@ -1,4 +1,4 @@
-//! LeadsyGroup API V1: one file a group of operations, each with its own routes, requests, answers and handlers.
+//! `LeadsyGroup` API V1: one file a group of operations, each with its own routes, requests, answers and handlers.
 //!
 //! No SQL here (that is `projections`), no rules (those are `aggregates`), and nothing of another dialect.
 
@@ -20,6 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::app::App;
 
 /// Every operation under `/api/v1`.
+#[must_use]
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().nest(
         "/api/v1",

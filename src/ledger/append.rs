@@ -247,7 +247,7 @@ impl Columns {
         let (event_type, event_version) = stream::type_and_version(&pending.event);
         let aggregate_type = pending.stream.kind.name();
         let aggregate_id = pending.stream.id.to_string();
-        let company_id = pending.company_id.map(|id| id.get());
+        let company_id = pending.company_id.map(aggregates::ids::CompanyId::get);
         self.leaf_hash.push(leaf::hash(&leaf::Entry {
             aggregate_type,
             aggregate_id: &aggregate_id,

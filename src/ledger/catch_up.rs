@@ -85,7 +85,7 @@ async fn sequence(
                 payload,
                 metadata: row.try_get(6)?,
                 recorded_at,
-                company_id: company_id.map(|id| id.get()),
+                company_id: company_id.map(aggregates::ids::CompanyId::get),
             },
             position,
         );

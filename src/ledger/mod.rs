@@ -164,9 +164,8 @@ async fn listen(pool: PgPool, queue: mpsc::WeakSender<Message>) {
                 let Some(queue) = queue.upgrade() else {
                     return;
                 };
-                match notice {
-                    Ok(Err(_)) => break,
-                    Ok(Ok(_)) | Err(_) => {}
+                if let Ok(Err(_)) = notice {
+                    break;
                 }
                 let waiting = sqlx::query_scalar::<_, bool>(
                     "SELECT EXISTS (SELECT 1 FROM events WHERE position IS NULL)",

@@ -103,11 +103,11 @@ impl Row {
                 self.company_id = company_id.get();
                 self.contact = contact.clone();
                 self.stage = *stage_id;
-                self.source_id = source_id.map(|id| id.get());
-                self.campaign_id = campaign_id.map(|id| id.get());
-                self.cycle_id = cycle_id.map(|id| id.get());
-                self.territory_id = territory_id.map(|id| id.get());
-                self.user_access_id = user_access_id.map(|id| id.get());
+                self.source_id = source_id.map(aggregates::ids::SourceId::get);
+                self.campaign_id = campaign_id.map(aggregates::ids::CampaignId::get);
+                self.cycle_id = cycle_id.map(aggregates::ids::CycleId::get);
+                self.territory_id = territory_id.map(aggregates::ids::TerritoryId::get);
+                self.user_access_id = user_access_id.map(aggregates::ids::UserAccessId::get);
                 self.answers = answers.clone();
                 self.extra = extra.clone();
                 self.set_value(estimated_value.as_ref());
@@ -122,15 +122,15 @@ impl Row {
             }
             LeadEvent::LeadClassified { to, .. } => {
                 self.changed |= CLASSIFICATION;
-                self.source_id = to.source_id.map(|id| id.get());
-                self.campaign_id = to.campaign_id.map(|id| id.get());
-                self.territory_id = to.territory_id.map(|id| id.get());
+                self.source_id = to.source_id.map(aggregates::ids::SourceId::get);
+                self.campaign_id = to.campaign_id.map(aggregates::ids::CampaignId::get);
+                self.territory_id = to.territory_id.map(aggregates::ids::TerritoryId::get);
             }
             LeadEvent::LeadAssigned {
                 to_user_access_id, ..
             } => {
                 self.changed |= ASSIGNEE;
-                self.user_access_id = to_user_access_id.map(|id| id.get());
+                self.user_access_id = to_user_access_id.map(aggregates::ids::UserAccessId::get);
             }
             LeadEvent::LeadAnswersChanged { to, .. } => {
                 self.changed |= ANSWERS;

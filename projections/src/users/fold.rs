@@ -338,7 +338,7 @@ impl Projection for UserAccesses {
             }
             UserEvent::PrimaryAccessChanged { from, to } => {
                 for (id, is_primary) in [(from, false), (to, true)] {
-                    let Some(id) = id.map(|id| id.get()) else {
+                    let Some(id) = id.map(aggregates::ids::UserAccessId::get) else {
                         continue;
                     };
                     // The former primary one may just have been revoked.

@@ -3,11 +3,13 @@
 use garde::Validate;
 use garde::error::NoKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::__dev::ComposeSchema;
 use utoipa::openapi::schema::{OneOfBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-/// One field of a body that may be partial. Needs `#[serde(default)]` on the field or the struct.
+/// One field of a body that may be partial. Needs `#[serde(default)]` on the field (on the struct, utoipa's derive
+/// would want to serialise the default into the document).
 ///
 /// Garde: `#[garde(inner(length(chars, max = 80)))]` applies rules to a value that is there, `#[garde(dive)]`
 /// validates a nested struct.
@@ -124,10 +126,16 @@ impl<T: Validate> Validate for Patch<T> {
     }
 }
 
-impl<T: ToSchema> PartialSchema for Patch<T> {
+// The trait is what utoipa's derive demands of a generic field's type, and only a derive can otherwise meet it; a
+// derive on this enum would describe its variants.
+impl<T: ComposeSchema> ComposeSchema for Patch<T> {
     /// The schema of `T` that also takes `null`.
-    fn schema() -> RefOr<Schema> {
-        match T::schema() {
+    fn compose(generics: Vec<RefOr<Schema>>) -> RefOr<Schema> {
+        let inner = match generics.first() {
+            Some(schema) => schema.clone(),
+            None => T::compose(generics),
+        };
+        match inner {
             RefOr::T(Schema::Object(mut object)) => {
                 if let SchemaType::Type(one) = object.schema_type {
                     object.schema_type = SchemaType::from_iter([one, Type::Null]);
@@ -142,7 +150,10 @@ impl<T: ToSchema> PartialSchema for Patch<T> {
     }
 }
 
-impl<T: ToSchema> ToSchema for Patch<T> {
+impl<T: ToSchema> ToSchema for Patch<T>
+where
+    Self: PartialSchema,
+{
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         T::schemas(schemas);
     }

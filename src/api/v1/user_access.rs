@@ -149,7 +149,7 @@ async fn one(app: &App, id: i64) -> Result<Response, Problem> {
     Ok((tag, Json(UserAccessEnvelope { user_access })).into_response())
 }
 
-/// Create user_accesses for a user
+/// Create `user_accesses` for a user
 #[utoipa::path(post, path = "/users/{user_id}/user_access", tag = "User Company Relation", security(("bearer" = [])),
     params(("user_id" = i64, Path)), request_body = NewAccess,
     responses((status = 201, description = "User access created successfully", body = UserAccessEnvelope),
@@ -183,7 +183,7 @@ async fn create_user_access(
     Ok((StatusCode::CREATED, access).into_response())
 }
 
-/// Show user_accesses for a user
+/// Show `user_accesses` for a user
 ///
 /// Those in companies that the caller sees.
 #[utoipa::path(get, path = "/users/{user_id}/user_access", tag = "User Company Relation", security(("bearer" = [])),
@@ -238,7 +238,7 @@ async fn administered(
     Ok(row)
 }
 
-/// Update user_accesses for a user
+/// Update `user_accesses` for a user
 ///
 /// Leads of companies where it no longer holds become unassigned in the same commit.
 #[utoipa::path(put, path = "/users/{user_id}/user_access/{user_access_id}", tag = "User Company Relation", security(("bearer" = [])),
@@ -368,7 +368,7 @@ impl Assigned {
     }
 }
 
-/// Remove an specific user_access
+/// Remove an specific `user_access`
 ///
 /// Leads that were assigned to it become unassigned in the same commit.
 #[utoipa::path(delete, path = "/users/{user_id}/user_access/{user_access_id}", tag = "User Company Relation", security(("bearer" = [])),
