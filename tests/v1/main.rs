@@ -12,6 +12,7 @@ mod lead_lists;
 mod lead_notes;
 mod leads;
 mod problems;
+mod roles;
 mod sign_in;
 mod stages;
 mod tenancy;
