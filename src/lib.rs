@@ -2,7 +2,7 @@
 //! models in `projections`; neither knows this crate.
 
 pub mod api;
-//pub mod auth;
+pub mod auth;
 pub mod clock;
-//pub mod config;
-//pub mod observability;
+pub mod config;
+pub mod observability;

@@ -1,1 +1,3 @@
+//! The binary: reads the configuration and runs one subcommand.
+
 fn main() {}
