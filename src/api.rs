@@ -1,12 +1,39 @@
 //! HTTP: what every dialect shares. A dialect's requests, answers and error bodies live in its own folder and never
 //! here; so does SQL, which has no place under `api` at all.
 
+pub mod caller;
 pub mod docs;
 pub mod extract;
 pub mod field_errors;
 pub mod http_metrics;
+pub mod idempotency;
 pub mod layers;
+pub mod operations;
 pub mod preconditions;
-pub mod probes;
 pub mod problem;
 pub mod request_id;
+pub mod v1;
+
+use axum::Router;
+use axum::middleware;
+use utoipa_axum::router::OpenApiRouter;
+
+use self::layers::{BODY_LIMIT, Layers};
+use crate::app::App;
+
+/// Every operation of every dialect, with the document that describes them.
+pub fn routes() -> (Router<App>, utoipa::openapi::OpenApi) {
+    let (routes, collected) = OpenApiRouter::new()
+        .merge(v1::routes())
+        .merge(operations::routes())
+        .split_for_parts();
+    (routes, docs::describe(collected))
+}
+
+/// The whole HTTP service.
+pub fn service(app: App) -> Router {
+    let (routes, document) = routes();
+    let once = middleware::from_fn_with_state(app.clone(), idempotency::replay_or_run);
+    let routes = routes.merge(docs::routes(&document)).layer(once);
+    layers::wrap(routes, Layers::new(app.clock.clone())).with_state(app)
+}

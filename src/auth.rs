@@ -1,5 +1,4 @@
-//! Proof of identity: passwords and tokens. Who may do what is the domain's; who the caller is, is looked up elsewhere.
+//! Signing in: password hashes and tokens. Who may do what is not decided here, but in `aggregates::access`.
 
-pub mod bearer;
 pub mod password;
 pub mod token;

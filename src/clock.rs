@@ -35,9 +35,6 @@ impl Clock {
     }
 
     /// The time in whole microseconds: PostgreSQL keeps no more, so what is answered equals what is read back later.
-    ///
-    /// # Panics
-    /// Never: the microseconds come from a time that chrono could tell.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         let micros = match &self.0 {
@@ -45,7 +42,7 @@ impl Clock {
             Source::Set(micros) => micros.load(Ordering::Relaxed),
         };
         DateTime::from_timestamp_micros(micros)
-            .expect("the microseconds come from a time that chrono could tell")
+            .expect("microseconds came from a time in chrono's range")
     }
 
     /// Moves a fixed clock to `time`, for this and all its clones.

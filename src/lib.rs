@@ -1,8 +1,15 @@
-//! The server: HTTP dialects, the door for writes, and what they stand on. The rules live in `aggregates`, the read
-//! models in `projections`; neither knows this crate.
+//! The leadledger server: HTTP dialects over one ledger. The binary in `main.rs` is a thin shell around this library, which
+//! exists so that tests and benchmarks can start its parts.
 
 pub mod api;
+pub mod app;
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod database;
+pub mod embedded;
+pub mod first_run;
+pub mod import;
+pub mod ledger;
 pub mod observability;
+pub mod serve;

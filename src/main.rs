@@ -1,3 +1,90 @@
-//! The binary: reads the configuration and runs one subcommand.
+//! The `leadledger` binary: reads the command line and runs one command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use leadledger::config::{Cli, Command, ProjectionArgs, Settings};
+use leadledger::database::Database;
+use leadledger::ledger::{rebuild, verify};
+use leadledger::{api, import, observability, serve};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli).await {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("leadledger: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let settings = cli.settings.checked()?;
+    observability::start_logging(&settings)?;
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(&settings).await?,
+        Command::Migrate => {
+            Database::open(&settings).await?.close().await;
+            println!("the schema is up to date");
+        }
+        Command::Openapi => println!("{}", api::routes().1.to_pretty_json()?),
+        Command::Import(args) => {
+            import::run(&settings, &args).await?;
+        }
+        Command::Rebuild(args) => rebuild_tables(&settings, &args).await?,
+        Command::Verify(args) => return verify_tables(&settings, &args).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn rebuild_tables(settings: &Settings, args: &ProjectionArgs) -> anyhow::Result<()> {
+    let database = Database::open(settings).await?;
+    let bar = event_bar()?;
+    let done = rebuild::run(&database.options, &args.projections, |position, end| {
+        show(&bar, position, end);
+    })
+    .await;
+    bar.finish_and_clear();
+    database.close().await;
+    println!("rebuilt from {} events", done?);
+    Ok(())
+}
+
+async fn verify_tables(settings: &Settings, args: &ProjectionArgs) -> anyhow::Result<ExitCode> {
+    let database = Database::open(settings).await?;
+    let bar = event_bar()?;
+    let found = verify::run(&database.options, &args.projections, |position, end| {
+        show(&bar, position, end);
+    })
+    .await;
+    bar.finish_and_clear();
+    database.close().await;
+    let found = found?;
+    for difference in &found.differences {
+        println!("{difference}");
+    }
+    println!(
+        "{} events, {} rows, {} differences",
+        found.events,
+        found.rows,
+        found.differences.len()
+    );
+    Ok(if found.differences.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn event_bar() -> anyhow::Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} events  {per_sec}  {eta}")?;
+    Ok(ProgressBar::new(0).with_style(style))
+}
+
+fn show(bar: &ProgressBar, position: i64, end: i64) {
+    bar.set_length(u64::try_from(end).unwrap_or_default());
+    bar.set_position(u64::try_from(position).unwrap_or_default());
+}

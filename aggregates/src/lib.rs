@@ -5,17 +5,21 @@
 //! shapes are a data format); how it is stored is not.
 
 pub mod access;
+pub mod change;
 pub mod company;
 pub mod decide;
 pub mod email;
 pub mod ids;
 pub mod lead;
 pub mod money;
+pub mod password;
 pub mod person_name;
 pub mod personal;
 pub mod phone;
 pub mod stage;
+pub mod text;
 pub mod user;
 
+pub use change::Change;
 pub use decide::Decide;
 pub use personal::Personal;

@@ -1,1 +1,519 @@
-//! Placeholder until the concept lands.
+//! The User aggregate: a person who signs in, and the roles they hold.
+//!
+//! Invariants
+//! - A user is registered once; the e-mail's uniqueness is a claim at the ledger, not a matter of one stream.
+//! - At most one role per company; exactly one primary access while there is any. Removing or demoting the primary one
+//!   promotes the oldest (contract decision "`user_access`").
+//! - Every changed password starts a new session epoch, so that older tokens end.
+//!
+//! Passwords arrive as finished hashes. That an owner's role also stands on the company's stream is the caller's to keep.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use crate::access::Role;
+use crate::change::Change;
+use crate::email::Email;
+use crate::ids::{CompanyId, UserAccessId, UserId};
+use crate::money::Currency;
+use crate::person_name::PersonName;
+use crate::phone::Phone;
+use crate::{Decide, Personal};
+
+/// What a user tells about themselves. In events it is sealed as one value.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Profile {
+    /// Given name.
+    pub first_name: Option<PersonName>,
+    /// Family name.
+    pub last_name: Option<PersonName>,
+    /// Day of birth.
+    pub birthdate: Option<NaiveDate>,
+    /// The theme their client shows.
+    pub theme: Option<String>,
+    /// Language tag, such as `es-MX`.
+    pub lang: Option<String>,
+    /// The currency they reckon in.
+    pub currency: Option<Currency>,
+    /// Phone number.
+    pub phone_number: Option<Phone>,
+}
+
+/// Whether the e-mail is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Not yet; may sign in all the same.
+    #[default]
+    Pending,
+    /// Proved.
+    Active,
+}
+
+impl Status {
+    /// `pending` or `active`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+        }
+    }
+}
+
+/// A role held in a company.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// The relation's id.
+    pub id: UserAccessId,
+    /// Where.
+    pub company_id: CompanyId,
+    /// What.
+    pub role: Role,
+}
+
+/// The state that decisions need.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    id: Option<UserId>,
+    status: Status,
+    profile: Personal<Profile>,
+    session_epoch: i64,
+    /// Oldest first.
+    accesses: Vec<Access>,
+    primary: Option<UserAccessId>,
+}
+
+impl User {
+    /// Whether the user has been registered.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.id.is_some()
+    }
+
+    /// The access with this id.
+    #[must_use]
+    pub fn access(&self, id: UserAccessId) -> Option<&Access> {
+        self.accesses.iter().find(|access| access.id == id)
+    }
+
+    /// Every access, oldest first.
+    #[must_use]
+    pub fn accesses(&self) -> &[Access] {
+        &self.accesses
+    }
+
+    /// The access that a client lands on.
+    #[must_use]
+    pub fn primary(&self) -> Option<UserAccessId> {
+        self.primary
+    }
+}
+
+/// A wish that concerns one user.
+#[derive(Debug, Clone)]
+pub enum UserCommand {
+    /// Bring a user into being.
+    Register(Box<Register>),
+    /// Change what they tell about themselves.
+    UpdateProfile(Box<UpdateProfile>),
+    /// Replace the password.
+    SetPassword {
+        /// A finished hash in PHC text form.
+        password_hash: String,
+    },
+    /// The e-mail is proved.
+    ProveEmail,
+    /// Give a role in a company.
+    GrantAccess {
+        /// The new relation's id.
+        user_access_id: UserAccessId,
+        /// Where.
+        company_id: CompanyId,
+        /// What.
+        role: Role,
+        /// Whether clients shall land there. The first access is primary in any case.
+        primary: bool,
+    },
+    /// Change a role, its company, or which access is primary.
+    ChangeAccess {
+        /// Which one.
+        user_access_id: UserAccessId,
+        /// Another company.
+        company_id: Option<CompanyId>,
+        /// Another role.
+        role: Option<Role>,
+        /// `false` on the primary one promotes the oldest other, if there is one.
+        primary: Option<bool>,
+    },
+    /// Take a role away.
+    RevokeAccess {
+        /// Which one.
+        user_access_id: UserAccessId,
+    },
+}
+
+/// See [`UserCommand::Register`].
+#[derive(Debug, Clone)]
+pub struct Register {
+    /// The new user's id.
+    pub user_id: UserId,
+    /// Claimed by the caller in the same commit.
+    pub email: Email,
+    /// What they tell about themselves.
+    pub profile: Profile,
+    /// A finished hash in PHC text form; without one nobody can sign in yet.
+    pub password_hash: Option<String>,
+    /// Whether the e-mail is proved already.
+    pub status: Status,
+    /// Whether they run the installation and so see every company.
+    pub platform_owner: bool,
+}
+
+/// See [`UserCommand::UpdateProfile`].
+#[derive(Debug, Clone, Default)]
+#[expect(
+    missing_docs,
+    reason = "the fields of `Profile`, each with a three-state wish"
+)]
+pub struct UpdateProfile {
+    pub first_name: Change<PersonName>,
+    pub last_name: Change<PersonName>,
+    pub birthdate: Change<NaiveDate>,
+    pub theme: Change<String>,
+    pub lang: Change<String>,
+    pub currency: Change<Currency>,
+    pub phone_number: Change<Phone>,
+}
+
+/// What happened to a user. These names and shapes are the storage format.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UserEvent {
+    /// The user came into being.
+    UserRegistered {
+        /// Their id, also the stream's name.
+        user_id: UserId,
+        /// The claimed e-mail.
+        email: Personal<Email>,
+        /// What they tell about themselves.
+        profile: Personal<Profile>,
+        /// A credential, sealed like personal data so that it can be erased.
+        password_hash: Option<Personal<String>>,
+        /// Whether the e-mail was proved already.
+        status: Status,
+        /// Whether they run the installation.
+        platform_owner: bool,
+    },
+    /// The profile changed; both are complete.
+    ProfileChanged {
+        /// Before.
+        from: Personal<Profile>,
+        /// After.
+        to: Personal<Profile>,
+    },
+    /// The password changed. The old hash is deliberately not repeated.
+    PasswordChanged {
+        /// The new hash.
+        password_hash: Personal<String>,
+        /// Tokens of earlier epochs end.
+        session_epoch: i64,
+    },
+    /// The e-mail was proved.
+    EmailProved {},
+    /// A role was given.
+    AccessGranted {
+        /// The relation.
+        user_access_id: UserAccessId,
+        /// Where.
+        company_id: CompanyId,
+        /// What.
+        role: Role,
+    },
+    /// A role or its company changed.
+    AccessChanged {
+        /// The relation.
+        user_access_id: UserAccessId,
+        /// Company before.
+        from_company_id: CompanyId,
+        /// Company after.
+        to_company_id: CompanyId,
+        /// Role before.
+        from_role: Role,
+        /// Role after.
+        to_role: Role,
+    },
+    /// A role was taken away.
+    AccessRevoked {
+        /// The relation.
+        user_access_id: UserAccessId,
+        /// Where it was held.
+        company_id: CompanyId,
+        /// What it was.
+        role: Role,
+    },
+    /// Another access is primary now, or none.
+    PrimaryAccessChanged {
+        /// Before.
+        from: Option<UserAccessId>,
+        /// After.
+        to: Option<UserAccessId>,
+    },
+}
+
+impl UserEvent {
+    /// The version of every shape above.
+    pub const VERSION: &'static str = "1";
+
+    /// The stored event type: the variant's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::UserRegistered { .. } => "UserRegistered",
+            Self::ProfileChanged { .. } => "ProfileChanged",
+            Self::PasswordChanged { .. } => "PasswordChanged",
+            Self::EmailProved {} => "EmailProved",
+            Self::AccessGranted { .. } => "AccessGranted",
+            Self::AccessChanged { .. } => "AccessChanged",
+            Self::AccessRevoked { .. } => "AccessRevoked",
+            Self::PrimaryAccessChanged { .. } => "PrimaryAccessChanged",
+        }
+    }
+}
+
+/// A rule that a command would break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UserError {
+    /// The stream is empty.
+    #[error("there is no such user")]
+    NotRegistered,
+    /// The id is taken.
+    #[error("the user exists already")]
+    AlreadyRegistered,
+    /// One role per company.
+    #[error("the user already has an access in this company")]
+    AlreadyHasAccess,
+    /// The relation never was, or is revoked.
+    #[error("the user has no such access")]
+    UnknownAccess,
+    /// The person's data is erased.
+    #[error("the user's personal data is erased")]
+    Erased,
+}
+
+impl Decide for User {
+    fn decide(&self, command: UserCommand) -> Result<Vec<UserEvent>, UserError> {
+        if let UserCommand::Register(register) = command {
+            return self.register(*register);
+        }
+        if !self.exists() {
+            return Err(UserError::NotRegistered);
+        }
+        match command {
+            UserCommand::Register(_) => Err(UserError::AlreadyRegistered),
+            UserCommand::UpdateProfile(update) => self.update_profile(*update),
+            UserCommand::SetPassword { password_hash } => Ok(vec![UserEvent::PasswordChanged {
+                password_hash: password_hash.into(),
+                session_epoch: self.session_epoch + 1,
+            }]),
+            UserCommand::ProveEmail => Ok(match self.status {
+                Status::Pending => vec![UserEvent::EmailProved {}],
+                Status::Active => vec![],
+            }),
+            UserCommand::GrantAccess {
+                user_access_id,
+                company_id,
+                role,
+                primary,
+            } => self.grant(user_access_id, company_id, role, primary),
+            UserCommand::ChangeAccess {
+                user_access_id,
+                company_id,
+                role,
+                primary,
+            } => self.change_access(user_access_id, company_id, role, primary),
+            UserCommand::RevokeAccess { user_access_id } => self.revoke(user_access_id),
+        }
+    }
+
+    fn evolve(&mut self, event: &UserEvent) {
+        match event {
+            UserEvent::UserRegistered {
+                user_id,
+                profile,
+                status,
+                ..
+            } => {
+                self.id = Some(*user_id);
+                self.profile = profile.clone();
+                self.status = *status;
+            }
+            UserEvent::ProfileChanged { to, .. } => self.profile = to.clone(),
+            UserEvent::PasswordChanged { session_epoch, .. } => {
+                self.session_epoch = *session_epoch;
+            }
+            UserEvent::EmailProved {} => self.status = Status::Active,
+            UserEvent::AccessGranted {
+                user_access_id,
+                company_id,
+                role,
+            } => self.accesses.push(Access {
+                id: *user_access_id,
+                company_id: *company_id,
+                role: *role,
+            }),
+            UserEvent::AccessChanged {
+                user_access_id,
+                to_company_id,
+                to_role,
+                ..
+            } => {
+                for access in &mut self.accesses {
+                    if access.id == *user_access_id {
+                        access.company_id = *to_company_id;
+                        access.role = *to_role;
+                    }
+                }
+            }
+            UserEvent::AccessRevoked { user_access_id, .. } => {
+                self.accesses.retain(|access| access.id != *user_access_id);
+            }
+            UserEvent::PrimaryAccessChanged { to, .. } => self.primary = *to,
+        }
+    }
+}
+
+impl User {
+    fn register(&self, register: Register) -> Result<Vec<UserEvent>, UserError> {
+        if self.exists() {
+            return Err(UserError::AlreadyRegistered);
+        }
+        Ok(vec![UserEvent::UserRegistered {
+            user_id: register.user_id,
+            email: register.email.into(),
+            profile: register.profile.into(),
+            password_hash: register.password_hash.map(Personal::from),
+            status: register.status,
+            platform_owner: register.platform_owner,
+        }])
+    }
+
+    fn update_profile(&self, update: UpdateProfile) -> Result<Vec<UserEvent>, UserError> {
+        let old = self.profile.plain().ok_or(UserError::Erased)?.clone();
+        let profile = Profile {
+            first_name: update.first_name.apply(old.first_name.clone()),
+            last_name: update.last_name.apply(old.last_name.clone()),
+            birthdate: update.birthdate.apply(old.birthdate),
+            theme: update.theme.apply(old.theme.clone()),
+            lang: update.lang.apply(old.lang.clone()),
+            currency: update.currency.apply(old.currency),
+            phone_number: update.phone_number.apply(old.phone_number.clone()),
+        };
+        Ok(if profile == old {
+            vec![]
+        } else {
+            vec![UserEvent::ProfileChanged {
+                from: old.into(),
+                to: profile.into(),
+            }]
+        })
+    }
+
+    fn grant(
+        &self,
+        user_access_id: UserAccessId,
+        company_id: CompanyId,
+        role: Role,
+        primary: bool,
+    ) -> Result<Vec<UserEvent>, UserError> {
+        self.has_none_in(company_id)?;
+        let mut events = vec![UserEvent::AccessGranted {
+            user_access_id,
+            company_id,
+            role,
+        }];
+        if primary || self.primary.is_none() {
+            events.extend(self.move_primary(Some(user_access_id)));
+        }
+        Ok(events)
+    }
+
+    fn change_access(
+        &self,
+        user_access_id: UserAccessId,
+        company_id: Option<CompanyId>,
+        role: Option<Role>,
+        primary: Option<bool>,
+    ) -> Result<Vec<UserEvent>, UserError> {
+        let old = self
+            .access(user_access_id)
+            .ok_or(UserError::UnknownAccess)?;
+        let to_company_id = company_id.unwrap_or(old.company_id);
+        let to_role = role.unwrap_or(old.role);
+        let mut events = Vec::new();
+        if to_company_id != old.company_id {
+            self.has_none_in(to_company_id)?;
+        }
+        if (to_company_id, to_role) != (old.company_id, old.role) {
+            events.push(UserEvent::AccessChanged {
+                user_access_id,
+                from_company_id: old.company_id,
+                to_company_id,
+                from_role: old.role,
+                to_role,
+            });
+        }
+        match primary {
+            Some(true) => events.extend(self.move_primary(Some(user_access_id))),
+            Some(false) if self.primary == Some(user_access_id) => {
+                // There is always exactly one: without another to promote, this one stays.
+                if let Some(heir) = self.oldest_but(user_access_id) {
+                    events.extend(self.move_primary(Some(heir)));
+                }
+            }
+            _ => {}
+        }
+        Ok(events)
+    }
+
+    fn revoke(&self, user_access_id: UserAccessId) -> Result<Vec<UserEvent>, UserError> {
+        let access = self
+            .access(user_access_id)
+            .ok_or(UserError::UnknownAccess)?;
+        let mut events = vec![UserEvent::AccessRevoked {
+            user_access_id,
+            company_id: access.company_id,
+            role: access.role,
+        }];
+        if self.primary == Some(user_access_id) {
+            events.extend(self.move_primary(self.oldest_but(user_access_id)));
+        }
+        Ok(events)
+    }
+
+    fn has_none_in(&self, company_id: CompanyId) -> Result<(), UserError> {
+        let taken = self.accesses.iter().any(|a| a.company_id == company_id);
+        if taken {
+            return Err(UserError::AlreadyHasAccess);
+        }
+        Ok(())
+    }
+
+    fn oldest_but(&self, id: UserAccessId) -> Option<UserAccessId> {
+        self.accesses
+            .iter()
+            .map(|a| a.id)
+            .find(|other| *other != id)
+    }
+
+    fn move_primary(&self, to: Option<UserAccessId>) -> Option<UserEvent> {
+        (self.primary != to).then_some(UserEvent::PrimaryAccessChanged {
+            from: self.primary,
+            to,
+        })
+    }
+}
+
+crate::bridge_to_cqrs_es!(User, "user", UserCommand, UserEvent, UserError);
+
+#[cfg(test)]
+mod tests;

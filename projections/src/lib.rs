@@ -1,1 +1,20 @@
-//! placeholder
+//! The read models: how events become rows, and the queries that read them. SQL, no HTTP.
+//!
+//! A projection is a fold over a batch of events, whatever the batch's size: the committer, an import and a rebuild
+//! run the same code. Every table can be dropped and rebuilt from the ledger, row for row.
+
+pub mod batch;
+pub mod companies;
+pub mod duplicates;
+pub mod lead_notes;
+pub mod leads;
+pub mod page;
+pub mod recorded;
+pub mod search;
+pub mod statement;
+mod total;
+pub mod users;
+
+pub use batch::{Batch, Projection, Table};
+pub use recorded::{DomainEvent, Recorded};
+pub use statement::Statement;

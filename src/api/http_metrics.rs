@@ -12,7 +12,7 @@ const REQUESTS: &str = "http_requests_total";
 const DURATION: &str = "http_request_duration_seconds";
 
 /// The series met so far. Make it after the recorder is installed
-/// ([`install_metrics`](crate::observability::install_metrics)); before, everything it counts is lost.
+/// ([`start_metrics`](crate::observability::start_metrics)); before, everything it counts is lost.
 ///
 /// A request costs one read lock and one look-up; labels are built once per series.
 #[derive(Clone, Default)]
@@ -94,5 +94,35 @@ fn class_label(status: StatusCode) -> &'static str {
         3 => "3xx",
         4 => "4xx",
         _ => "5xx",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_template_and_timed_in_buckets() {
+        let recorder = crate::observability::recorder().unwrap();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            let metrics = HttpMetrics::new();
+            let odd = Method::from_bytes(b"BREW").unwrap();
+            for method in [Method::GET, Method::GET, odd] {
+                let took = Duration::from_millis(3);
+                metrics.record(&method, "/leads/{lead_id}", StatusCode::OK, took);
+            }
+        });
+        let text = handle.render();
+        let labels = r#"method="GET",path="/leads/{lead_id}",status="2xx""#;
+        for line in [
+            format!("http_requests_total{{{labels}}} 2"),
+            format!("http_request_duration_seconds_bucket{{{labels},le=\"0.005\"}} 2"),
+            format!("http_request_duration_seconds_bucket{{{labels},le=\"0.0025\"}} 0"),
+            format!("http_request_duration_seconds_count{{{labels}}} 2"),
+        ] {
+            assert!(text.contains(&line), "{line} is missing in\n{text}");
+        }
+        assert!(!text.contains("BREW"), "a client must not name a series");
     }
 }

@@ -31,10 +31,6 @@ const UNMATCHED: &str = "unmatched";
 /// `None` for a path of ours. It is asked about the refusals that arise outside handlers too (404, 405, 413, time-outs).
 pub type Dialect = fn(path: &str, problem: &Problem) -> Option<Response>;
 
-/// A fault's description for the log, in the extensions of a 5xx response that is no [`Problem`]. No personal data.
-#[derive(Debug, Clone)]
-pub struct FailureCause(pub Arc<str>);
-
 /// What the layers need to know.
 #[derive(Clone)]
 pub struct Layers {
@@ -161,21 +157,18 @@ fn write_headers(headers: &mut HeaderMap, id: &RequestId) {
         .or_insert(NOTHING);
 }
 
-/// One line per request: the path as declared, never as asked for; no query, no address, no body.
+/// A fault always; any other answer only where the operator asks for `leadledger::access=debug`, since a line costs as
+/// much as a read. The path as declared, never as asked for; no query, no address, no body.
 fn log(method: &Method, path: &str, response: &Response, elapsed: Duration, id: &RequestId) {
     let (method, request_id) = (method.as_str(), id.as_str());
     let status = response.status().as_u16();
     if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
-        let extensions = response.extensions();
-        let cause = match extensions.get::<Problem>() {
-            Some(problem) => problem.cause(),
-            None => extensions.get::<FailureCause>().map(|cause| &*cause.0),
-        };
-        let cause = cause.unwrap_or("unknown");
+        let problem = response.extensions().get::<Problem>();
+        let cause = problem.and_then(Problem::cause).unwrap_or("unknown");
         tracing::error!(target: "leadledger::fault", method, path, request_id, cause, "internal error");
     }
     let duration_ms = elapsed.as_secs_f64() * 1_000.0;
-    tracing::info!(target: "leadledger::access", method, path, status, duration_ms, request_id, "request");
+    tracing::debug!(target: "leadledger::access", method, path, status, duration_ms, request_id, "request");
 }
 
 /// The panic's message if it is a literal. A formatted one may quote a value, and a value may be personal data.

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use super::field_errors::FieldErrors;
-use crate::auth::password::PasswordError;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -307,9 +306,6 @@ impl Problem {
     }
 
     /// The body as it goes over the wire, with `instance` naming the request if it is known.
-    ///
-    /// # Panics
-    /// Never: a problem holds strings and numbers only, which always serialise.
     pub fn body(&self, request_id: Option<&str>) -> Body {
         let wire = ProblemBody::of(self, request_id);
         Body::from(serde_json::to_vec(&wire).expect("strings and numbers always serialise"))
@@ -344,11 +340,29 @@ impl From<FieldErrors> for Problem {
     }
 }
 
-impl From<PasswordError> for Problem {
-    fn from(error: PasswordError) -> Self {
-        match error {
-            PasswordError::Busy => Self::queue_full(2),
-            fault => Self::internal(fault),
+impl From<sqlx::Error> for Problem {
+    /// A database that is away is 503, told in the log by its kind; anything else is a fault of ours.
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::WorkerCrashed => Self::unavailable(1),
+            sqlx::Error::Database(refused)
+                if refused
+                    .code()
+                    .is_some_and(|code| code.starts_with("57P") || code.starts_with("53")) =>
+            {
+                Self::unavailable(1)
+            }
+            // A database error's text may quote data: only its code is kept.
+            sqlx::Error::Database(refused) => Self::internal(anyhow::anyhow!(
+                "database error {} {}",
+                refused.code().unwrap_or_default(),
+                refused.table().unwrap_or_default()
+            )),
+            _ => Self::internal(error),
         }
     }
 }

@@ -1,53 +1,40 @@
-//! Passwords: hashed with Argon2id, off the asynchronous threads, a bounded number at once. What a password must look
-//! like is the domain's rule.
+//! Argon2id, off the async threads and bounded in parallel: hashing takes memory and a core for tens of milliseconds.
+//!
+//! Parameters are the crate's defaults, which follow OWASP: 19 MiB, two passes, one lane. What a password must look like
+//! is the domain's rule.
 
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
+use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{self, PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
-use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use tokio::sync::Semaphore;
 
-/// Memory in KiB, passes and lanes as the OWASP Password Storage Cheat Sheet recommends for Argon2id.
-const MEMORY_KIB: u32 = 19 * 1024;
-const PASSES: u32 = 2;
-const LANES: u32 = 1;
-
-/// How long a password waits for its turn where nothing else is set.
+/// How long a request waits for its turn before it is told to come again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The hash of no known password, with the parameters of all others: what an unknown user's password is compared
-/// with, so that it takes as long as a known one's.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$umyxeX9k6DiPYdUMI8qaGw$Ff30rAzD9RhakbQJQ5nCKHBNBOez7wkpJUuV+DF2mL4";
+/// What an unknown user's password is compared with, so that the answer takes as long as a known one's, the first time
+/// too. It has the parameters of all others, and random bytes in place of a password's hash.
+const NOBODYS_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$umyxeX9k6DiPYdUMI8qaGw$Ff30rAzD9RhakbQJQ5nCKHBNBOez7wkpJUuV+DF2mL4";
 
-/// Hashes and compares passwords. Cheap to clone; clones share the bound.
-#[derive(Debug, Clone)]
+/// Too many passwords are being checked at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many passwords are being checked")]
+pub struct Busy;
+
+/// The one place that hashes and checks passwords.
+#[derive(Clone)]
 pub struct Passwords {
     turns: Arc<Semaphore>,
     patience: Duration,
 }
 
-/// Why a password was neither hashed nor compared.
-#[derive(Debug, thiserror::Error)]
-pub enum PasswordError {
-    /// Too many before it. Answer 503 with `Retry-After`; nothing was decided.
-    #[error("too many passwords are waiting")]
-    Busy,
-    /// The stored hash is not one, or the system gave no randomness. A fault of the server.
-    #[error("cannot hash a password: {0}")]
-    Hash(#[from] password_hash::Error),
-    /// The hashing thread is gone. A fault of the server.
-    #[error("a password's hashing was broken off")]
-    BrokenOff,
-}
-
 impl Default for Passwords {
-    /// As many at once as there are cores (each takes 19 MiB while it runs).
+    /// As many at once as the machine has cores.
     fn default() -> Self {
-        Self::with_limits(available_parallelism().map_or(1, usize::from), PATIENCE)
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::with_limits(cores, PATIENCE)
     }
 }
 
@@ -61,139 +48,94 @@ impl Passwords {
         }
     }
 
-    /// Hashes a password with a new random salt, as a PHC string (`$argon2id$…`) to be stored.
+    /// The PHC text of a new hash. The policy is the caller's to check first.
     ///
     /// # Errors
-    /// [`PasswordError`].
-    pub async fn hash(&self, password: SecretString) -> Result<String, PasswordError> {
-        self.in_turn(move || {
-            let hash: PasswordHash = hasher().hash_password(password.expose_secret().as_bytes())?;
-            Ok(hash.to_string())
+    /// [`Busy`] when no turn came in time.
+    pub async fn hash(&self, password: String) -> Result<String, Busy> {
+        self.run(move || {
+            Argon2::default()
+                .hash_password(password.as_bytes())
+                .expect("default parameters hash any password of the policy's length")
+                .to_string()
         })
         .await
     }
 
-    /// Whether the password is the one that `stored` was made of. `None` is an unknown user, or one without a
-    /// password: always `false`, after the same work.
+    /// Whether the password is the hash's. Takes as long for `None`, an unknown user, as for a known one.
     ///
     /// # Errors
-    /// [`PasswordError`].
-    pub async fn verify(
-        &self,
-        password: SecretString,
-        stored: Option<String>,
-    ) -> Result<bool, PasswordError> {
-        self.in_turn(move || {
-            let hash = PasswordHash::new(stored.as_deref().unwrap_or(NOBODY))
-                .map_err(password_hash::Error::from)?;
-            match hasher().verify_password(password.expose_secret().as_bytes(), &hash) {
-                Ok(()) => Ok(stored.is_some()),
-                Err(password_hash::Error::PasswordInvalid) => Ok(false),
-                Err(error) => Err(error.into()),
-            }
+    /// [`Busy`] when no turn came in time.
+    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Busy> {
+        self.run(move || {
+            let text = hash.as_deref().unwrap_or(NOBODYS_HASH);
+            let Ok(parsed) = PasswordHash::new(text) else {
+                return false;
+            };
+            let matches = Argon2::default().verify_password(password.as_bytes(), &parsed);
+            matches.is_ok() && hash.is_some()
         })
         .await
     }
 
-    /// Runs `work` on a blocking thread when it is its turn. The turn lasts until the work ends, also when the client
-    /// that wanted it has gone.
-    async fn in_turn<T: Send + 'static>(
+    async fn run<R: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
-    ) -> Result<T, PasswordError> {
-        let turn = self.turn().await?;
-        let task = tokio::task::spawn_blocking(move || {
-            let result = work();
-            drop(turn);
-            result
-        });
-        task.await.map_err(|_| PasswordError::BrokenOff)?
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Busy> {
+        let turn = tokio::time::timeout(self.patience, self.turns.clone().acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            return Err(Busy);
+        };
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work()
+        })
+        .await
+        .map_err(|_| Busy)
     }
-
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, PasswordError> {
-        let turn = Arc::clone(&self.turns).acquire_owned();
-        match tokio::time::timeout(self.patience, turn).await {
-            Ok(Ok(turn)) => Ok(turn),
-            Ok(Err(_)) | Err(_) => Err(PasswordError::Busy),
-        }
-    }
-}
-
-fn hasher() -> Argon2<'static> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None)
-        .expect("the constants are within Argon2's bounds");
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
-    fn secret(text: &str) -> SecretString {
-        SecretString::from(text)
-    }
-
     #[tokio::test]
-    async fn a_password_is_recognised_and_no_other() {
+    async fn only_the_right_password_of_a_known_user_matches() {
         let passwords = Passwords::default();
-        let stored = passwords.hash(secret("Correct-horse-9")).await.unwrap();
-        assert!(
-            stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
-            "{stored}"
-        );
-        let again = passwords.hash(secret("Correct-horse-9")).await.unwrap();
-        assert_ne!(stored, again, "each has a salt of its own");
-        let right = passwords
-            .verify(secret("Correct-horse-9"), Some(stored.clone()))
-            .await;
-        assert!(right.unwrap());
-        let wrong = passwords
-            .verify(secret("correct-horse-9"), Some(stored))
-            .await;
-        assert!(!wrong.unwrap());
-        assert!(
-            !passwords
-                .verify(secret("Correct-horse-9"), None)
-                .await
-                .unwrap()
-        );
+        let hash = passwords.hash("Sunny-day-2026".into()).await.unwrap();
+        assert!(hash.starts_with("$argon2id$"));
+        let verify = |password: &str, hash: Option<String>| passwords.verify(password.into(), hash);
+        assert!(verify("Sunny-day-2026", Some(hash.clone())).await.unwrap());
+        assert!(!verify("Sunny-day-2027", Some(hash)).await.unwrap());
+        assert!(!verify("nobody's password", None).await.unwrap());
     }
 
     #[tokio::test]
     async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
         let passwords = Passwords::default();
-        let stored = passwords.hash(secret("Correct-horse-9")).await.unwrap();
+        let hash = passwords.hash("Sunny-day-2026".into()).await.unwrap();
+        let parameters = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
+        assert_eq!(parameters(NOBODYS_HASH), parameters(&hash));
+        assert_eq!(NOBODYS_HASH.len(), hash.len());
         let mut fastest = [Duration::MAX; 2];
         for _ in 0..8 {
-            for (which, stored) in [Some(stored.clone()), None].into_iter().enumerate() {
-                let started = Instant::now();
-                passwords.verify(secret("wrong"), stored).await.unwrap();
+            for (which, hash) in [Some(hash.clone()), None].into_iter().enumerate() {
+                let started = std::time::Instant::now();
+                passwords.verify("wrong".into(), hash).await.unwrap();
                 fastest[which] = fastest[which].min(started.elapsed());
             }
         }
         let [known, unknown] = fastest.map(|time| time.as_secs_f64());
-        assert!(
-            (0.5..2.0).contains(&(known / unknown)),
-            "{known} s, {unknown} s"
-        );
+        let ratio = known / unknown;
+        assert!((0.5..2.0).contains(&ratio), "{known} s, {unknown} s");
     }
 
     #[tokio::test]
     async fn who_waits_too_long_is_told_to_come_back() {
         let passwords = Passwords::with_limits(1, Duration::from_millis(1));
-        let busy = passwords.turn().await.unwrap();
-        let refused = passwords.verify(secret("x"), None).await;
-        assert!(matches!(refused, Err(PasswordError::Busy)));
-        drop(busy);
-        assert!(!passwords.verify(secret("x"), None).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn a_stored_hash_that_is_none_is_our_fault() {
-        let stored = Some("nonsense".to_owned());
-        let answer = Passwords::default().verify(secret("x"), stored).await;
-        assert!(matches!(answer, Err(PasswordError::Hash(_))));
+        let turn = passwords.turns.clone().acquire_owned().await.unwrap();
+        assert_eq!(passwords.verify("x".into(), None).await, Err(Busy));
+        drop(turn);
+        assert_eq!(passwords.verify("x".into(), None).await, Ok(false));
     }
 }

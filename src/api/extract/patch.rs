@@ -159,6 +159,16 @@ where
     }
 }
 
+impl<T> From<Patch<T>> for aggregates::Change<T> {
+    fn from(patch: Patch<T>) -> Self {
+        match patch {
+            Patch::Missing => Self::Keep,
+            Patch::Null => Self::Clear,
+            Patch::Value(value) => Self::Set(value),
+        }
+    }
+}
+
 #[cfg(test)]
 #[path = "patch_tests.rs"]
 mod tests;

@@ -106,10 +106,7 @@ fn a_wrong_value_names_its_parameter() {
 
 #[test]
 fn a_flood_of_parameters_is_refused() {
-    let query = (0..10_000)
-        .map(|n| format!("p{n}=1"))
-        .collect::<Vec<_>>()
-        .join("&");
+    let query = "p=1&".repeat(10_000);
     assert_eq!(refused(&query).0, "query");
 }
 

@@ -1,0 +1,30 @@
+# The commands of this repository. Each works in a fresh clone, as root and as a normal user, beside a second copy.
+SHELL := /bin/bash
+.DEFAULT_GOAL := run
+.PHONY: run test bench check postgres
+
+# Builds in release and serves; PostgreSQL's server programs are installed when none are found.
+run: postgres
+	cargo build --release --locked --bin leadledger
+	exec ./target/release/leadledger serve
+
+# The whole suite. nextest when it is there, because it runs test binaries in parallel.
+test: postgres
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	    cargo nextest run --locked --workspace --no-fail-fast; \
+	else \
+	    cargo test --locked --workspace --no-fail-fast; \
+	fi
+
+# Compares with pgbench and with stock postgres-es, on a cluster of its own; writes target/bench/.
+bench: postgres
+	cargo bench --locked --bench ledger
+
+# What must hold before a commit, besides the tests.
+check:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+postgres:
+	@scripts/install-postgresql

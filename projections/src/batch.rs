@@ -1,0 +1,150 @@
+//! The projections as one: what a batch of events does to every read table.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use sqlx::PgConnection;
+
+use crate::recorded::Recorded;
+use crate::statement::Statement;
+
+/// A boxed future, for the few lookups that a projection may need.
+pub type LookUp<'a> = Pin<Box<dyn Future<Output = Result<(), sqlx::Error>> + Send + 'a>>;
+
+/// A read table, as rebuild and verify treat it.
+#[derive(Debug, Clone, Copy)]
+pub struct Table {
+    /// Its name; unqualified, because a rebuild fills a table of the same name in another schema.
+    pub name: &'static str,
+    /// The columns that tell its rows apart.
+    pub key: &'static [&'static str],
+    /// A condition that rows must meet to count, or "true". Counters that came back to zero do not count.
+    pub counts_when: &'static str,
+    /// The indexes, besides the primary key, that folding reads it by: a rebuild makes these first and all others last.
+    pub looked_up_by: &'static [&'static str],
+}
+
+/// A fold of events into the rows of one or a few tables.
+///
+/// For each batch: every event is folded in ledger order, then `look_up` may read the tables as they were before the
+/// batch, then `write` adds the parts of the one statement. A projection must give the same rows however the ledger is cut
+/// into batches.
+pub trait Projection: Send {
+    /// The name by which `rebuild` and `verify` know it.
+    fn name(&self) -> &'static str;
+
+    /// The tables it owns.
+    fn tables(&self) -> &'static [Table];
+
+    /// The other projections whose tables `look_up` reads: it is only right in step with them.
+    fn reads(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Takes one event into the batch.
+    fn fold(&mut self, recorded: &Recorded);
+
+    /// Reads what the rows depend on besides the events; only called when something was folded.
+    fn look_up<'a>(&'a mut self, _connection: &'a mut PgConnection) -> LookUp<'a> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Adds the parts that write the batch's rows, if there are any, and forgets the batch.
+    fn write(&mut self, statement: &mut Statement);
+}
+
+/// Every projection, with the events of one batch folded into it.
+pub struct Batch {
+    projections: Vec<Box<dyn Projection>>,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self {
+            projections: vec![
+                Box::<crate::companies::Companies>::default(),
+                Box::<crate::users::Users>::default(),
+                Box::<crate::users::UserAccesses>::default(),
+                Box::<crate::leads::Leads>::default(),
+                Box::<crate::duplicates::Duplicates>::default(),
+                Box::<crate::lead_notes::LeadNotes>::default(),
+            ],
+        }
+    }
+}
+
+impl Batch {
+    /// Only the projections with these names and those that they read; all when the list is empty.
+    ///
+    /// # Errors
+    /// The first name that is not a projection's.
+    pub fn of(names: &[String]) -> Result<Self, String> {
+        let mut all = Self::default();
+        if let Some(unknown) = names
+            .iter()
+            .find(|name| !all.projections.iter().any(|p| p.name() == name.as_str()))
+        {
+            return Err(unknown.clone());
+        }
+        if !names.is_empty() {
+            let wanted = |p: &dyn Projection| names.iter().any(|name| name == p.name());
+            let with_them: Vec<_> = all
+                .projections
+                .iter()
+                .filter(|p| wanted(p.as_ref()))
+                .flat_map(|p| p.reads())
+                .collect();
+            all.projections
+                .retain(|p| wanted(p.as_ref()) || with_them.contains(&&p.name()));
+        }
+        Ok(all)
+    }
+
+    /// The tables of its projections.
+    #[must_use]
+    pub fn tables(&self) -> Vec<Table> {
+        let tables = self.projections.iter().flat_map(|p| p.tables());
+        tables.copied().collect()
+    }
+
+    /// Takes one event into every projection.
+    pub fn fold(&mut self, recorded: &Recorded) {
+        for projection in &mut self.projections {
+            projection.fold(recorded);
+        }
+    }
+
+    /// Lets every projection read what it needs, from the tables as they were before the batch.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn look_up(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        for projection in &mut self.projections {
+            projection.look_up(connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds every projection's parts to the statement and forgets the batch.
+    pub fn write(&mut self, statement: &mut Statement) {
+        for projection in &mut self.projections {
+            projection.write(statement);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_projection_brings_those_that_it_reads() {
+        let batch = Batch::of(&["duplicates".to_owned()]).unwrap();
+        let names: Vec<_> = batch.projections.iter().map(|p| p.name()).collect();
+        assert_eq!(names, ["leads", "duplicates"]);
+        assert_eq!(
+            Batch::of(&["doubles".to_owned()]).err().as_deref(),
+            Some("doubles")
+        );
+    }
+}

@@ -1,0 +1,274 @@
+//! Reading leads: one by id, and pages of a company's leads in any contracted order.
+
+use aggregates::ids::{CompanyId, LeadId};
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+
+use super::counts::{self, LeadFilter};
+use crate::page::{Page, PageRequest, Total};
+use crate::{search, total};
+
+/// A lead as lists and single reads show it, with the names of what it refers to.
+#[derive(Debug, Clone, FromRow)]
+#[expect(
+    missing_docs,
+    reason = "the columns of `leads` and of the rows it refers to, by the same names"
+)]
+pub struct LeadRow {
+    pub id: i64,
+    pub company_id: i64,
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
+    pub full_name: String,
+    pub email: Option<String>,
+    pub phone: Option<String>,
+    pub stage_id: i64,
+    pub source_id: Option<i64>,
+    pub campaign_id: Option<i64>,
+    pub cycle_id: Option<i64>,
+    pub territory_id: Option<i64>,
+    pub user_access_id: Option<i64>,
+    pub answers: serde_json::Value,
+    pub extra: serde_json::Value,
+    pub estimated_value_amount: Option<i64>,
+    pub estimated_value_currency: Option<String>,
+    pub version: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub assignee_role: Option<String>,
+    pub assignee_user_id: Option<i64>,
+    pub assignee_full_name: Option<String>,
+    pub assignee_email: Option<String>,
+    pub duplicate_group: Option<i64>,
+    pub matched_on: Option<Vec<String>>,
+}
+
+/// Columns and joins of [`LeadRow`] around a relation `l` of leads.
+pub(crate) const LEAD_COLUMNS: &str = "l.id, l.company_id, l.first_name, l.last_name, l.full_name, l.email, l.phone, \
+     l.stage_id, l.source_id, l.campaign_id, l.cycle_id, l.territory_id, l.user_access_id, l.answers, l.extra, \
+     l.estimated_value_amount, l.estimated_value_currency, l.version, l.created_at, l.updated_at, \
+     a.role AS assignee_role, u.id AS assignee_user_id, u.full_name AS assignee_full_name, \
+     u.email AS assignee_email, d.duplicate_group, d.matched_on";
+pub(crate) const LEAD_JOINS: &str = " LEFT JOIN user_accesses a ON a.id = l.user_access_id \
+     LEFT JOIN users u ON u.id = a.user_id LEFT JOIN duplicates d ON d.lead_id = l.id";
+
+/// One lead.
+///
+/// # Errors
+/// What the database answers.
+pub async fn by_id(
+    connection: &mut PgConnection,
+    lead: LeadId,
+) -> Result<Option<LeadRow>, sqlx::Error> {
+    sqlx::query_as(&format!(
+        "SELECT {LEAD_COLUMNS} FROM leads l{LEAD_JOINS} WHERE l.id = $1"
+    ))
+    .bind(lead.get())
+    .fetch_optional(connection)
+    .await
+}
+
+/// The column that a list is ordered by; ties are broken by id in the same direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortColumn {
+    /// When the lead came in.
+    CreatedAt,
+    /// When it last changed.
+    UpdatedAt,
+    /// The id alone.
+    Id,
+    /// The full name.
+    FullName,
+}
+
+/// An order of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sort {
+    /// By what.
+    pub column: SortColumn,
+    /// Largest first.
+    pub descending: bool,
+}
+
+/// The place after one row in a given order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cursor {
+    /// In an order by time.
+    Time(DateTime<Utc>, i64),
+    /// In an order by id.
+    Id(i64),
+    /// In an order by name.
+    Name(String, i64),
+}
+
+impl Sort {
+    /// The cursor that continues after `row`.
+    #[must_use]
+    pub fn cursor_after(self, row: &LeadRow) -> Cursor {
+        match self.column {
+            SortColumn::CreatedAt => Cursor::Time(row.created_at, row.id),
+            SortColumn::UpdatedAt => Cursor::Time(row.updated_at, row.id),
+            SortColumn::Id => Cursor::Id(row.id),
+            SortColumn::FullName => Cursor::Name(row.full_name.clone(), row.id),
+        }
+    }
+
+    /// Whether the cursor was made by a list in this order.
+    #[must_use]
+    pub fn accepts(self, cursor: &Cursor) -> bool {
+        matches!(
+            (self.column, cursor),
+            (
+                SortColumn::CreatedAt | SortColumn::UpdatedAt,
+                Cursor::Time(..)
+            ) | (SortColumn::Id, Cursor::Id(_))
+                | (SortColumn::FullName, Cursor::Name(..))
+        )
+    }
+}
+
+/// A page of the company's leads that meet the filter and contain the searched text in name, e-mail or phone.
+///
+/// # Errors
+/// What the database answers.
+pub async fn page(
+    connection: &mut PgConnection,
+    company: CompanyId,
+    filter: &LeadFilter,
+    text: Option<&str>,
+    sort: Sort,
+    request: &PageRequest<Cursor>,
+) -> Result<Page<LeadRow>, sqlx::Error> {
+    // The page is cut from `leads` alone; names are joined to its few rows afterwards.
+    let mut query = QueryBuilder::new(format!(
+        "SELECT {LEAD_COLUMNS} FROM (SELECT l.* FROM leads l"
+    ));
+    push_conditions(&mut query, company, filter, text);
+    if let Some(cursor) = request.after() {
+        push_after(&mut query, sort, cursor);
+    }
+    push_order(&mut query, sort);
+    query.push(" LIMIT ").push_bind(request.per_page + 1);
+    if request.offset() > 0 {
+        query.push(" OFFSET ").push_bind(request.offset());
+    }
+    query.push(") l").push(LEAD_JOINS);
+    push_order(&mut query, sort);
+    let rows = query.build_query_as().fetch_all(connection).await?;
+    Ok(Page::from_overfetch(rows, request.per_page))
+}
+
+/// How many leads meet the filter and contain the text: exact from the counts without a text, else exact up to 10,000 and
+/// an estimate of the planner's above.
+///
+/// # Errors
+/// What the database answers.
+pub async fn total(
+    connection: &mut PgConnection,
+    company: CompanyId,
+    filter: &LeadFilter,
+    text: Option<&str>,
+) -> Result<Total, sqlx::Error> {
+    if text.is_none() {
+        return counts::total(connection, company, filter)
+            .await
+            .map(Total::exact);
+    }
+    total::counted(connection, |query| {
+        query.push("SELECT 1 FROM leads l");
+        push_conditions(query, company, filter, text);
+    })
+    .await
+}
+
+fn push_conditions(
+    query: &mut QueryBuilder<'_, Postgres>,
+    company: CompanyId,
+    filter: &LeadFilter,
+    text: Option<&str>,
+) {
+    query
+        .push(" WHERE l.company_id = ")
+        .push_bind(company.get());
+    for (column, value) in [
+        ("stage_id", filter.stage_id),
+        ("source_id", filter.source_id),
+        ("campaign_id", filter.campaign_id),
+        ("cycle_id", filter.cycle_id),
+        ("territory_id", filter.territory_id),
+    ] {
+        if let Some(value) = value {
+            query.push(format!(" AND l.{column} = ")).push_bind(value);
+        }
+    }
+    match (&filter.user_access_ids, filter.or_unassigned) {
+        (None, _) => {}
+        (Some(ids), true) if ids.is_empty() => {
+            query.push(" AND l.user_access_id IS NULL");
+        }
+        (Some(ids), or_unassigned) => {
+            query
+                .push(" AND (l.user_access_id = ANY(")
+                .push_bind(ids.clone())
+                .push(")");
+            if or_unassigned {
+                query.push(" OR l.user_access_id IS NULL");
+            }
+            query.push(")");
+        }
+    }
+    if let Some(from) = filter.created_from {
+        query
+            .push(" AND l.created_at >= ")
+            .push_bind(from.and_time(chrono::NaiveTime::MIN).and_utc());
+    }
+    if let Some(next_day) = filter.created_to.and_then(|to| to.succ_opt()) {
+        query
+            .push(" AND l.created_at < ")
+            .push_bind(next_day.and_time(chrono::NaiveTime::MIN).and_utc());
+    }
+    if let Some(text) = text {
+        query
+            .push(" AND l.search LIKE ")
+            .push_bind(search::contains_pattern(text));
+    }
+}
+
+fn push_after(query: &mut QueryBuilder<'_, Postgres>, sort: Sort, cursor: &Cursor) {
+    let beyond = if sort.descending { "<" } else { ">" };
+    match cursor {
+        Cursor::Time(time, id) => {
+            let column = match sort.column {
+                SortColumn::UpdatedAt => "updated_at",
+                _ => "created_at",
+            };
+            query
+                .push(format!(" AND (l.{column}, l.id) {beyond} ("))
+                .push_bind(*time)
+                .push(", ")
+                .push_bind(*id)
+                .push(")");
+        }
+        Cursor::Id(id) => {
+            query.push(format!(" AND l.id {beyond} ")).push_bind(*id);
+        }
+        Cursor::Name(name, id) => {
+            query
+                .push(format!(" AND (l.full_name, l.id) {beyond} ("))
+                .push_bind(name.clone())
+                .push(", ")
+                .push_bind(*id)
+                .push(")");
+        }
+    }
+}
+
+fn push_order(query: &mut QueryBuilder<'_, Postgres>, sort: Sort) {
+    let direction = if sort.descending { "DESC" } else { "ASC" };
+    query.push(match sort.column {
+        SortColumn::CreatedAt => format!(" ORDER BY l.created_at {direction}, l.id {direction}"),
+        SortColumn::UpdatedAt => format!(" ORDER BY l.updated_at {direction}, l.id {direction}"),
+        SortColumn::Id => format!(" ORDER BY l.id {direction}"),
+        SortColumn::FullName => format!(" ORDER BY l.full_name {direction}, l.id {direction}"),
+    });
+}

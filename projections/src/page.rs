@@ -1,0 +1,79 @@
+//! Pages of a list: by number, or by an opaque cursor that costs the same however deep it points.
+
+/// Which part of a list is wanted.
+#[derive(Debug, Clone)]
+pub struct PageRequest<C> {
+    /// How many rows, 1 to 100.
+    pub per_page: i64,
+    /// From where.
+    pub from: PageFrom<C>,
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone)]
+pub enum PageFrom<C> {
+    /// After this many rows.
+    Offset(i64),
+    /// After the row that the cursor names.
+    After(C),
+}
+
+impl<C> PageRequest<C> {
+    /// The offset for SQL: 0 when a cursor gives the place.
+    #[must_use]
+    pub fn offset(&self) -> i64 {
+        match self.from {
+            PageFrom::Offset(rows) => rows,
+            PageFrom::After(_) => 0,
+        }
+    }
+
+    /// The cursor, when one gives the place.
+    #[must_use]
+    pub fn after(&self) -> Option<&C> {
+        match &self.from {
+            PageFrom::After(cursor) => Some(cursor),
+            PageFrom::Offset(_) => None,
+        }
+    }
+}
+
+/// The rows of a page, and whether more follow.
+#[derive(Debug, Clone)]
+pub struct Page<R> {
+    /// At most `per_page` rows.
+    pub rows: Vec<R>,
+    /// Whether the list goes on.
+    pub more: bool,
+}
+
+impl<R> Page<R> {
+    /// From rows that were fetched with one more than asked for.
+    #[must_use]
+    pub fn from_overfetch(mut rows: Vec<R>, per_page: i64) -> Self {
+        let wanted = usize::try_from(per_page).unwrap_or(usize::MAX);
+        let more = rows.len() > wanted;
+        rows.truncate(wanted);
+        Self { rows, more }
+    }
+}
+
+/// How many rows a list has in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Total {
+    /// The number, exact or estimated.
+    pub count: i64,
+    /// Whether it is an estimate; only above 10,000.
+    pub is_estimate: bool,
+}
+
+impl Total {
+    /// A number that is known to be right.
+    #[must_use]
+    pub const fn exact(count: i64) -> Self {
+        Self {
+            count,
+            is_estimate: false,
+        }
+    }
+}

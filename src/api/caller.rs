@@ -1,0 +1,210 @@
+//! Who calls, what they may do, and where their change comes from: the extractors that every operation begins with.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use aggregates::access::{Reach, Right};
+use aggregates::ids::{CompanyId, UserAccessId, UserId};
+use axum::extract::{ConnectInfo, FromRequestParts, OptionalFromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use projections::companies::CompanyRow;
+
+use super::idempotency::Fingerprint;
+use super::preconditions::{self, IfMatch};
+use super::problem::Problem;
+use super::request_id::RequestId;
+use crate::app::{App, Authority};
+use crate::ledger::{Actor, IdempotencyKey, Provenance, Work};
+
+/// What any write carries besides its body.
+#[derive(Debug, Clone)]
+pub struct WriteHeaders {
+    /// For the events' metadata.
+    pub provenance: Provenance,
+    /// The versions that the caller expects.
+    pub if_match: IfMatch,
+    /// To act at most once.
+    pub once: Option<IdempotencyKey>,
+}
+
+impl WriteHeaders {
+    fn of(parts: &Parts, actor: Actor) -> Result<Self, Problem> {
+        let headers = &parts.headers;
+        let user_id = match actor {
+            Actor::User(id) => id.get(),
+            Actor::Anonymous | Actor::System => 0,
+        };
+        let fingerprint = parts.extensions.get::<Fingerprint>();
+        let once = preconditions::idempotency_key(headers)?.zip(fingerprint);
+        Ok(Self {
+            if_match: IfMatch::of(headers)?,
+            once: once.map(|(key, fingerprint)| IdempotencyKey {
+                user_id,
+                key: key.to_owned(),
+                fingerprint: fingerprint.0.clone(),
+            }),
+            provenance: Provenance {
+                actor,
+                request_id: parts
+                    .extensions
+                    .get::<RequestId>()
+                    .map(|id| id.as_str().to_owned()),
+                ip: parts
+                    .extensions
+                    .get::<ConnectInfo<SocketAddr>>()
+                    .map(|peer| peer.0.ip().to_string()),
+                user_agent: headers
+                    .get(header::USER_AGENT)
+                    .and_then(|value| value.to_str().ok())
+                    .map(|text| text.chars().take(200).collect()),
+                reason: preconditions::reason(headers)?,
+                source: "api".to_owned(),
+            },
+        })
+    }
+}
+
+/// A signed-in user.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who.
+    pub user_id: UserId,
+    /// What they hold.
+    pub authority: Arc<Authority>,
+    /// The ledger position that the authority is as of.
+    pub as_of: i64,
+    /// What a write carries.
+    pub write: WriteHeaders,
+}
+
+/// A company that the caller sees, and what they may do there.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// The company.
+    pub company: Arc<CompanyRow>,
+    authority: Arc<Authority>,
+}
+
+impl Caller {
+    /// The company, if the caller sees it.
+    ///
+    /// # Errors
+    /// 404 for an unknown company and for one where the caller has no role: the two cannot be told apart.
+    pub async fn scope(&self, app: &App, company: CompanyId) -> Result<Scope, Problem> {
+        match app.company(company, self.as_of).await? {
+            Some(company) if self.authority.sees(&company.path) => Ok(Scope {
+                company,
+                authority: self.authority.clone(),
+            }),
+            _ => Err(Problem::not_found("company")),
+        }
+    }
+
+    /// The company, if the caller sees it and holds the right there.
+    ///
+    /// # Errors
+    /// 404 as [`Caller::scope`]; 403 when the right is missing.
+    pub async fn scope_with(
+        &self,
+        app: &App,
+        company: CompanyId,
+        right: Right,
+    ) -> Result<(Scope, Reach), Problem> {
+        let scope = self.scope(app, company).await?;
+        let reach = scope.require(right)?;
+        Ok((scope, reach))
+    }
+
+    /// A command that carries this caller's provenance and idempotency key.
+    pub fn work(
+        &self,
+        decision: impl FnMut(&mut crate::ledger::Unit<'_>) -> Result<i64, crate::ledger::Refusal>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Work {
+        Work::new(self.write.provenance.clone(), decision).once(self.write.once.clone())
+    }
+}
+
+impl Scope {
+    /// How far the right reaches here.
+    ///
+    /// # Errors
+    /// 403 when it is missing.
+    pub fn require(&self, right: Right) -> Result<Reach, Problem> {
+        self.authority
+            .reach(&self.company.path, right)
+            .ok_or_else(|| Problem::forbidden("Your role in this company does not allow this."))
+    }
+
+    /// The caller's own accesses that hold here: whose leads are "assigned to them".
+    #[must_use]
+    pub fn own_accesses(&self) -> Vec<UserAccessId> {
+        self.authority
+            .roles_on(&self.company.path)
+            .map(|held| held.user_access_id)
+            .collect()
+    }
+}
+
+/// The token of the request: `Authorization: Bearer <token>`, or the bare token (contract, "Conventions").
+#[must_use]
+pub fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim();
+    let token = match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        Some(_) => return None,
+        None => value,
+    };
+    (!token.is_empty()).then_some(token)
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let session = bearer_token(&parts.headers)
+            .and_then(|token| app.tokens.verify(token))
+            .ok_or_else(Problem::unauthorized)?;
+        let (authority, as_of) = app
+            .authority_of(session.user_id)
+            .await?
+            .filter(|(authority, _)| authority.session_epoch == session.epoch)
+            .ok_or_else(Problem::unauthorized)?;
+        Ok(Self {
+            user_id: session.user_id,
+            authority,
+            as_of,
+            write: WriteHeaders::of(parts, Actor::User(session.user_id))?,
+        })
+    }
+}
+
+impl OptionalFromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    /// `None` only when no token was sent: a bad one is refused rather than ignored.
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>, Problem> {
+        if parts.headers.contains_key(header::AUTHORIZATION) {
+            <Self as FromRequestParts<App>>::from_request_parts(parts, app)
+                .await
+                .map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+/// What a write carries when nobody is signed in.
+#[derive(Debug, Clone)]
+pub struct Anonymous(pub WriteHeaders);
+
+impl FromRequestParts<App> for Anonymous {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _app: &App) -> Result<Self, Problem> {
+        WriteHeaders::of(parts, Actor::Anonymous).map(Self)
+    }
+}

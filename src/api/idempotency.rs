@@ -1,0 +1,125 @@
+//! `Idempotency-Key`: a write that is sent again with the same key acts once and is answered as the first time.
+//!
+//! The ledger records the key in the transaction of the effect, so that nothing can act twice. This layer keeps the answer
+//! besides, sealed, and repeats it; should the server have died between the two, the operation answers anew from
+//! what the ledger recorded. A key is kept for 24 hours and belongs to one user.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::caller::Caller;
+use super::preconditions;
+use super::problem::Problem;
+use crate::app::App;
+use crate::ledger::answers;
+
+/// SHA-256 of method, path with query, and body of a request that carries a key.
+#[derive(Debug, Clone)]
+pub struct Fingerprint(pub Vec<u8>);
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+/// The middleware. Requests without the header pass untouched.
+pub async fn replay_or_run(State(app): State<App>, request: Request, next: Next) -> Response {
+    let key = match preconditions::idempotency_key(request.headers()) {
+        Ok(Some(key)) if !request.method().is_safe() => key.to_owned(),
+        Ok(_) => return next.run(request).await,
+        Err(problem) => return problem.into_response(),
+    };
+    match run_once(&app, key, request, next).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn run_once(
+    app: &App,
+    key: String,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let caller =
+        <Option<Caller> as FromRequestParts<App>>::from_request_parts(&mut parts, app).await?;
+    let user_id = caller.map_or(0, |caller| caller.user_id.get());
+    let body = to_bytes(body, super::BODY_LIMIT)
+        .await
+        .map_err(|_| Problem::too_large())?;
+    let fingerprint = fingerprint(&parts, &body);
+
+    if let Some(earlier) = answers::find(&app.pool, &app.secrets, user_id, &key).await? {
+        if earlier.fingerprint != fingerprint {
+            return Err(reused());
+        }
+        if let Some(kept) = earlier.answer.and_then(|a| serde_json::from_slice(&a).ok()) {
+            return Ok(replay(kept));
+        }
+    }
+
+    parts.extensions.insert(Fingerprint(fingerprint));
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    if !response.status().is_success() {
+        return Ok(response);
+    }
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX)
+        .await
+        .map_err(Problem::internal)?;
+    let kept = Kept {
+        status: parts.status.as_u16(),
+        headers: parts
+            .headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+            .collect(),
+        body: String::from_utf8_lossy(&body).into_owned(),
+    };
+    if let Ok(answer) = serde_json::to_vec(&kept) {
+        answers::keep(&app.pool, &app.secrets, user_id, &key, &answer).await?;
+    }
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+/// 409: the key stands for another request.
+#[must_use]
+pub fn reused() -> Problem {
+    Problem::conflict(
+        "idempotency_key_reused",
+        "This Idempotency-Key was used for a request with another method, path or body.",
+    )
+}
+
+fn fingerprint(parts: &axum::http::request::Parts, body: &Bytes) -> Vec<u8> {
+    let mut context = Context::new(&SHA256);
+    let target = parts.uri.path_and_query().map_or("", |path| path.as_str());
+    for part in [parts.method.as_str(), target] {
+        context.update(part.as_bytes());
+        context.update(b"\n");
+    }
+    context.update(body);
+    context.finish().as_ref().to_vec()
+}
+
+fn replay(kept: Kept) -> Response {
+    let mut response = Response::new(Body::from(kept.body));
+    *response.status_mut() = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
+    for (name, value) in kept.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+        .headers_mut()
+        .insert("idempotency-replayed", HeaderValue::from_static("true"));
+    response
+}

@@ -1,0 +1,37 @@
+//! `LeadsyGroup` API V1: one file a group of operations, each with its own routes, requests, answers and handlers.
+//!
+//! No SQL here (that is `projections`), no rules (those are `aggregates`), and nothing of another dialect.
+
+mod accesses;
+mod companies;
+mod company_users;
+mod lead_lists;
+mod lead_notes;
+mod leads;
+mod pages;
+mod refusals;
+mod stages;
+mod user_access;
+mod users;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+
+/// Every operation under `/api/v1`.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().nest(
+        "/api/v1",
+        OpenApiRouter::new()
+            .merge(users::routes())
+            .merge(user_access::routes())
+            .merge(accesses::routes())
+            .merge(companies::routes())
+            .merge(company_users::routes())
+            .merge(stages::routes())
+            .merge(leads::routes())
+            .merge(lead_lists::routes())
+            .merge(lead_notes::routes()),
+    )
+}

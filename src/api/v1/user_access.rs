@@ -1,0 +1,383 @@
+//! User company relation: who holds which role where.
+
+use std::sync::Arc;
+
+use aggregates::access::{Right, Role};
+use aggregates::company::{Company, CompanyCommand};
+use aggregates::ids::{CompanyId, UserAccessId, UserId};
+use aggregates::lead::{Lead, LeadCommand};
+use aggregates::user::{User, UserCommand, UserError};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::NaiveDate;
+use garde::Validate;
+use projections::users::list::{self, AccessFilter, AccessRow};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::accesses::{AccessView, role_of};
+use super::lead_notes::Nothing;
+use super::pages::{Meta, PageQuery};
+use super::users::{PrimaryCompany, check_grant, require_visible, role_filter};
+use crate::api::caller::Caller;
+use crate::api::extract::{Json, Path, Query};
+use crate::api::preconditions::etag;
+use crate::api::problem::Problem;
+use crate::app::App;
+use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind, Unit};
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(create_user_access, list_user_accesses))
+        .routes(routes!(update_user_access, delete_user_access))
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+struct NewAccess {
+    /// When given, must be the user of the path.
+    #[garde(skip)]
+    user_id: Option<i64>,
+    #[garde(skip)]
+    company_id: i64,
+    #[garde(skip)]
+    access_id: i64,
+    #[garde(skip)]
+    #[serde(default)]
+    primary: Option<bool>,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+struct AccessChanges {
+    #[garde(skip)]
+    company_id: Option<i64>,
+    #[garde(skip)]
+    access_id: Option<i64>,
+    #[garde(skip)]
+    primary: Option<bool>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct AccessQuery {
+    company_id: Option<i64>,
+    access_id: Option<i64>,
+    primary: Option<bool>,
+}
+
+/// A role held by a user in a company.
+#[derive(Debug, Serialize, ToSchema)]
+struct UserAccessView {
+    id: i64,
+    primary: bool,
+    company: PrimaryCompany,
+    access: Option<AccessView>,
+    user: MemberView,
+}
+
+/// A user as a member of companies.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MemberView {
+    id: i64,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    email: Option<String>,
+    status: String,
+    lang: Option<String>,
+    theme: Option<String>,
+    currency: Option<String>,
+    birthdate: Option<NaiveDate>,
+    full_name: String,
+    avatar_route: Option<String>,
+}
+
+impl From<&AccessRow> for MemberView {
+    fn from(row: &AccessRow) -> Self {
+        Self {
+            id: row.user_id,
+            first_name: row.first_name.clone(),
+            last_name: row.last_name.clone(),
+            email: row.email.clone(),
+            status: row.status.clone(),
+            lang: row.lang.clone(),
+            theme: row.theme.clone(),
+            currency: row.currency.clone(),
+            birthdate: row.birthdate,
+            full_name: row.full_name.clone(),
+            avatar_route: None,
+        }
+    }
+}
+
+impl From<AccessRow> for UserAccessView {
+    fn from(row: AccessRow) -> Self {
+        Self {
+            id: row.id,
+            primary: row.is_primary,
+            access: role_of(&row.role).map(AccessView::from),
+            user: MemberView::from(&row),
+            company: PrimaryCompany {
+                id: row.company_id,
+                name: row.company_name,
+                default: row.company_is_default,
+                parent_company_id: row.company_parent_id,
+            },
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct UserAccessEnvelope {
+    user_access: UserAccessView,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct UserAccessList {
+    user_accesses: Vec<UserAccessView>,
+    meta: Meta,
+}
+
+async fn one(app: &App, id: i64) -> Result<Response, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let row = list::access_by_id(&mut connection, id)
+        .await?
+        .ok_or_else(|| Problem::not_found("user access"))?;
+    let tag = [(header::ETAG, etag(row.user_version))];
+    let user_access = UserAccessView::from(row);
+    Ok((tag, Json(UserAccessEnvelope { user_access })).into_response())
+}
+
+/// Create `user_accesses` for a user
+#[utoipa::path(post, path = "/users/{user_id}/user_access", tag = "User Company Relation", security(("bearer" = [])),
+    params(("user_id" = i64, Path)), request_body = NewAccess,
+    responses((status = 201, description = "User access created successfully", body = UserAccessEnvelope),
+        (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
+        (status = 404, description = "No such user"), (status = 422, description = "Invalid")))]
+async fn create_user_access(
+    State(app): State<App>,
+    caller: Caller,
+    Path(user_id): Path<i64>,
+    Json(body): Json<NewAccess>,
+) -> Result<Response, Problem> {
+    require_visible(&app, &caller, UserId(user_id)).await?;
+    if body.user_id.is_some_and(|id| id != user_id) {
+        return Err(Problem::unprocessable(
+            crate::api::field_errors::FieldErrors::of("user_id", "must be the user of the path"),
+        ));
+    }
+    let primary = body.primary.unwrap_or(false);
+    let grant = check_grant(&app, &caller, "", body.company_id, body.access_id, primary).await?;
+    let stream = StreamKey::new(StreamKind::User, user_id);
+    let if_match = caller.write.if_match.clone();
+    let work = caller
+        .work(move |unit| {
+            if_match.check(unit, stream)?;
+            Ok(grant.execute(unit, UserId(user_id))?.get())
+        })
+        .on(stream)
+        .on(StreamKey::new(StreamKind::Company, body.company_id));
+    let committed = app.ledger.commit(work).await?;
+    let access = one(&app, committed.resource_id).await?;
+    Ok((StatusCode::CREATED, access).into_response())
+}
+
+/// Show `user_accesses` for a user
+///
+/// Those in companies that the caller sees.
+#[utoipa::path(get, path = "/users/{user_id}/user_access", tag = "User Company Relation", security(("bearer" = [])),
+    params(("user_id" = i64, Path), PageQuery, AccessQuery),
+    responses((status = 200, description = "List of user accesses", body = UserAccessList), (status = 401, description = "No or bad token"),
+        (status = 404, description = "No such user")))]
+async fn list_user_accesses(
+    State(app): State<App>,
+    caller: Caller,
+    Path(user_id): Path<i64>,
+    Query(page): Query<PageQuery>,
+    Query(query): Query<AccessQuery>,
+) -> Result<Json<UserAccessList>, Problem> {
+    let wanted = page.check::<i64>()?;
+    require_visible(&app, &caller, UserId(user_id)).await?;
+    let filter = AccessFilter {
+        user_id: Some(user_id),
+        company_id: query.company_id,
+        role: role_filter(query.access_id),
+        is_primary: query.primary,
+        ..AccessFilter::default()
+    };
+    let mut connection = app.pool.acquire().await?;
+    let visible = caller.authority.visible();
+    let (page, total) =
+        list::access_page(&mut connection, &visible, &filter, &wanted.request).await?;
+    let next = page.rows.last().map(|row| row.id).filter(|_| page.more);
+    Ok(Json(UserAccessList {
+        meta: wanted.meta(total, next.as_ref()),
+        user_accesses: page.rows.into_iter().map(UserAccessView::from).collect(),
+    }))
+}
+
+/// The access, if it is this user's and in a company that the caller sees and administers; an owner's takes an owner.
+async fn administered(
+    app: &App,
+    caller: &Caller,
+    user_id: i64,
+    access: i64,
+) -> Result<AccessRow, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let row = list::access_by_id(&mut connection, access).await?;
+    drop(connection);
+    let row = row
+        .filter(|row| row.user_id == user_id && caller.authority.sees(&row.company_path))
+        .ok_or_else(|| Problem::not_found("user access"))?;
+    let scope = caller.scope(app, CompanyId(row.company_id)).await?;
+    scope.require(Right::Administer)?;
+    if row.role == Role::Owner.code() {
+        scope.require(Right::Govern)?;
+    }
+    Ok(row)
+}
+
+/// Update `user_accesses` for a user
+#[utoipa::path(put, path = "/users/{user_id}/user_access/{user_access_id}", tag = "User Company Relation", security(("bearer" = [])),
+    params(("user_id" = i64, Path), ("user_access_id" = i64, Path)), request_body = AccessChanges,
+    responses((status = 200, description = "User access updated successfully", body = UserAccessEnvelope),
+        (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
+        (status = 404, description = "No such user access"), (status = 422, description = "Invalid")))]
+async fn update_user_access(
+    State(app): State<App>,
+    caller: Caller,
+    Path((user_id, id)): Path<(i64, i64)>,
+    Json(body): Json<AccessChanges>,
+) -> Result<Response, Problem> {
+    let row = administered(&app, &caller, user_id, id).await?;
+    let to_company = body.company_id.unwrap_or(row.company_id);
+    let role = role_of(&row.role).map_or(0, Role::id);
+    let to_role = body.access_id.unwrap_or(role);
+    let grant = check_grant(&app, &caller, "", to_company, to_role, false).await?;
+    let stream = StreamKey::new(StreamKind::User, user_id);
+    let if_match = caller.write.if_match.clone();
+    let primary = body.primary;
+    let work = caller
+        .work(move |unit| {
+            if_match.check(unit, stream)?;
+            let access = UserAccessId(id);
+            let before = held(unit, user_id, access)?;
+            unit.execute::<User>(
+                user_id,
+                UserCommand::ChangeAccess {
+                    user_access_id: access,
+                    company_id: Some(grant.company_id),
+                    role: Some(grant.role),
+                    primary,
+                },
+            )?;
+            keep_owners(
+                unit,
+                UserId(user_id),
+                access,
+                Some(before),
+                Some((grant.company_id, grant.role)),
+            )?;
+            Ok(id)
+        })
+        .on(stream)
+        .on(StreamKey::new(StreamKind::Company, row.company_id))
+        .on(StreamKey::new(StreamKind::Company, to_company));
+    app.ledger.commit(work).await?;
+    one(&app, id).await
+}
+
+fn held(unit: &Unit<'_>, user_id: i64, access: UserAccessId) -> Result<(CompanyId, Role), Refusal> {
+    let user = unit.state::<User>(user_id);
+    let held = user.access(access).ok_or(UserError::UnknownAccess)?;
+    Ok((held.company_id, held.role))
+}
+
+/// Makes the companies' streams follow what happened to a role; the company that would lose its last owner refuses.
+fn keep_owners(
+    unit: &mut Unit<'_>,
+    user_id: UserId,
+    user_access_id: UserAccessId,
+    before: Option<(CompanyId, Role)>,
+    after: Option<(CompanyId, Role)>,
+) -> Result<(), Refusal> {
+    let owned = |held: Option<(CompanyId, Role)>| {
+        held.filter(|(_, role)| *role == Role::Owner)
+            .map(|(company, _)| company)
+    };
+    let (before, after) = (owned(before), owned(after));
+    if before == after {
+        return Ok(());
+    }
+    if let Some(company) = before {
+        let command = CompanyCommand::RemoveOwner {
+            user_access_id,
+            user_id,
+        };
+        unit.execute::<Company>(company.get(), command)?;
+    }
+    if let Some(company) = after {
+        let command = CompanyCommand::AddOwner {
+            user_access_id,
+            user_id,
+        };
+        unit.execute::<Company>(company.get(), command)?;
+    }
+    Ok(())
+}
+
+/// Remove an specific `user_access`
+///
+/// Leads that were assigned to it become unassigned in the same commit.
+#[utoipa::path(delete, path = "/users/{user_id}/user_access/{user_access_id}", tag = "User Company Relation", security(("bearer" = [])),
+    params(("user_id" = i64, Path), ("user_access_id" = i64, Path)),
+    responses((status = 200, description = "User access deleted successfully", body = Nothing), (status = 401, description = "No or bad token"),
+        (status = 403, description = "Right missing"), (status = 404, description = "No such user access"),
+        (status = 422, description = "The last owner cannot be removed")))]
+async fn delete_user_access(
+    State(app): State<App>,
+    caller: Caller,
+    Path((user_id, id)): Path<(i64, i64)>,
+) -> Result<Json<Nothing>, Problem> {
+    let row = administered(&app, &caller, user_id, id).await?;
+    let stream = StreamKey::new(StreamKind::User, user_id);
+    let company = CompanyId(row.company_id);
+    let assigned: Arc<std::sync::Mutex<Vec<i64>>> = Arc::default();
+    let found = assigned.clone();
+    let find: FindStreams = Arc::new(move |connection| {
+        let found = found.clone();
+        Box::pin(async move {
+            let leads = list::leads_assigned_to(connection, company, id).await?;
+            let streams = leads
+                .iter()
+                .map(|lead| StreamKey::new(StreamKind::Lead, *lead))
+                .collect();
+            *found
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner) = leads;
+            Ok(streams)
+        })
+    });
+    let if_match = caller.write.if_match.clone();
+    let work = caller
+        .work(move |unit| {
+            if_match.check(unit, stream)?;
+            let user_access_id = UserAccessId(id);
+            let before = held(unit, user_id, user_access_id)?;
+            unit.execute::<User>(user_id, UserCommand::RevokeAccess { user_access_id })?;
+            keep_owners(unit, UserId(user_id), user_access_id, Some(before), None)?;
+            let leads = assigned
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            for lead in leads.iter() {
+                unit.execute::<Lead>(*lead, LeadCommand::Unassign { user_access_id })?;
+            }
+            Ok(id)
+        })
+        .on(stream)
+        .on(StreamKey::new(StreamKind::Company, row.company_id))
+        .sweeping(find);
+    app.ledger.commit(work).await?;
+    Ok(Json(Nothing {}))
+}

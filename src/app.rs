@@ -1,0 +1,201 @@
+//! What every handler shares: the pool, the ledger, the keys, and who may do what as the ledger says now.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aggregates::access::{Reach, Right, Role};
+use aggregates::ids::{CompanyId, UserAccessId, UserId};
+use aggregates::phone::Region;
+use metrics_exporter_prometheus::PrometheusHandle;
+use projections::companies::{self, CompanyRow, Visible};
+use projections::users::list::authority;
+use sqlx::PgPool;
+
+use crate::auth::password::Passwords;
+use crate::auth::token::Tokens;
+use crate::clock::Clock;
+use crate::ledger::{Ledger, Secrets, authority_position};
+
+/// The server's parts. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// For reads.
+    pub pool: PgPool,
+    /// For writes.
+    pub ledger: Ledger,
+    /// Issues and checks tokens.
+    pub tokens: Tokens,
+    /// Hashes and checks passwords.
+    pub passwords: Passwords,
+    /// The time.
+    pub clock: Clock,
+    /// The phone region of new top-level companies.
+    pub region: Region,
+    /// The installation's secrets.
+    pub secrets: Secrets,
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+    /// See [`AuthorityCache`].
+    pub authority: Arc<AuthorityCache>,
+}
+
+/// A role that a user holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldRole {
+    /// The access.
+    pub user_access_id: UserAccessId,
+    /// Where; it holds below too.
+    pub company_id: CompanyId,
+    /// What.
+    pub role: Role,
+}
+
+/// Who a user is and what they hold.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    /// Sees and may do everything.
+    pub platform_owner: bool,
+    /// Tokens of another epoch do not hold.
+    pub session_epoch: i64,
+    /// Oldest first.
+    pub roles: Vec<HeldRole>,
+}
+
+impl Authority {
+    /// The companies that this user may see.
+    #[must_use]
+    pub fn visible(&self) -> Visible {
+        if self.platform_owner {
+            Visible::All
+        } else {
+            Visible::Under(
+                self.roles
+                    .iter()
+                    .map(|held| held.company_id.get())
+                    .collect(),
+            )
+        }
+    }
+
+    /// The roles that hold in the company with this path from the root.
+    pub fn roles_on(&self, path: &[i64]) -> impl Iterator<Item = &HeldRole> {
+        self.roles
+            .iter()
+            .filter(move |held| path.contains(&held.company_id.get()))
+    }
+
+    /// Whether anything of the company is visible.
+    #[must_use]
+    pub fn sees(&self, path: &[i64]) -> bool {
+        self.platform_owner || self.roles_on(path).next().is_some()
+    }
+
+    /// How far the right reaches in the company with this path.
+    #[must_use]
+    pub fn reach(&self, path: &[i64], right: Right) -> Option<Reach> {
+        if self.platform_owner {
+            return Some(Reach::All);
+        }
+        self.roles_on(path)
+            .filter_map(|held| held.role.may(right))
+            .max()
+    }
+}
+
+/// Users' authority and companies' places, kept as long as no event touches users, companies or roles: each request asks
+/// the ledger's head for that position, so that a revoked role ends at once on every node.
+#[derive(Default)]
+pub struct AuthorityCache(Mutex<Cached>);
+
+#[derive(Default)]
+struct Cached {
+    position: i64,
+    users: HashMap<UserId, Arc<Authority>>,
+    companies: HashMap<CompanyId, Arc<CompanyRow>>,
+}
+
+impl AuthorityCache {
+    fn with<R>(&self, position: i64, work: impl FnOnce(&mut Cached) -> R) -> R {
+        // The map is only ever replaced or extended: a panic elsewhere leaves it sound.
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cached.position != position {
+            *cached = Cached {
+                position,
+                ..Cached::default()
+            };
+        }
+        work(&mut cached)
+    }
+}
+
+impl App {
+    /// Whether the database answers.
+    pub async fn is_ready(&self) -> bool {
+        let Ok(mut connection) = self.pool.acquire().await else {
+            return false;
+        };
+        authority_position(&mut connection).await.is_ok()
+    }
+
+    /// The user's authority now, and the position it is as of; `None` for an unknown user.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn authority_of(
+        &self,
+        user: UserId,
+    ) -> Result<Option<(Arc<Authority>, i64)>, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        let position = authority_position(&mut connection).await?;
+        if let Some(known) = self
+            .authority
+            .with(position, |c| c.users.get(&user).cloned())
+        {
+            return Ok(Some((known, position)));
+        }
+        let Some(row) = authority(&mut connection, user).await? else {
+            return Ok(None);
+        };
+        let roles = row.access_ids.iter().zip(&row.company_ids).zip(&row.roles);
+        let roles = roles.filter_map(|((id, company), role)| {
+            Some(HeldRole {
+                user_access_id: UserAccessId(*id),
+                company_id: CompanyId(*company),
+                role: Role::ALL.into_iter().find(|known| known.code() == role)?,
+            })
+        });
+        let loaded = Arc::new(Authority {
+            platform_owner: row.platform_owner,
+            session_epoch: row.session_epoch,
+            roles: roles.collect(),
+        });
+        self.authority
+            .with(position, |c| c.users.insert(user, loaded.clone()));
+        Ok(Some((loaded, position)))
+    }
+
+    /// The company's row, as of the position that [`App::authority_of`] answered.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn company(
+        &self,
+        company: CompanyId,
+        position: i64,
+    ) -> Result<Option<Arc<CompanyRow>>, sqlx::Error> {
+        let known = self
+            .authority
+            .with(position, |c| c.companies.get(&company).cloned());
+        if known.is_some() {
+            return Ok(known);
+        }
+        let mut connection = self.pool.acquire().await?;
+        let Some(row) = companies::by_id(&mut connection, company).await? else {
+            return Ok(None);
+        };
+        let row = Arc::new(row);
+        self.authority
+            .with(position, |c| c.companies.insert(company, row.clone()));
+        Ok(Some(row))
+    }
+}

@@ -1,0 +1,89 @@
+//! The database of this run: the embedded PostgreSQL, or the one that `DATABASE_URL` names; migrated and connected.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::config::Settings;
+use crate::embedded::{self, EmbeddedPostgres};
+
+/// The schema, forward only.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// The name of the database inside the embedded PostgreSQL.
+const EMBEDDED_DATABASE: &str = "leadledger";
+
+/// A migrated database.
+pub struct Database {
+    /// For reads; the committer has a connection of its own.
+    pub pool: PgPool,
+    /// How to open further connections.
+    pub options: PgConnectOptions,
+    embedded: Option<EmbeddedPostgres>,
+}
+
+impl Database {
+    /// Starts or adopts the embedded PostgreSQL unless another is named, brings the schema up to date, and connects.
+    ///
+    /// # Errors
+    /// With a message that an operator can act on.
+    pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let (options, embedded) = if let Some(url) = &settings.database_url {
+            let options =
+                PgConnectOptions::from_str(url).context("DATABASE_URL is not a PostgreSQL URL")?;
+            (options, None)
+        } else {
+            let postgres = EmbeddedPostgres::start(embedded::Settings {
+                binaries: settings.pg_bin.clone(),
+                ..embedded::Settings::new(settings.data_dir.clone())
+            })
+            .await?;
+            postgres.ensure_database(EMBEDDED_DATABASE).await?;
+            (postgres.connect_options(EMBEDDED_DATABASE), Some(postgres))
+        };
+        let pool = PgPoolOptions::new()
+            .max_connections(32)
+            .acquire_timeout(Duration::from_secs(3))
+            // A ping before each use would be a hidden round trip; a dead connection shows itself at its first use.
+            .test_before_acquire(false)
+            .connect_with(options.clone())
+            .await
+            .context("the database cannot be reached")?;
+        check_version(&pool).await?;
+        MIGRATIONS
+            .run(&pool)
+            .await
+            .context("the database's schema could not be brought up to date")?;
+        Ok(Self {
+            pool,
+            options,
+            embedded,
+        })
+    }
+
+    /// Closes every connection and stops the embedded PostgreSQL, unless somebody else still uses it.
+    pub async fn close(self) {
+        self.pool.close().await;
+        if let Some(postgres) = self.embedded
+            && let Err(error) = postgres.stop().await
+        {
+            tracing::error!(%error, "the embedded PostgreSQL did not stop");
+        }
+    }
+}
+
+async fn check_version(pool: &PgPool) -> anyhow::Result<()> {
+    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
+        .fetch_one(pool)
+        .await?;
+    anyhow::ensure!(
+        version >= 140_000,
+        "PostgreSQL 14 or newer is needed; this one is {}",
+        version / 10_000
+    );
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Answers kept for idempotency keys: sealed, because they hold what their owner was shown.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use sqlx::{PgPool, Row};
+
+use super::Secrets;
+
+/// What is known of a key that was used.
+pub struct Earlier {
+    /// Hash of the request that used it.
+    pub fingerprint: Vec<u8>,
+    /// The kept answer, unless the server died before keeping it.
+    pub answer: Option<Vec<u8>>,
+}
+
+/// The earlier use of a key, if there was one.
+///
+/// # Errors
+/// What the database answers.
+pub async fn find(
+    pool: &PgPool,
+    secrets: &Secrets,
+    user_id: i64,
+    key: &str,
+) -> Result<Option<Earlier>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT fingerprint, response FROM idempotency_keys WHERE user_id = $1 AND key = $2",
+    )
+    .bind(user_id)
+    .bind(key)
+    .fetch_optional(pool)
+    .await?;
+    row.map(|row| {
+        let sealed: Option<Vec<u8>> = row.try_get(1)?;
+        Ok(Earlier {
+            fingerprint: row.try_get(0)?,
+            answer: sealed.and_then(|sealed| open(secrets, &sealed)),
+        })
+    })
+    .transpose()
+}
+
+/// Keeps the answer of a key that the ledger recorded; does nothing for a key that it did not.
+///
+/// # Errors
+/// What the database answers.
+pub async fn keep(
+    pool: &PgPool,
+    secrets: &Secrets,
+    user_id: i64,
+    key: &str,
+    answer: &[u8],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE idempotency_keys SET response = $3 WHERE user_id = $1 AND key = $2 AND response IS NULL",
+    )
+    .bind(user_id)
+    .bind(key)
+    .bind(seal(secrets, answer))
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Forgets keys that were used more than 24 hours ago.
+///
+/// # Errors
+/// What the database answers.
+pub async fn forget_old(
+    pool: &PgPool,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query("DELETE FROM idempotency_keys WHERE created_at < $1")
+        .bind(now - chrono::TimeDelta::hours(24))
+        .execute(pool)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+fn cipher(secrets: &Secrets) -> LessSafeKey {
+    let key = UnboundKey::new(&AES_256_GCM, secrets.responses());
+    LessSafeKey::new(key.expect("the secret was made with 32 bytes"))
+}
+
+fn seal(secrets: &Secrets, answer: &[u8]) -> Vec<u8> {
+    let mut nonce = [0; NONCE_LEN];
+    aws_lc_rs::rand::fill(&mut nonce).expect("the system's random source answers");
+    let mut sealed = answer.to_vec();
+    cipher(secrets)
+        .seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::empty(),
+            &mut sealed,
+        )
+        .expect("an answer is far below the cipher's limit of 64 GiB");
+    [nonce.as_slice(), &sealed].concat()
+}
+
+fn open(secrets: &Secrets, sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN)?;
+    let mut buffer = sealed.to_vec();
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let plain = cipher(secrets)
+        .open_in_place(nonce, Aad::empty(), &mut buffer)
+        .ok()?;
+    Some(plain.to_vec())
+}

@@ -1,0 +1,89 @@
+//! The end of the ledger as a node knows it, and the streams it keeps at hand.
+
+use chrono::{DateTime, Utc};
+use quick_cache::unsync::Cache;
+use sqlx::types::Json;
+use sqlx::{PgConnection, Row};
+
+use super::stream::StreamKey;
+use super::unit::{LastIds, Loaded};
+
+/// How many streams a node keeps folded. A lead's state is below a kilobyte.
+const STREAMS_AT_HAND: usize = 20_000;
+/// When the ledger moved further than this without us, forgetting everything is cheaper than asking what moved.
+const FORGET_ALL_BEYOND: i64 = 5_000;
+
+/// What the next append builds on.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub position: i64,
+    pub recorded_at: DateTime<Utc>,
+    pub last_ids: LastIds,
+}
+
+impl Head {
+    async fn read(connection: &mut PgConnection, lock: bool) -> Result<Self, sqlx::Error> {
+        let row = sqlx::query(if lock {
+            "SELECT position, greatest(recorded_at, 'epoch'), last_ids FROM ledger_head FOR UPDATE"
+        } else {
+            "SELECT position, greatest(recorded_at, 'epoch'), last_ids FROM ledger_head"
+        })
+        .fetch_one(connection)
+        .await?;
+        let Json(last_ids) = row.try_get::<Json<LastIds>, _>(2)?;
+        Ok(Self {
+            position: row.try_get(0)?,
+            recorded_at: row.try_get(1)?,
+            last_ids,
+        })
+    }
+}
+
+/// A head and streams that agree with each other: every stream at hand is as of this head.
+pub(super) struct View {
+    pub head: Head,
+    pub streams: Cache<StreamKey, Loaded>,
+}
+
+impl View {
+    /// Of the ledger as it is now, nothing at hand.
+    pub async fn open(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            head: Head::read(connection, false).await?,
+            streams: Cache::new(STREAMS_AT_HAND),
+        })
+    }
+
+    /// Moves to the ledger's present end and forgets the streams that moved. With `lock`, the connection must be in a
+    /// transaction, which from then on is the only appender.
+    pub async fn refresh(
+        &mut self,
+        connection: &mut PgConnection,
+        lock: bool,
+    ) -> Result<(), sqlx::Error> {
+        let head = Head::read(connection, lock).await?;
+        let moved = head.position - self.head.position;
+        if !(0..=FORGET_ALL_BEYOND).contains(&moved) {
+            self.forget_all();
+        } else if moved > 0 {
+            let rows = sqlx::query(
+                "SELECT DISTINCT aggregate_type, aggregate_id FROM events WHERE position > $1",
+            )
+            .bind(self.head.position)
+            .fetch_all(connection)
+            .await?;
+            for row in rows {
+                if let Some(stream) = StreamKey::from_stored(row.try_get(0)?, row.try_get(1)?) {
+                    self.streams.remove(&stream);
+                }
+            }
+        }
+        self.head = head;
+        Ok(())
+    }
+
+    /// Forgets every stream at hand.
+    pub fn forget_all(&mut self) {
+        self.streams = Cache::new(STREAMS_AT_HAND);
+    }
+}

@@ -1,0 +1,186 @@
+//! The ledger: the one door for writes. Commands go in through [`Ledger::commit`]; events and read rows come to be in one
+//! transaction, in one total order without gaps.
+//!
+//! SQL of the ledger's own tables lives in this folder, that of the read tables in `projections`.
+
+pub mod answers;
+mod append;
+mod catch_up;
+mod committer;
+mod head;
+pub mod leaf;
+mod load;
+mod provenance;
+pub mod rebuild;
+mod refusal;
+pub mod replay;
+mod sealing;
+mod secrets;
+pub mod stream;
+mod unit;
+pub mod verify;
+mod work;
+
+use std::time::Duration;
+
+use aggregates::email::Email;
+use aws_lc_rs::hmac;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgListener};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use committer::{Committer, Message};
+
+pub use provenance::{Actor, Provenance};
+pub use refusal::{CommitError, Refusal};
+pub use secrets::Secrets;
+pub use stream::{StreamKey, StreamKind};
+pub use unit::{Claim, IdKind, Unit};
+pub use work::{Committed, FindStreams, IdempotencyKey, MoreStreams, Work};
+
+/// How many commands may wait. At 64 or 256 requests in flight the queue is nearly empty; full means overload.
+pub const QUEUE_LIMIT: usize = 10_000;
+
+/// A handle to this node's committer. Cheap to clone; the committer ends when the last one is gone.
+#[derive(Clone)]
+pub struct Ledger {
+    queue: mpsc::Sender<Message>,
+    claim_key: hmac::Key,
+    clock: Clock,
+    pool: PgPool,
+}
+
+/// The tasks behind a [`Ledger`], to be awaited at shutdown once every handle is dropped.
+pub struct LedgerTasks {
+    committer: JoinHandle<()>,
+    listener: JoinHandle<()>,
+}
+
+impl LedgerTasks {
+    /// Waits until what was queued is committed.
+    pub async fn finished(self) {
+        self.listener.abort();
+        if self.committer.await.is_err() {
+            tracing::error!("the committer ended by a panic");
+        }
+    }
+}
+
+impl Ledger {
+    /// Starts the committer on a migrated database.
+    ///
+    /// # Errors
+    /// What the database answers to the first connections.
+    pub async fn open(
+        pool: &PgPool,
+        options: &PgConnectOptions,
+        secrets: &Secrets,
+        clock: Clock,
+    ) -> Result<(Self, LedgerTasks), sqlx::Error> {
+        let (queue, waiting) = mpsc::channel(QUEUE_LIMIT);
+        let committer = tokio::spawn(Committer::new(options.clone(), clock.clone()).run(waiting));
+        // Whatever was appended while no node ran gets its place now.
+        let _ = queue.send(Message::CatchUp).await;
+        let listener = tokio::spawn(listen(pool.clone(), queue.downgrade()));
+        Ok((
+            Self {
+                queue,
+                claim_key: hmac::Key::new(hmac::HMAC_SHA256, secrets.claims()),
+                clock,
+                pool: pool.clone(),
+            },
+            LedgerTasks {
+                committer,
+                listener,
+            },
+        ))
+    }
+
+    /// Carries a command out. When it answers `Ok`, events and read rows are on disk.
+    ///
+    /// # Errors
+    /// [`CommitError`]; nothing was written, except that `Unavailable` may leave it open.
+    pub async fn commit(&self, work: Work) -> Result<Committed, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(work::Job { work, reply });
+        self.queue
+            .try_send(Message::Commit(job))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => CommitError::QueueFull,
+                mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
+            })?;
+        answer.await.unwrap_or(Err(CommitError::Unavailable))
+    }
+
+    /// Whether nothing has ever been appended.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn is_empty(&self) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar("SELECT position = 0 FROM ledger_head")
+            .fetch_one(&self.pool)
+            .await
+    }
+
+    /// The claim that stands for a user's e-mail.
+    #[must_use]
+    pub fn email_claim(&self, email: &Email) -> Claim {
+        Claim {
+            kind: "email",
+            value_hash: hmac::sign(&self.claim_key, email.as_str().as_bytes())
+                .as_ref()
+                .to_vec(),
+        }
+    }
+
+    /// The clock that commits are stamped by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}
+
+/// The position of the last event that touched users, companies or roles.
+///
+/// # Errors
+/// What the database answers.
+pub async fn authority_position(connection: &mut sqlx::PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT authority_position FROM ledger_head")
+        .fetch_one(connection)
+        .await
+}
+
+/// Tells the committer of events that stock programs append; asks every few seconds besides, should a notice be lost.
+async fn listen(pool: PgPool, queue: mpsc::WeakSender<Message>) {
+    const ASK_EVERY: Duration = Duration::from_secs(5);
+    loop {
+        if let Ok(mut listener) = PgListener::connect_with(&pool).await
+            && listener.listen("unsequenced_event").await.is_ok()
+        {
+            loop {
+                let notice = tokio::time::timeout(ASK_EVERY, listener.recv()).await;
+                let Some(queue) = queue.upgrade() else {
+                    return;
+                };
+                if let Ok(Err(_)) = notice {
+                    break;
+                }
+                let waiting = sqlx::query_scalar::<_, bool>(
+                    "SELECT EXISTS (SELECT 1 FROM events WHERE position IS NULL)",
+                )
+                .fetch_one(&pool)
+                .await;
+                // A full queue means commits are under way, and each of them looks for such events.
+                if matches!(waiting, Ok(true)) {
+                    let _ = queue.try_send(Message::CatchUp);
+                }
+            }
+        }
+        if queue.upgrade().is_none() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

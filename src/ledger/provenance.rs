@@ -1,0 +1,81 @@
+//! Who did something, from where and why: the metadata stored with every event.
+//!
+//! A flat JSON object of texts, because stock `postgres-es` reads metadata as a map of texts.
+
+use std::collections::BTreeMap;
+
+use aggregates::ids::UserId;
+use chrono::{DateTime, SecondsFormat, Utc};
+
+/// Who acted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// A signed-in user.
+    User(UserId),
+    /// Somebody who is not signed in, such as a person signing up.
+    Anonymous,
+    /// The system itself: first run, background work, an operator at the console.
+    System,
+}
+
+impl std::fmt::Display for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::User(id) => write!(f, "user:{id}"),
+            Self::Anonymous => f.write_str("anonymous"),
+            Self::System => f.write_str("system"),
+        }
+    }
+}
+
+/// Where the change came from and why.
+#[derive(Debug, Clone)]
+pub struct Provenance {
+    /// Who acted.
+    pub actor: Actor,
+    /// The request, as answered in `X-Request-Id`.
+    pub request_id: Option<String>,
+    /// Network address of the client.
+    pub ip: Option<String>,
+    /// What the client says it is.
+    pub user_agent: Option<String>,
+    /// Why, in the words of `X-Reason`.
+    pub reason: Option<String>,
+    /// The way in: `api`, `import <code> row <n>`, `setup`.
+    pub source: String,
+}
+
+impl Provenance {
+    /// The system acting by itself through `source`.
+    #[must_use]
+    pub fn system(source: &str) -> Self {
+        Self {
+            actor: Actor::System,
+            request_id: None,
+            ip: None,
+            user_agent: None,
+            reason: None,
+            source: source.to_owned(),
+        }
+    }
+
+    /// The metadata text to store; absent parts are left out.
+    #[must_use]
+    pub fn metadata(&self, at: DateTime<Utc>) -> String {
+        let mut map = BTreeMap::new();
+        map.insert("actor", self.actor.to_string());
+        map.insert("at", at.to_rfc3339_opts(SecondsFormat::Micros, true));
+        map.insert("source", self.source.clone());
+        for (key, value) in [
+            ("request_id", &self.request_id),
+            ("ip", &self.ip),
+            ("user_agent", &self.user_agent),
+            ("reason", &self.reason),
+        ] {
+            if let Some(value) = value {
+                map.insert(key, value.clone());
+            }
+        }
+        serde_json::to_string(&map).expect("a map of texts always serialises")
+    }
+}

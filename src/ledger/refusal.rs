@@ -1,0 +1,51 @@
+//! Why a command was not carried out.
+
+use aggregates::company::CompanyError;
+use aggregates::lead::LeadError;
+use aggregates::user::UserError;
+
+/// A rule that said no. Nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A rule of the Lead aggregate.
+    #[error(transparent)]
+    Lead(#[from] LeadError),
+    /// A rule of the User aggregate.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// A rule of the Company aggregate.
+    #[error(transparent)]
+    Company(#[from] CompanyError),
+    /// Another user has this e-mail.
+    #[error("this e-mail is taken")]
+    EmailTaken,
+    /// The stream is not at the version that the caller expects.
+    #[error("the resource is at version {actual}, not at the expected one")]
+    VersionConflict {
+        /// Where it is.
+        actual: i64,
+    },
+    /// The idempotency key was used before, for another request.
+    #[error("this idempotency key was used for another request")]
+    IdempotencyKeyReused,
+    /// A rule across aggregates, decided by the caller's own work; the text is a stable code.
+    #[error("{0}")]
+    Rule(&'static str),
+}
+
+/// Why a commit gave no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// A rule said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The queue of waiting commands is full; nothing was done. Try again after a second.
+    #[error("too many commands are waiting")]
+    QueueFull,
+    /// The database cannot be reached, or the answer of a commit was lost and could not be found out in time.
+    #[error("the ledger cannot be reached")]
+    Unavailable,
+    /// The database refused the command's rows by themselves. A defect; nothing was written.
+    #[error("the ledger refused the command: {0}")]
+    Broken(String),
+}

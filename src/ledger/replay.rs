@@ -1,0 +1,174 @@
+//! Replaying the ledger into read tables that stand apart from the live ones.
+//!
+//! Projections write to unqualified table names; the search path decides whose tables those are.
+
+use projections::{Batch, Recorded, Statement, Table};
+use sqlx::{PgConnection, Row};
+
+use super::leaf;
+use super::load;
+use super::stream::{self, StreamKey};
+
+/// How many events are folded at once: enough for big statements, little enough to hold in memory.
+const STEP: i64 = 5_000;
+
+/// What one step found.
+pub struct Step {
+    /// Position of the last event that was folded; where the next step goes on.
+    pub last: i64,
+    /// Whether there were any events.
+    pub any: bool,
+    /// Positions whose stored leaf hash is not that of the stored event.
+    pub wrong_leaves: Vec<i64>,
+    /// Positions that are missing before an event of this step.
+    pub gaps: Vec<i64>,
+}
+
+/// Folds the next events after `after` into the tables that the connection's search path finds first.
+///
+/// # Errors
+/// What the database answers.
+pub async fn step(
+    connection: &mut PgConnection,
+    batch: &mut Batch,
+    after: i64,
+) -> Result<Step, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload::text, \
+         metadata::text, recorded_at, company_id, leaf_hash \
+         FROM public.events WHERE position > $1 ORDER BY position LIMIT $2",
+    )
+    .bind(after)
+    .bind(STEP)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut found = Step {
+        last: after,
+        any: !rows.is_empty(),
+        wrong_leaves: Vec::new(),
+        gaps: Vec::new(),
+    };
+    let mut streams = Vec::with_capacity(rows.len());
+    for row in &rows {
+        streams.extend(StreamKey::from_stored(row.try_get(1)?, row.try_get(2)?));
+    }
+    streams.sort_unstable();
+    streams.dedup();
+    let keys = load::keys(connection, &streams).await?;
+    for row in &rows {
+        let position: i64 = row.try_get(0)?;
+        let (aggregate_type, aggregate_id) = (row.try_get(1)?, row.try_get(2)?);
+        let entry = leaf::Entry {
+            aggregate_type,
+            aggregate_id,
+            sequence: row.try_get(3)?,
+            event_type: row.try_get(4)?,
+            event_version: row.try_get(5)?,
+            payload: row.try_get(6)?,
+            metadata: row.try_get(7)?,
+            recorded_at: row.try_get(8)?,
+            company_id: row.try_get(9)?,
+        };
+        if row.try_get::<Option<&[u8]>, _>(10)? != Some(leaf::hash(&entry).as_slice()) {
+            found.wrong_leaves.push(position);
+        }
+        found.gaps.extend(found.last + 1..position);
+        found.last = position;
+        let Some(stream) = StreamKey::from_stored(aggregate_type, aggregate_id) else {
+            continue;
+        };
+        let cipher = load::cipher_of(keys.get(&stream));
+        // What no fold can read was reported when it was sequenced; it has no read rows to rebuild.
+        let Ok(event) = stream::decode(stream.kind, entry.payload, cipher) else {
+            continue;
+        };
+        batch.fold(&Recorded {
+            position,
+            recorded_at: entry.recorded_at,
+            aggregate_id: stream.id,
+            sequence: entry.sequence,
+            company_id: entry.company_id.map(aggregates::ids::CompanyId),
+            event,
+        });
+    }
+    batch.look_up(connection).await?;
+    let mut statement = Statement::unguarded();
+    batch.write(&mut statement);
+    if statement.has_parts() {
+        let (sql, arguments) = statement.finish();
+        sqlx::query_with(&sql, arguments)
+            .execute(connection)
+            .await?;
+    }
+    Ok(found)
+}
+
+/// The end of the ledger; with `lock`, inside a transaction, nobody else appends until it ends.
+///
+/// # Errors
+/// What the database answers.
+pub async fn end(connection: &mut PgConnection, lock: bool) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(if lock {
+        "SELECT position FROM public.ledger_head FOR UPDATE"
+    } else {
+        "SELECT position FROM public.ledger_head"
+    })
+    .fetch_one(connection)
+    .await
+}
+
+/// SQL that makes an empty table like the live one in `schema`, with its primary key and the indexes that folding needs;
+/// and the SQL of all its other indexes, for later. Names stay the same: they are the schema's own.
+///
+/// # Errors
+/// What the database answers.
+pub async fn shadow(
+    connection: &mut PgConnection,
+    table: &Table,
+    schema: &str,
+) -> Result<(Vec<String>, Vec<String>), sqlx::Error> {
+    let name = table.name;
+    let temporary = if schema == "pg_temp" { "TEMP " } else { "" };
+    let mut first = vec![format!(
+        "CREATE {temporary}TABLE {schema}.{name} (LIKE public.{name} INCLUDING DEFAULTS INCLUDING COMMENTS \
+         INCLUDING CONSTRAINTS)"
+    )];
+    let key: Option<(String, String)> = sqlx::query_as(
+        "SELECT conname::text, pg_get_constraintdef(oid) FROM pg_constraint \
+         WHERE conrelid = format('public.%I', $1)::regclass AND contype = 'p'",
+    )
+    .bind(name)
+    .fetch_optional(&mut *connection)
+    .await?;
+    if let Some((constraint, definition)) = &key {
+        first.push(format!(
+            "ALTER TABLE {schema}.{name} ADD CONSTRAINT {constraint} {definition}"
+        ));
+    }
+    let mut later = Vec::new();
+    let indexes: Vec<(String, String)> = sqlx::query_as(
+        "SELECT indexname::text, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename = $1",
+    )
+    .bind(name)
+    .fetch_all(connection)
+    .await?;
+    for (index, definition) in indexes {
+        if key
+            .as_ref()
+            .is_some_and(|(constraint, _)| *constraint == index)
+        {
+            continue;
+        }
+        let definition = definition.replacen(
+            &format!(" ON public.{name}"),
+            &format!(" ON {schema}.{name}"),
+            1,
+        );
+        if table.looked_up_by.contains(&index.as_str()) {
+            first.push(definition);
+        } else {
+            later.push(definition);
+        }
+    }
+    Ok((first, later))
+}

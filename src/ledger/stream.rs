@@ -1,0 +1,192 @@
+//! Streams: their names, the aggregates they fold to, and how stored events are decoded.
+
+use std::sync::Arc;
+
+use aggregates::Decide;
+use aggregates::company::{Company, CompanyEvent};
+use aggregates::ids::CompanyId;
+use aggregates::lead::{Lead, LeadEvent};
+use aggregates::personal::{FieldCipher, with_cipher};
+use aggregates::user::{User, UserEvent};
+use cqrs_es::Aggregate;
+use projections::DomainEvent;
+
+/// The kinds of streams, named as in `events.aggregate_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StreamKind {
+    /// A user's.
+    User,
+    /// A company's.
+    Company,
+    /// A lead's.
+    Lead,
+}
+
+impl StreamKind {
+    /// The stored aggregate type.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => User::TYPE,
+            Self::Company => Company::TYPE,
+            Self::Lead => Lead::TYPE,
+        }
+    }
+
+    /// The kind with this stored name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::User, Self::Company, Self::Lead]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
+/// The name of one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamKey {
+    /// Its kind.
+    pub kind: StreamKind,
+    /// The aggregate's id; stored as decimal text.
+    pub id: i64,
+}
+
+impl StreamKey {
+    /// The stream of this aggregate.
+    #[must_use]
+    pub const fn new(kind: StreamKind, id: i64) -> Self {
+        Self { kind, id }
+    }
+
+    /// The stream with these stored names, if it is one of ours.
+    #[must_use]
+    pub fn from_stored(aggregate_type: &str, aggregate_id: &str) -> Option<Self> {
+        let id: i64 = aggregate_id.parse().ok()?;
+        // Only the canonical text names the stream: "07" is not stream 7.
+        (id.to_string() == aggregate_id)
+            .then_some(StreamKind::from_name(aggregate_type)?)
+            .map(|kind| Self { kind, id })
+    }
+}
+
+impl std::fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.kind.name(), self.id)
+    }
+}
+
+/// The folded state of any stream, shared until somebody changes it.
+#[derive(Debug, Clone)]
+pub enum State {
+    /// A user's.
+    User(Arc<User>),
+    /// A company's.
+    Company(Arc<Company>),
+    /// A lead's.
+    Lead(Arc<Lead>),
+}
+
+impl State {
+    /// The state of a stream without events.
+    #[must_use]
+    pub fn empty(kind: StreamKind) -> Self {
+        match kind {
+            StreamKind::User => Self::User(Arc::default()),
+            StreamKind::Company => Self::Company(Arc::default()),
+            StreamKind::Lead => Self::Lead(Arc::default()),
+        }
+    }
+
+    /// Folds one event in; an event of another kind of stream changes nothing.
+    pub fn evolve(&mut self, event: &DomainEvent) {
+        match (self, event) {
+            (Self::User(state), DomainEvent::User(event)) => Arc::make_mut(state).evolve(event),
+            (Self::Company(state), DomainEvent::Company(event)) => {
+                Arc::make_mut(state).evolve(event);
+            }
+            (Self::Lead(state), DomainEvent::Lead(event)) => Arc::make_mut(state).evolve(event),
+            _ => {}
+        }
+    }
+
+    /// The company whose data the stream is, once that is known.
+    #[must_use]
+    pub fn company(&self, stream: StreamKey) -> Option<CompanyId> {
+        match self {
+            Self::User(_) => None,
+            Self::Company(_) => Some(CompanyId(stream.id)),
+            Self::Lead(lead) => lead.company_id,
+        }
+    }
+}
+
+/// An aggregate that lives in a stream of the ledger.
+pub trait Streamed: Decide {
+    /// The kind of its streams.
+    const KIND: StreamKind;
+    /// Its state inside any state.
+    fn of(state: &State) -> Option<&Self>;
+    /// Its event as any event.
+    fn domain_event(event: Self::Event) -> DomainEvent;
+}
+
+macro_rules! streamed {
+    ($aggregate:ident, $event:ty) => {
+        impl Streamed for $aggregate {
+            const KIND: StreamKind = StreamKind::$aggregate;
+
+            fn of(state: &State) -> Option<&Self> {
+                match state {
+                    State::$aggregate(state) => Some(state),
+                    _ => None,
+                }
+            }
+
+            fn domain_event(event: $event) -> DomainEvent {
+                DomainEvent::$aggregate(event)
+            }
+        }
+    };
+}
+streamed!(User, UserEvent);
+streamed!(Company, CompanyEvent);
+streamed!(Lead, LeadEvent);
+
+/// Name and version as stored beside the payload.
+#[must_use]
+pub fn type_and_version(event: &DomainEvent) -> (&'static str, &'static str) {
+    match event {
+        DomainEvent::User(event) => (event.name(), UserEvent::VERSION),
+        DomainEvent::Company(event) => (event.name(), CompanyEvent::VERSION),
+        DomainEvent::Lead(event) => (event.name(), LeadEvent::VERSION),
+    }
+}
+
+/// The payload text to store, personal data sealed with `cipher`.
+#[must_use]
+pub fn encode(event: &DomainEvent, cipher: Arc<dyn FieldCipher>) -> String {
+    with_cipher(cipher, || match event {
+        DomainEvent::User(event) => serde_json::to_string(event),
+        DomainEvent::Company(event) => serde_json::to_string(event),
+        DomainEvent::Lead(event) => serde_json::to_string(event),
+    })
+    .expect("events are made of text, numbers and maps with text keys, which always serialise")
+}
+
+/// The event in a stored payload, personal data opened with `cipher`.
+///
+/// # Errors
+/// When the payload is no event of this kind of stream: only a foreign writer can cause that.
+pub fn decode(
+    kind: StreamKind,
+    payload: &str,
+    cipher: Arc<dyn FieldCipher>,
+) -> Result<DomainEvent, serde_json::Error> {
+    with_cipher(cipher, || {
+        Ok(match kind {
+            StreamKind::User => DomainEvent::User(serde_json::from_str(payload)?),
+            StreamKind::Company => DomainEvent::Company(serde_json::from_str(payload)?),
+            StreamKind::Lead => DomainEvent::Lead(serde_json::from_str(payload)?),
+        })
+    })
+}

@@ -1,0 +1,222 @@
+//! The unit of work: what one command may read and change while the committer decides it.
+//!
+//! A batch holds the streams, claims and ids as they will be after the commands decided so far; each command works on its
+//! own layer above it, which is merged when the command succeeds and dropped when a rule refuses it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use aggregates::ids::CompanyId;
+use chrono::{DateTime, Utc};
+use projections::DomainEvent;
+
+use super::refusal::Refusal;
+use super::sealing::SubjectKey;
+use super::stream::{State, StreamKey, Streamed};
+
+/// A stream at hand.
+#[derive(Clone)]
+pub(super) struct Loaded {
+    pub state: State,
+    /// The sequence of its last event; 0 while it has none.
+    pub version: i64,
+    /// `None` until the stream needs a key, and after the key was destroyed.
+    pub key: Option<SubjectKey>,
+}
+
+impl Loaded {
+    pub fn empty(stream: StreamKey) -> Self {
+        Self {
+            state: State::empty(stream.kind),
+            version: 0,
+            key: None,
+        }
+    }
+}
+
+/// The kinds of integer ids that the ledger gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named like the ids")]
+pub enum IdKind {
+    User,
+    Company,
+    UserAccess,
+    Lead,
+    Note,
+}
+
+impl IdKind {
+    /// The key in `ledger_head.last_ids`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Company => "company",
+            Self::UserAccess => "user_access",
+            Self::Lead => "lead",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// The last id given, by kind.
+pub(super) type LastIds = BTreeMap<String, i64>;
+
+/// A value that one stream may hold at a time: its kind, and its keyed hash.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Claim {
+    /// Such as `email`.
+    pub kind: &'static str,
+    /// Keyed hash of the normalised value; see `Ledger::email_claim`.
+    pub value_hash: Vec<u8>,
+}
+
+/// An event that a command caused, not yet stored.
+#[derive(Clone)]
+pub(super) struct Pending {
+    pub stream: StreamKey,
+    pub sequence: i64,
+    pub company_id: Option<CompanyId>,
+    pub event: DomainEvent,
+    pub metadata: Arc<str>,
+}
+
+/// Everything that the commands of one batch have read and will change.
+#[derive(Default)]
+pub(super) struct Changes {
+    pub streams: HashMap<StreamKey, Loaded>,
+    pub claims: HashMap<Claim, Option<i64>>,
+    pub last_ids: LastIds,
+    pub events: Vec<Pending>,
+    pub new_claims: Vec<(Claim, i64)>,
+}
+
+/// What one command sees. See the module's text.
+pub struct Unit<'a> {
+    below: &'a mut Changes,
+    layer: Changes,
+    metadata: Arc<str>,
+    now: DateTime<Utc>,
+}
+
+impl<'a> Unit<'a> {
+    pub(super) fn over(below: &'a mut Changes, metadata: Arc<str>, now: DateTime<Utc>) -> Self {
+        let last_ids = below.last_ids.clone();
+        Self {
+            below,
+            layer: Changes {
+                last_ids,
+                ..Changes::default()
+            },
+            metadata,
+            now,
+        }
+    }
+
+    /// Keeps what the command did.
+    pub(super) fn merge(self) {
+        let Changes {
+            streams,
+            claims,
+            last_ids,
+            events,
+            new_claims,
+        } = self.layer;
+        self.below.streams.extend(streams);
+        self.below.claims.extend(claims);
+        self.below.last_ids = last_ids;
+        self.below.events.extend(events);
+        self.below.new_claims.extend(new_claims);
+    }
+
+    /// The time of the commit; every event of the batch carries it.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    /// The next id of this kind: dense, and in ledger order across all nodes.
+    pub fn next_id(&mut self, kind: IdKind) -> i64 {
+        let last = self
+            .layer
+            .last_ids
+            .entry(kind.name().to_owned())
+            .or_insert(0);
+        *last += 1;
+        *last
+    }
+
+    /// The state of an aggregate; empty when it has no events.
+    #[must_use]
+    pub fn state<A: Streamed>(&self, id: i64) -> A {
+        let loaded = self.loaded(StreamKey::new(A::KIND, id));
+        A::of(&loaded.state).cloned().unwrap_or_default()
+    }
+
+    /// The version of a stream; 0 when it has no events.
+    #[must_use]
+    pub fn version(&self, stream: StreamKey) -> i64 {
+        self.loaded(stream).version
+    }
+
+    /// Lets the aggregate decide the command and takes its events over.
+    ///
+    /// The stream must be one of the work's declared needs, or one that this very unit begins.
+    ///
+    /// # Errors
+    /// The rule that the command would break.
+    pub fn execute<A>(&mut self, id: i64, command: A::Command) -> Result<(), Refusal>
+    where
+        A: Streamed,
+        Refusal: From<A::Error>,
+    {
+        let stream = StreamKey::new(A::KIND, id);
+        let mut loaded = self.loaded(stream);
+        let empty = A::default();
+        let events = A::of(&loaded.state).unwrap_or(&empty).decide(command)?;
+        for event in events {
+            let event = A::domain_event(event);
+            loaded.state.evolve(&event);
+            loaded.version += 1;
+            self.layer.events.push(Pending {
+                stream,
+                sequence: loaded.version,
+                company_id: loaded.state.company(stream),
+                event,
+                metadata: self.metadata.clone(),
+            });
+        }
+        self.layer.streams.insert(stream, loaded);
+        Ok(())
+    }
+
+    /// Takes a claim for a stream; holding it already is fine.
+    ///
+    /// # Errors
+    /// `refusal` when another stream holds it.
+    pub fn claim(&mut self, claim: &Claim, holder: i64, refusal: Refusal) -> Result<(), Refusal> {
+        let held = self
+            .layer
+            .claims
+            .get(claim)
+            .or_else(|| self.below.claims.get(claim));
+        match held.copied().flatten() {
+            Some(current) if current != holder => Err(refusal),
+            Some(_) => Ok(()),
+            None => {
+                self.layer.claims.insert(claim.clone(), Some(holder));
+                self.layer.new_claims.push((claim.clone(), holder));
+                Ok(())
+            }
+        }
+    }
+
+    fn loaded(&self, stream: StreamKey) -> Loaded {
+        self.layer
+            .streams
+            .get(&stream)
+            .or_else(|| self.below.streams.get(&stream))
+            .cloned()
+            .unwrap_or_else(|| Loaded::empty(stream))
+    }
+}

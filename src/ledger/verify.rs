@@ -1,0 +1,155 @@
+//! `leadledger verify`: are the read tables what the ledger says, and is the ledger what its hashes say?
+//!
+//! Everything happens in one transaction on one snapshot, in temporary tables: servers go on serving and notice nothing.
+
+use projections::{Batch, Table};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
+
+use super::rebuild::unknown;
+use super::replay;
+
+/// How many differences of one table are named; the rest is counted.
+const NAMED: i64 = 100;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// How many events were read.
+    pub events: i64,
+    /// How many rows were compared.
+    pub rows: i64,
+    /// Each difference, in words; never with personal data.
+    pub differences: Vec<String>,
+}
+
+/// Rebuilds the projections with these names (or all) apart, and compares row by row. `progress` is told position and end.
+///
+/// # Errors
+/// An unknown name, or what the database answers.
+pub async fn run(
+    options: &PgConnectOptions,
+    names: &[String],
+    mut progress: impl FnMut(i64, i64),
+) -> anyhow::Result<Findings> {
+    let mut batch = Batch::of(names).map_err(|name| unknown(&name))?;
+    let tables = batch.tables();
+    let mut connection = options
+        .clone()
+        .options([("search_path", "pg_temp,public"), ("jit", "off")])
+        .connect()
+        .await?;
+    let mut transaction = connection.begin().await?;
+    transaction
+        .execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        .await?;
+    let mut findings = Findings::default();
+    let end = replay::end(&mut transaction, false).await?;
+    for table in &tables {
+        let (first, _) = replay::shadow(&mut transaction, table, "pg_temp").await?;
+        for statement in first {
+            transaction.execute(statement.as_str()).await?;
+        }
+    }
+    let mut position = 0;
+    loop {
+        let step = replay::step(&mut transaction, &mut batch, position).await?;
+        let said = |text: &str, positions: Vec<i64>| -> Vec<String> {
+            positions
+                .into_iter()
+                .map(|position| format!("events: position {position}: {text}"))
+                .collect()
+        };
+        findings.differences.extend(said(
+            "the leaf hash is not that of the event",
+            step.wrong_leaves,
+        ));
+        findings.differences.extend(said("missing", step.gaps));
+        if !step.any {
+            break;
+        }
+        position = step.last;
+        findings.events = position;
+        progress(position, end);
+    }
+    if position != end {
+        findings.differences.push(format!(
+            "events: the ledger ends at position {position}, its head says {end}"
+        ));
+    }
+    for table in &tables {
+        compare(&mut transaction, table, &mut findings).await?;
+    }
+    transaction.rollback().await?;
+    Ok(findings)
+}
+
+async fn compare(
+    connection: &mut PgConnection,
+    table: &Table,
+    findings: &mut Findings,
+) -> Result<(), sqlx::Error> {
+    let Table {
+        name,
+        key,
+        counts_when,
+        ..
+    } = table;
+    let keys = key.join(", ");
+    let shown: Vec<String> = key
+        .iter()
+        .map(|column| format!("'{column}=' || coalesce(l.{column}, r.{column})"))
+        .collect();
+    let join: Vec<String> = key
+        .iter()
+        .map(|column| format!("l.{column} = r.{column}"))
+        .collect();
+    let rows = sqlx::query(&format!(
+        "SELECT {shown} AS which, l.{first} IS NULL AS missing, r.{first} IS NULL AS surplus, \
+         (SELECT string_agg(a.key, ', ' ORDER BY a.key) FROM jsonb_each(to_jsonb(l)) a \
+          JOIN jsonb_each(to_jsonb(r)) b USING (key) WHERE a.value IS DISTINCT FROM b.value) AS columns, \
+         count(*) OVER () AS all_of_them \
+         FROM (SELECT * FROM public.{name} WHERE {counts_when}) l \
+         FULL JOIN (SELECT * FROM pg_temp.{name} WHERE {counts_when}) r ON {join} \
+         WHERE to_jsonb(l) IS DISTINCT FROM to_jsonb(r) ORDER BY {order} LIMIT {NAMED}",
+        shown = shown.join(" || ' ' || "),
+        first = key[0],
+        join = join.join(" AND "),
+        order = key
+            .iter()
+            .map(|column| format!("coalesce(l.{column}, r.{column})"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    ))
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in &rows {
+        let which: String = row.try_get(0)?;
+        let what = if row.try_get(1)? {
+            "is missing".to_owned()
+        } else if row.try_get(2)? {
+            "should not be there".to_owned()
+        } else {
+            let columns: Option<String> = row.try_get(3)?;
+            format!("differs in {}", columns.unwrap_or_default())
+        };
+        findings
+            .differences
+            .push(format!("{name}: {which}: {what}"));
+    }
+    if let Some(row) = rows.first() {
+        let all: i64 = row.try_get(4)?;
+        if all > NAMED {
+            findings
+                .differences
+                .push(format!("{name}: and {} more", all - NAMED));
+        }
+    }
+    let compared: i64 = sqlx::query_scalar(&format!(
+        "SELECT count(*) FROM (SELECT {keys} FROM pg_temp.{name}) AS t"
+    ))
+    .fetch_one(connection)
+    .await?;
+    findings.rows += compared;
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! A command on its way to the committer: what it needs, how it is decided, who waits for it.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use sqlx::PgConnection;
+use tokio::sync::oneshot;
+
+use super::provenance::Provenance;
+use super::refusal::{CommitError, Refusal};
+use super::stream::StreamKey;
+use super::unit::{Claim, Unit};
+
+/// Decides the command. Pure and repeatable: it runs again when the ledger has moved on. Answers the id of the resource
+/// that was made or changed.
+pub type Decision = Box<dyn FnMut(&mut Unit<'_>) -> Result<i64, Refusal> + Send + Sync>;
+
+/// A boxed future of more streams that a command needs.
+pub type MoreStreams<'a> =
+    Pin<Box<dyn Future<Output = Result<Vec<StreamKey>, sqlx::Error>> + Send + 'a>>;
+
+/// Reads, under the append lock, which further streams a command touches.
+pub type FindStreams = Arc<dyn for<'a> Fn(&'a mut PgConnection) -> MoreStreams<'a> + Send + Sync>;
+
+/// The header `Idempotency-Key` of a user, and what the key stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// Whose key; 0 for requests without a user.
+    pub user_id: i64,
+    /// The header's text.
+    pub key: String,
+    /// Hash of method, path and body.
+    pub fingerprint: Vec<u8>,
+}
+
+/// A command with all that its decision reads.
+pub struct Work {
+    pub(super) streams: BTreeSet<StreamKey>,
+    pub(super) claims: Vec<Claim>,
+    pub(super) find_streams: Option<FindStreams>,
+    pub(super) idempotency: Option<IdempotencyKey>,
+    pub(super) provenance: Provenance,
+    pub(super) decision: Decision,
+}
+
+impl Work {
+    /// A command that reads no stream yet.
+    pub fn new(
+        provenance: Provenance,
+        decision: impl FnMut(&mut Unit<'_>) -> Result<i64, Refusal> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            streams: BTreeSet::new(),
+            claims: Vec::new(),
+            find_streams: None,
+            idempotency: None,
+            provenance,
+            decision: Box::new(decision),
+        }
+    }
+
+    /// The decision reads or changes this stream.
+    #[must_use]
+    pub fn on(mut self, stream: StreamKey) -> Self {
+        self.streams.insert(stream);
+        self
+    }
+
+    /// The decision takes this claim.
+    #[must_use]
+    pub fn claiming(mut self, claim: Claim) -> Self {
+        self.claims.push(claim);
+        self
+    }
+
+    /// Which further streams it touches is read under the append lock, so that nothing can slip in between. Such a command is
+    /// committed by itself: for rare changes that sweep over many streams.
+    #[must_use]
+    pub fn sweeping(mut self, find: FindStreams) -> Self {
+        self.find_streams = Some(find);
+        self
+    }
+
+    /// Acts at most once for this key.
+    #[must_use]
+    pub fn once(mut self, key: Option<IdempotencyKey>) -> Self {
+        self.idempotency = key;
+        self
+    }
+}
+
+/// What became of a command: on disk, with its read rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// What the decision answered: the resource that was made or changed.
+    pub resource_id: i64,
+    /// The position of the ledger's end after the command.
+    pub position: i64,
+    /// An earlier request with the same idempotency key did it.
+    pub replayed: bool,
+}
+
+/// A command in the queue.
+pub(super) struct Job {
+    pub work: Work,
+    pub reply: oneshot::Sender<Result<Committed, CommitError>>,
+}
+
+impl Job {
+    /// Tells whoever waits; nobody does when the client hung up.
+    pub fn answer(self, outcome: Result<Committed, CommitError>) {
+        let _ = self.reply.send(outcome);
+    }
+}

@@ -1,0 +1,146 @@
+//! `leadledger serve`: opens the database and the ledger, serves until it is told to stop, and leaves nothing half done.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tower::ServiceExt;
+
+use crate::api;
+use crate::api::problem::Problem;
+use crate::app::App;
+use crate::auth::password::Passwords;
+use crate::auth::token::Tokens;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::database::Database;
+use crate::first_run::{self, FirstLogin};
+use crate::ledger::{Ledger, Secrets, answers};
+use crate::observability;
+
+/// Runs the server.
+///
+/// # Errors
+/// With a message that an operator can act on.
+pub async fn run(settings: &Settings) -> anyhow::Result<()> {
+    let metrics = observability::start_metrics()?;
+    let stop = stop_signal()?;
+    // Bound first: a taken port is said before anything is started, and whoever asks early is told 503.
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let address = listener.local_addr()?;
+    let opened: Arc<OnceLock<Router>> = Arc::default();
+    let service = door(opened.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = tokio::spawn(
+        axum::serve(listener, service)
+            .with_graceful_shutdown(stop)
+            .into_future(),
+    );
+    let database = Database::open(settings).await?;
+    let clock = Clock::system();
+    let secrets = Secrets::load(&mut *database.pool.acquire().await?).await?;
+    let (ledger, tasks) =
+        Ledger::open(&database.pool, &database.options, &secrets, clock.clone()).await?;
+    let passwords = Passwords::default();
+    let first = first_run::prepare(&ledger, &passwords, settings).await?;
+    let token_key = settings.jwt_secret.as_ref().map_or_else(
+        || secrets.tokens().to_vec(),
+        |secret| secret.expose_secret().as_bytes().to_vec(),
+    );
+    let app = App {
+        pool: database.pool.clone(),
+        ledger,
+        tokens: Tokens::new(&token_key, clock.clone()),
+        passwords,
+        clock,
+        region: settings.region,
+        secrets,
+        metrics,
+        authority: Arc::default(),
+    };
+    // The first phone number costs 60 ms of reading tables: not on a client's time.
+    tokio::task::spawn_blocking(aggregates::phone::warm);
+    let upkeep = tokio::spawn(upkeep(app.clone()));
+    // Nobody else sets it: the door was made above, for this run alone.
+    let _ = opened.set(api::service(app));
+    print_banner(address, settings, first.as_ref());
+    serving.await??;
+    drop(opened);
+    tracing::info!("stopping: every request is answered");
+    upkeep.abort();
+    let _ = upkeep.await;
+    tasks.finished().await;
+    database.close().await;
+    Ok(())
+}
+
+/// Answers that the server is alive and not ready, until it is opened.
+fn door(opened: Arc<OnceLock<Router>>) -> Router {
+    Router::new().fallback(move |request: Request| {
+        let opened = opened.get().cloned();
+        async move {
+            match opened {
+                Some(service) => service.oneshot(request).await.into_response(),
+                None if request.uri().path() == "/health/live" => StatusCode::OK.into_response(),
+                None => Problem::unavailable(1).into_response(),
+            }
+        }
+    })
+}
+
+/// Resolves on SIGTERM or SIGINT.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// What has to be done now and then: metrics' histograms are condensed, old idempotency keys forgotten.
+async fn upkeep(app: App) {
+    let mut minutes = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        minutes.tick().await;
+        app.metrics.run_upkeep();
+        if let Err(error) = answers::forget_old(&app.pool, app.clock.now()).await {
+            tracing::warn!(%error, "old idempotency keys were not forgotten");
+        }
+    }
+}
+
+/// Tells where it serves and who can sign in. Whoever started the server may have closed its output: that must not stop it.
+fn print_banner(address: SocketAddr, settings: &Settings, first: Option<&FirstLogin>) {
+    let login = match first {
+        Some(FirstLogin {
+            email,
+            generated_password: Some(password),
+        }) => format!(
+            "first login           {email}\npassword              {password}   (shown this once)"
+        ),
+        Some(FirstLogin { email, .. }) => {
+            format!("first login           {email}   (password as configured)")
+        }
+        None => format!(
+            "platform owner        {}   (made at first run)",
+            settings.owner_email
+        ),
+    };
+    let banner = format!(
+        "leadledger serves at  http://{address}\ndocumentation         http://{address}/docs\n{login}\n"
+    );
+    let _ = std::io::stdout().write_all(banner.as_bytes());
+}
