@@ -4,16 +4,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aggregates::access::{Reach, Right, Role};
-use aggregates::ids::{CompanyId, UserAccessId, UserId};
+use aggregates::ids::{CompanyId, LeadId, UserAccessId, UserId};
 use aggregates::phone::Region;
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::companies::{self, CompanyRow, Visible};
+use projections::lead_notes::{self, NoteRow};
+use projections::leads::list::{self, LeadRow};
 use projections::users::list::authority;
 use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::clock::Clock;
+use crate::coalesce::Coalesced;
 use crate::ledger::{Ledger, Secrets, authority_position};
 
 /// The server's parts. Cheap to clone.
@@ -35,8 +39,42 @@ pub struct App {
     pub secrets: Secrets,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
+    /// Reads that requests share.
+    pub reads: SharedReads,
     /// See [`AuthorityCache`].
     pub authority: Arc<AuthorityCache>,
+}
+
+/// The reads that nearly every request makes; requests that come together share a round trip.
+#[derive(Clone)]
+pub struct SharedReads {
+    /// See [`authority_position`].
+    pub authority_position: Coalesced<(), i64>,
+    /// A lead's row.
+    pub lead: Coalesced<LeadId, Option<LeadRow>>,
+    /// A lead's notes, oldest first.
+    pub notes: Coalesced<LeadId, Vec<NoteRow>>,
+}
+
+impl SharedReads {
+    /// Connects when first asked.
+    #[must_use]
+    pub fn new(options: &PgConnectOptions) -> Self {
+        Self {
+            authority_position: Coalesced::start(options, 1, |connection, keys| {
+                Box::pin(async move {
+                    let position = authority_position(connection).await?;
+                    Ok(vec![position; keys.len()])
+                })
+            }),
+            lead: Coalesced::start(options, 2, |connection, ids| {
+                Box::pin(list::by_ids(connection, ids))
+            }),
+            notes: Coalesced::start(options, 1, |connection, ids| {
+                Box::pin(lead_notes::of_leads(connection, ids))
+            }),
+        }
+    }
 }
 
 /// A role that a user holds.
@@ -131,10 +169,7 @@ impl AuthorityCache {
 impl App {
     /// Whether the database answers.
     pub async fn is_ready(&self) -> bool {
-        let Ok(mut connection) = self.pool.acquire().await else {
-            return false;
-        };
-        authority_position(&mut connection).await.is_ok()
+        self.reads.authority_position.get(()).await.is_ok()
     }
 
     /// The user's authority now, and the position it is as of; `None` for an unknown user.
@@ -145,14 +180,14 @@ impl App {
         &self,
         user: UserId,
     ) -> Result<Option<(Arc<Authority>, i64)>, sqlx::Error> {
-        let mut connection = self.pool.acquire().await?;
-        let position = authority_position(&mut connection).await?;
+        let position = self.reads.authority_position.get(()).await?;
         if let Some(known) = self
             .authority
             .with(position, |c| c.users.get(&user).cloned())
         {
             return Ok(Some((known, position)));
         }
+        let mut connection = self.pool.acquire().await?;
         let Some(row) = authority(&mut connection, user).await? else {
             return Ok(None);
         };

@@ -5,6 +5,7 @@ pub mod api;
 pub mod app;
 pub mod auth;
 pub mod clock;
+pub mod coalesce;
 pub mod config;
 pub mod database;
 pub mod embedded;

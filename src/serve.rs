@@ -10,21 +10,24 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower::ServiceExt;
 
 use crate::api;
 use crate::api::problem::Problem;
-use crate::app::App;
+use crate::app::{App, SharedReads};
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::Database;
 use crate::first_run::{self, FirstLogin};
-use crate::ledger::{Ledger, Secrets, answers};
+use crate::ledger::{Ledger, LedgerTasks, Secrets, answers};
 use crate::observability;
 
 /// Runs the server.
@@ -47,27 +50,8 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
             .into_future(),
     );
     let database = Database::open(settings).await?;
-    let clock = Clock::system();
-    let secrets = Secrets::load(&mut *database.pool.acquire().await?).await?;
-    let (ledger, tasks) =
-        Ledger::open(&database.pool, &database.options, &secrets, clock.clone()).await?;
-    let passwords = Passwords::default();
-    let first = first_run::prepare(&ledger, &passwords, settings).await?;
-    let token_key = settings.jwt_secret.as_ref().map_or_else(
-        || secrets.tokens().to_vec(),
-        |secret| secret.expose_secret().as_bytes().to_vec(),
-    );
-    let app = App {
-        pool: database.pool.clone(),
-        ledger,
-        tokens: Tokens::new(&token_key, clock.clone()),
-        passwords,
-        clock,
-        region: settings.region,
-        secrets,
-        metrics,
-        authority: Arc::default(),
-    };
+    let (app, tasks, first) =
+        build_app(&database.pool, &database.options, settings, metrics).await?;
     // The first phone number costs 60 ms of reading tables: not on a client's time.
     tokio::task::spawn_blocking(aggregates::phone::warm);
     let upkeep = tokio::spawn(upkeep(app.clone()));
@@ -96,6 +80,40 @@ fn door(opened: Arc<OnceLock<Router>>) -> Router {
             }
         }
     })
+}
+
+/// Puts the server's parts together on a migrated database, and prepares the first run.
+///
+/// # Errors
+/// With a message that an operator can act on.
+pub async fn build_app(
+    pool: &PgPool,
+    options: &PgConnectOptions,
+    settings: &Settings,
+    metrics: PrometheusHandle,
+) -> anyhow::Result<(App, LedgerTasks, Option<FirstLogin>)> {
+    let clock = Clock::system();
+    let secrets = Secrets::load(&mut *pool.acquire().await?).await?;
+    let (ledger, tasks) = Ledger::open(pool, options, &secrets, clock.clone()).await?;
+    let passwords = Passwords::default();
+    let first = first_run::prepare(&ledger, &passwords, settings).await?;
+    let token_key = settings.jwt_secret.as_ref().map_or_else(
+        || secrets.tokens().to_vec(),
+        |secret| secret.expose_secret().as_bytes().to_vec(),
+    );
+    let app = App {
+        pool: pool.clone(),
+        ledger,
+        tokens: Tokens::new(&token_key, clock.clone()),
+        passwords,
+        clock,
+        region: settings.region,
+        secrets,
+        metrics,
+        reads: SharedReads::new(options),
+        authority: Arc::default(),
+    };
+    Ok((app, tasks, first))
 }
 
 /// Resolves on SIGTERM or SIGINT.

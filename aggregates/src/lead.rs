@@ -564,9 +564,14 @@ fn check_sizes(extra: &ExtraFields, answers: &[Answer]) -> Result<(), LeadError>
     Ok(())
 }
 
+/// Of two new answers to one question the last counts.
 fn merge_answers(old: &[Answer], new: Vec<Answer>) -> Vec<Answer> {
+    let last: BTreeMap<_, _> = (0..).zip(&new).map(|(n, a)| (a.question_id, n)).collect();
     let mut merged = old.to_vec();
-    for answer in new {
+    for (n, answer) in (0_usize..).zip(new) {
+        if last.get(&answer.question_id) != Some(&n) {
+            continue;
+        }
         let place = merged
             .iter()
             .position(|known| known.question_id == answer.question_id);

@@ -17,6 +17,8 @@ pub mod person_name;
 pub mod personal;
 pub mod phone;
 pub mod stage;
+#[cfg(test)]
+mod testing;
 pub mod text;
 pub mod user;
 

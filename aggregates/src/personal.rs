@@ -3,13 +3,14 @@
 //! [`Personal`] only marks a value; how it is encrypted is the store's business, which lends a [`FieldCipher`] for the
 //! length of one (de)serialisation through [`with_cipher`]. A field therefore cannot be forgotten: whatever is typed
 //! `Personal` is sealed, because sealing happens in its serde implementation. Without a cipher a plain value is
-//! written as it stands, as a stock `postgres-es` writer does, and a sealed one is carried through unread.
+//! written as it stands, as a stock `postgres-es` writer does, and a sealed one is carried through unread. A plain value
+//! that looks like a sealed one, such as a map with the one name `sealed`, is wrapped to be told from it.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use serde::de::{DeserializeOwned, Error as _};
-use serde::ser::SerializeMap;
+use serde::ser::{Error as _, SerializeMap};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Encrypts and decrypts single field values of one subject.
@@ -84,17 +85,23 @@ impl<T> From<T> for Personal<T> {
 
 const SEALED: &str = "sealed";
 const ERASED: &str = "erased";
+/// Wraps a plain value that could be taken for one of these three.
+const PLAIN: &str = "plain";
 
 impl<T: Serialize> Serialize for Personal<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Plain(value) => match CIPHER.with_borrow(Clone::clone) {
-                Some(cipher) => {
-                    let plain = serde_json::to_vec(value).map_err(serde::ser::Error::custom)?;
-                    one_entry(serializer, SEALED, &cipher.seal(&plain))
+            Self::Plain(value) => {
+                if let Some(cipher) = CIPHER.with_borrow(Clone::clone) {
+                    let plain = serde_json::to_vec(value).map_err(S::Error::custom)?;
+                    return one_entry(serializer, SEALED, &cipher.seal(&plain));
                 }
-                None => value.serialize(serializer),
-            },
+                let plain = serde_json::to_value(value).map_err(S::Error::custom)?;
+                match single_entry(&plain) {
+                    Some((SEALED | ERASED | PLAIN, _)) => one_entry(serializer, PLAIN, &plain),
+                    _ => value.serialize(serializer),
+                }
+            }
             Self::Sealed(text) => one_entry(serializer, SEALED, text),
             Self::Erased => one_entry(serializer, ERASED, &true),
         }
@@ -118,6 +125,11 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Personal<T> {
             match (key, inner) {
                 (SEALED, serde_json::Value::String(text)) => return open(text),
                 (ERASED, serde_json::Value::Bool(true)) => return Ok(Self::Erased),
+                (PLAIN, inner @ serde_json::Value::Object(_)) => {
+                    return T::deserialize(inner)
+                        .map(Self::Plain)
+                        .map_err(D::Error::custom);
+                }
                 _ => {}
             }
         }
@@ -176,6 +188,18 @@ mod tests {
         let read: Personal<String> =
             with_cipher(Arc::new(Reverse), || serde_json::from_str(&stored).unwrap());
         assert_eq!(read, value);
+    }
+
+    #[test]
+    fn a_plain_value_that_looks_sealed_is_told_from_a_sealed_one() {
+        for name in [SEALED, ERASED, PLAIN] {
+            let map = std::collections::BTreeMap::from([(name.to_owned(), "x".to_owned())]);
+            let value = Personal::from(map);
+            let stored = serde_json::to_string(&value).unwrap();
+            assert_eq!(stored, format!(r#"{{"plain":{{"{name}":"x"}}}}"#));
+            let read: Personal<_> = serde_json::from_str(&stored).unwrap();
+            assert_eq!(read, value);
+        }
     }
 
     #[test]

@@ -426,6 +426,10 @@ impl User {
         primary: bool,
     ) -> Result<Vec<UserEvent>, UserError> {
         self.has_none_in(company_id)?;
+        // It may have moved to another company since it was granted.
+        if self.access(user_access_id).is_some() {
+            return Err(UserError::AlreadyHasAccess);
+        }
         let mut events = vec![UserEvent::AccessGranted {
             user_access_id,
             company_id,

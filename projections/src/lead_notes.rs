@@ -1,6 +1,6 @@
 //! The notes that are on leads now; a removed note is a matter of the history alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aggregates::ids::LeadId;
 use aggregates::lead::LeadEvent;
@@ -134,18 +134,29 @@ const SELECT_NOTE: &str = "SELECT n.id, n.lead_id, n.content, n.author_id, \
      coalesce(u.full_name, '') AS author_full_name, u.email AS author_email, n.created_at \
      FROM lead_notes n LEFT JOIN users u ON u.id = n.author_id";
 
-/// The notes on a lead, oldest first.
+/// The notes on several leads, in the order of the leads, each list oldest first.
 ///
 /// # Errors
 /// What the database answers.
-pub async fn of_lead(
+pub async fn of_leads(
     connection: &mut PgConnection,
-    lead: LeadId,
-) -> Result<Vec<NoteRow>, sqlx::Error> {
-    sqlx::query_as(&format!("{SELECT_NOTE} WHERE n.lead_id = $1 ORDER BY n.id"))
-        .bind(lead.get())
-        .fetch_all(connection)
-        .await
+    leads: &[LeadId],
+) -> Result<Vec<Vec<NoteRow>>, sqlx::Error> {
+    let ids: Vec<i64> = leads.iter().map(|lead| lead.get()).collect();
+    let rows: Vec<NoteRow> = sqlx::query_as(&format!(
+        "{SELECT_NOTE} WHERE n.lead_id = ANY($1) ORDER BY n.id"
+    ))
+    .bind(&ids)
+    .fetch_all(connection)
+    .await?;
+    let mut lists: HashMap<i64, Vec<NoteRow>> = HashMap::new();
+    for row in rows {
+        lists.entry(row.lead_id).or_default().push(row);
+    }
+    Ok(ids
+        .iter()
+        .map(|id| lists.get(id).cloned().unwrap_or_default())
+        .collect())
 }
 
 /// One note.

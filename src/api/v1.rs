@@ -5,6 +5,7 @@
 mod accesses;
 mod companies;
 mod company_users;
+mod dates;
 mod lead_lists;
 mod lead_notes;
 mod leads;

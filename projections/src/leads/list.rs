@@ -1,5 +1,7 @@
 //! Reading leads: one by id, and pages of a company's leads in any contracted order.
 
+use std::collections::HashMap;
+
 use aggregates::ids::{CompanyId, LeadId};
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
@@ -66,6 +68,25 @@ pub async fn by_id(
     .bind(lead.get())
     .fetch_optional(connection)
     .await
+}
+
+/// Several leads, in the order of the ids; `None` for an id that is no lead's.
+///
+/// # Errors
+/// What the database answers.
+pub async fn by_ids(
+    connection: &mut PgConnection,
+    leads: &[LeadId],
+) -> Result<Vec<Option<LeadRow>>, sqlx::Error> {
+    let ids: Vec<i64> = leads.iter().map(|lead| lead.get()).collect();
+    let rows: Vec<LeadRow> = sqlx::query_as(&format!(
+        "SELECT {LEAD_COLUMNS} FROM leads l{LEAD_JOINS} WHERE l.id = ANY($1)"
+    ))
+    .bind(&ids)
+    .fetch_all(connection)
+    .await?;
+    let rows: HashMap<i64, LeadRow> = rows.into_iter().map(|row| (row.id, row)).collect();
+    Ok(ids.iter().map(|id| rows.get(id).cloned()).collect())
 }
 
 /// The column that a list is ordered by; ties are broken by id in the same direction.

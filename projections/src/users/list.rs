@@ -365,21 +365,23 @@ pub struct AuthorityRow {
     pub roles: Vec<String>,
 }
 
-/// The leads that are assigned to an access.
+/// The leads that are assigned to an access of the company, but for those of `still` and below, where it goes on to hold.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn leads_assigned_to(
     connection: &mut PgConnection,
     company: CompanyId,
+    still: Option<CompanyId>,
     access: i64,
 ) -> Result<Vec<i64>, sqlx::Error> {
     sqlx::query_scalar(
-        "SELECT id FROM leads WHERE user_access_id = $2 \
-         AND company_id IN (SELECT id FROM companies WHERE path && ARRAY[$1])",
+        "SELECT id FROM leads WHERE user_access_id = $2 AND company_id IN (SELECT id FROM companies \
+         WHERE path && ARRAY[$1] AND NOT ($3::bigint IS NOT NULL AND path && ARRAY[$3]))",
     )
     .bind(company.get())
     .bind(access)
+    .bind(still.map(CompanyId::get))
     .fetch_all(connection)
     .await
 }

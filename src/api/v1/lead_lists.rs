@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::dates::day;
 use super::leads::LeadView;
 use super::pages::{Meta, PageQuery, Wanted};
 use super::stages::StageView;
@@ -143,6 +144,12 @@ fn sort_of(text: Option<&str>) -> Result<Sort, Problem> {
     Ok(Sort { column, descending })
 }
 
+fn checked_day(name: &str, date: Option<NaiveDate>) -> Result<Option<NaiveDate>, Problem> {
+    date.map(day)
+        .transpose()
+        .map_err(|message| Problem::malformed_query(FieldErrors::of(name, message)))
+}
+
 /// Narrows the filter to what the reach allows: an agent sees their own leads and, where `unassigned` says so, nobody's.
 fn within(
     scope: &Scope,
@@ -185,8 +192,8 @@ async fn list_leads(
         territory_id: query.territory_id,
         user_access_ids,
         or_unassigned,
-        created_from: query.created_from,
-        created_to: query.created_to,
+        created_from: checked_day("created_from", query.created_from)?,
+        created_to: checked_day("created_to", query.created_to)?,
     };
     answer(&app, company, &filter, query.search.as_deref(), sort, page).await
 }
@@ -290,8 +297,8 @@ async fn list_metrics(
         cycle_id: query.cycle_id,
         user_access_ids,
         or_unassigned,
-        created_from: query.created_from,
-        created_to: query.created_to,
+        created_from: checked_day("created_from", query.created_from)?,
+        created_to: checked_day("created_to", query.created_to)?,
         ..LeadFilter::default()
     };
     let mut connection = app.pool.acquire().await?;

@@ -73,9 +73,7 @@ pub struct Nothing {}
 /// # Errors
 /// 404 when the lead is unknown or its company not visible; 403 when the right is missing.
 pub async fn writable(app: &App, caller: &Caller, lead: i64) -> Result<(LeadRow, OnlyOf), Problem> {
-    let mut connection = app.pool.acquire().await?;
-    let row = list::by_id(&mut connection, LeadId(lead)).await?;
-    drop(connection);
+    let row = app.reads.lead.get(LeadId(lead)).await?;
     let row = row.ok_or_else(|| Problem::not_found("lead"))?;
     let scope = caller.scope(app, CompanyId(row.company_id)).await;
     let scope = scope.map_err(|_| Problem::not_found("lead"))?;

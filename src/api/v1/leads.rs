@@ -23,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use projections::lead_notes;
-use projections::leads::list::{self, LeadRow};
+use projections::leads::list::LeadRow;
 use projections::users::list::access_by_id;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -409,8 +409,7 @@ async fn create_lead(
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
     let committed = app.ledger.commit(work).await?;
-    let mut connection = app.pool.acquire().await?;
-    let row = list::by_id(&mut connection, LeadId(committed.resource_id)).await?;
+    let row = app.reads.lead.get(LeadId(committed.resource_id)).await?;
     let row = row.ok_or_else(|| Problem::not_found("lead"))?;
     // Nobody can have written a note before the id was known to anybody.
     Ok((StatusCode::CREATED, single(row, Vec::new())).into_response())
@@ -466,12 +465,9 @@ fn new_lead(
 }
 
 async fn one(app: &App, id: LeadId) -> Result<Response, Problem> {
-    let mut connection = app.pool.acquire().await?;
-    let row = list::by_id(&mut connection, id)
-        .await?
-        .ok_or_else(|| Problem::not_found("lead"))?;
-    let notes = lead_notes::of_lead(&mut connection, id).await?;
-    Ok(single(row, notes))
+    let (row, notes) = tokio::join!(app.reads.lead.get(id), app.reads.notes.get(id));
+    let row = row?.ok_or_else(|| Problem::not_found("lead"))?;
+    Ok(single(row, notes?))
 }
 
 fn single(row: LeadRow, notes: Vec<lead_notes::NoteRow>) -> Response {
@@ -490,10 +486,11 @@ async fn show_lead(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Response, Problem> {
-    let mut connection = app.pool.acquire().await?;
-    let row = list::by_id(&mut connection, LeadId(id)).await?;
-    let notes = lead_notes::of_lead(&mut connection, LeadId(id)).await?;
-    drop(connection);
+    let (row, notes) = tokio::join!(
+        app.reads.lead.get(LeadId(id)),
+        app.reads.notes.get(LeadId(id))
+    );
+    let (row, notes) = (row?, notes?);
     let row = row.ok_or_else(|| Problem::not_found("lead"))?;
     let scope = caller.scope(&app, CompanyId(row.company_id)).await;
     let scope = scope.map_err(|_| Problem::not_found("lead"))?;

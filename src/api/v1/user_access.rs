@@ -1,6 +1,6 @@
 //! User company relation: who holds which role where.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aggregates::access::{Right, Role};
 use aggregates::company::{Company, CompanyCommand};
@@ -239,6 +239,8 @@ async fn administered(
 }
 
 /// Update `user_accesses` for a user
+///
+/// Leads of companies where it no longer holds become unassigned in the same commit.
 #[utoipa::path(put, path = "/users/{user_id}/user_access/{user_access_id}", tag = "User Company Relation", security(("bearer" = [])),
     params(("user_id" = i64, Path), ("user_access_id" = i64, Path)), request_body = AccessChanges,
     responses((status = 200, description = "User access updated successfully", body = UserAccessEnvelope),
@@ -258,7 +260,12 @@ async fn update_user_access(
     let stream = StreamKey::new(StreamKind::User, user_id);
     let if_match = caller.write.if_match.clone();
     let primary = body.primary;
-    let work = caller
+    let leads = Assigned::default();
+    let moved = (to_company != row.company_id).then(|| {
+        let to = Some(CompanyId(to_company));
+        leads.find(CompanyId(row.company_id), to, id)
+    });
+    let mut work = caller
         .work(move |unit| {
             if_match.check(unit, stream)?;
             let access = UserAccessId(id);
@@ -279,11 +286,15 @@ async fn update_user_access(
                 Some(before),
                 Some((grant.company_id, grant.role)),
             )?;
+            leads.unassign(unit, access)?;
             Ok(id)
         })
         .on(stream)
         .on(StreamKey::new(StreamKind::Company, row.company_id))
         .on(StreamKey::new(StreamKind::Company, to_company));
+    if let Some(find) = moved {
+        work = work.sweeping(find);
+    }
     app.ledger.commit(work).await?;
     one(&app, id).await
 }
@@ -327,6 +338,36 @@ fn keep_owners(
     Ok(())
 }
 
+/// The leads that lose their assignee together with a role, found under the append lock.
+#[derive(Clone, Default)]
+struct Assigned(Arc<Mutex<Vec<i64>>>);
+
+impl Assigned {
+    fn find(&self, company: CompanyId, still: Option<CompanyId>, access: i64) -> FindStreams {
+        let found = self.clone();
+        Arc::new(move |connection| {
+            let found = found.clone();
+            Box::pin(async move {
+                let leads = list::leads_assigned_to(connection, company, still, access).await?;
+                let streams = leads
+                    .iter()
+                    .map(|lead| StreamKey::new(StreamKind::Lead, *lead))
+                    .collect();
+                *found.0.lock().unwrap_or_else(PoisonError::into_inner) = leads;
+                Ok(streams)
+            })
+        })
+    }
+
+    fn unassign(&self, unit: &mut Unit<'_>, user_access_id: UserAccessId) -> Result<(), Refusal> {
+        let leads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for lead in leads.iter() {
+            unit.execute::<Lead>(*lead, LeadCommand::Unassign { user_access_id })?;
+        }
+        Ok(())
+    }
+}
+
 /// Remove an specific `user_access`
 ///
 /// Leads that were assigned to it become unassigned in the same commit.
@@ -343,22 +384,8 @@ async fn delete_user_access(
     let row = administered(&app, &caller, user_id, id).await?;
     let stream = StreamKey::new(StreamKind::User, user_id);
     let company = CompanyId(row.company_id);
-    let assigned: Arc<std::sync::Mutex<Vec<i64>>> = Arc::default();
-    let found = assigned.clone();
-    let find: FindStreams = Arc::new(move |connection| {
-        let found = found.clone();
-        Box::pin(async move {
-            let leads = list::leads_assigned_to(connection, company, id).await?;
-            let streams = leads
-                .iter()
-                .map(|lead| StreamKey::new(StreamKind::Lead, *lead))
-                .collect();
-            *found
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner) = leads;
-            Ok(streams)
-        })
-    });
+    let leads = Assigned::default();
+    let find = leads.find(company, None, id);
     let if_match = caller.write.if_match.clone();
     let work = caller
         .work(move |unit| {
@@ -367,12 +394,7 @@ async fn delete_user_access(
             let before = held(unit, user_id, user_access_id)?;
             unit.execute::<User>(user_id, UserCommand::RevokeAccess { user_access_id })?;
             keep_owners(unit, UserId(user_id), user_access_id, Some(before), None)?;
-            let leads = assigned
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            for lead in leads.iter() {
-                unit.execute::<Lead>(*lead, LeadCommand::Unassign { user_access_id })?;
-            }
+            leads.unassign(unit, user_access_id)?;
             Ok(id)
         })
         .on(stream)

@@ -24,6 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::accesses::role_of;
+use super::dates::day;
 use super::pages::{Meta, PageQuery};
 use crate::api::caller::{Anonymous, Caller};
 use crate::api::extract::{Json, Patch, Path, Query};
@@ -627,7 +628,7 @@ async fn update_user(
     let update = UpdateProfile {
         first_name: checked_change(&mut errors, "first_name", body.first_name, name),
         last_name: checked_change(&mut errors, "last_name", body.last_name, name),
-        birthdate: body.birthdate.into(),
+        birthdate: checked_change(&mut errors, "birthdate", body.birthdate, day),
         theme: checked_change(&mut errors, "theme", body.theme, line),
         lang: checked_change(&mut errors, "lang", body.lang, language),
         currency: checked_change(&mut errors, "currency", body.currency, |c| {

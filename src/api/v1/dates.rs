@@ -1,0 +1,15 @@
+//! Calendar days on the wire.
+
+use chrono::{Datelike, NaiveDate};
+
+/// A day that every part of the system can hold: of the years 1 to 9999.
+///
+/// # Errors
+/// The message for the field.
+pub fn day(date: NaiveDate) -> Result<NaiveDate, &'static str> {
+    if (1..=9999).contains(&date.year()) {
+        Ok(date)
+    } else {
+        Err("must be a day of the years 1 to 9999")
+    }
+}

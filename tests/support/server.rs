@@ -1,0 +1,286 @@
+//! A server of its own for each test, in this process and on a free port, with a database of its own; and a client that
+//! states at each call the status it expects.
+
+use std::net::SocketAddr;
+
+use aggregates::access::Role;
+use aggregates::ids::UserId;
+use axum::http::{HeaderMap, Method};
+use clap::Parser;
+use leadledger::app::App;
+use leadledger::auth::token::Session;
+use leadledger::config::Cli;
+use leadledger::{api, serve};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::{Value, json};
+use sqlx::postgres::PgPoolOptions;
+use tokio::net::TcpListener;
+
+use crate::support::database::TestDatabase;
+
+/// Who is there after the first run.
+pub const OWNER_EMAIL: &str = "owner@leadledger.example";
+/// Their password.
+pub const OWNER_PASSWORD: &str = "Correct-horse-7-battery";
+
+/// A running server. It ends with the test.
+pub struct TestServer {
+    /// Its database, to look at what is stored.
+    pub database: TestDatabase,
+    /// Its parts, to issue tokens with.
+    pub app: App,
+    base: String,
+    client: reqwest::Client,
+}
+
+/// A user and a token of theirs.
+#[derive(Debug, Clone)]
+pub struct Person {
+    pub id: i64,
+    pub email: String,
+    pub token: String,
+}
+
+/// A user who holds a role.
+#[derive(Debug, Clone)]
+pub struct Member {
+    pub person: Person,
+    pub access_id: i64,
+}
+
+/// What the server answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// Null when the body is not JSON.
+    pub body: Value,
+}
+
+/// A request on its way.
+#[must_use]
+pub struct Call {
+    request: reqwest::RequestBuilder,
+    what: String,
+}
+
+impl TestServer {
+    pub async fn start() -> Self {
+        let database = TestDatabase::create().await;
+        let options = database.connect_options();
+        let pool = PgPoolOptions::new()
+            .max_connections(8)
+            .connect_with(options.clone())
+            .await
+            .expect("connecting to the test's database");
+        let settings = Cli::parse_from([
+            "leadledger",
+            "--owner-email",
+            OWNER_EMAIL,
+            "--owner-password",
+            OWNER_PASSWORD,
+            "--region",
+            "US",
+        ])
+        .settings;
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let (app, _, _) = serve::build_app(&pool, &options, &settings, metrics)
+            .await
+            .expect("putting the server together");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("the port just bound");
+        let service = api::service(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        Self {
+            database,
+            app,
+            base: format!("http://{address}"),
+            client: reqwest::Client::builder()
+                .no_proxy()
+                .build()
+                .expect("a client"),
+        }
+    }
+
+    pub fn get(&self, path: impl AsRef<str>) -> Call {
+        self.call(Method::GET, path)
+    }
+
+    pub fn post(&self, path: impl AsRef<str>) -> Call {
+        self.call(Method::POST, path)
+    }
+
+    pub fn put(&self, path: impl AsRef<str>) -> Call {
+        self.call(Method::PUT, path)
+    }
+
+    pub fn delete(&self, path: impl AsRef<str>) -> Call {
+        self.call(Method::DELETE, path)
+    }
+
+    pub fn call(&self, method: Method, path: impl AsRef<str>) -> Call {
+        let path = path.as_ref();
+        Call {
+            what: format!("{method} {path}"),
+            request: self.client.request(method, format!("{}{path}", self.base)),
+        }
+    }
+
+    /// The platform owner of the first run.
+    pub async fn owner(&self) -> Person {
+        self.person(1, OWNER_EMAIL).await
+    }
+
+    /// A new user without a password (hashing one takes long), signed in by a token made here.
+    pub async fn sign_up(&self, first_name: &str) -> Person {
+        let email = format!("{}@people.example", first_name.to_lowercase());
+        let body = json!({"first_name": first_name, "last_name": "Tester", "email": email});
+        let user = self.post("/api/v1/users").json(&body).expect(201).await;
+        self.person(int(&user["user"]["id"]), &email).await
+    }
+
+    /// Signs the user in, without their password.
+    pub async fn person(&self, id: i64, email: &str) -> Person {
+        let (authority, _) = self
+            .app
+            .authority_of(UserId(id))
+            .await
+            .expect("a database that answers")
+            .expect("a known user");
+        let session = Session {
+            user_id: UserId(id),
+            epoch: authority.session_epoch,
+        };
+        let (token, _) = self.app.tokens.issue(session);
+        Person {
+            id,
+            email: email.to_owned(),
+            token,
+        }
+    }
+
+    /// A new top-level company of this person's.
+    pub async fn company(&self, owner: &Person, name: &str) -> i64 {
+        self.company_with(owner, json!({"name": name})).await
+    }
+
+    pub async fn company_with(&self, owner: &Person, body: Value) -> i64 {
+        let call = self.post("/api/v1/companies").token(&owner.token);
+        int(&call.json(&body).expect(201).await["company"]["id"])
+    }
+
+    /// A new user with this role in the company.
+    pub async fn member(&self, company: i64, granter: &Person, role: Role, name: &str) -> Member {
+        let email = format!("{}@people.example", name.to_lowercase());
+        let body = json!({"first_name": name, "email": email, "user_accesses_attributes": [
+            {"company_id": company, "access_id": role.id(), "primary": true}]});
+        let call = self.post("/api/v1/users").token(&granter.token);
+        let user = call.json(&body).expect(201).await;
+        Member {
+            access_id: int(&user["user"]["primary_access"]["id"]),
+            person: self.person(int(&user["user"]["id"]), &email).await,
+        }
+    }
+
+    /// A new lead, as answered.
+    pub async fn lead(&self, creator: &Person, company: i64, body: Value) -> Value {
+        let call = self.post(format!("/api/v1/companies/{company}/leads"));
+        let mut answer = call.token(&creator.token).json(&body).expect(201).await;
+        answer["lead"].take()
+    }
+
+    /// The metadata of a stream's events, in their order.
+    pub async fn metadata(&self, aggregate: &str, id: i64) -> Vec<Value> {
+        let texts: Vec<String> = sqlx::query_scalar(
+            "SELECT metadata::text FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence",
+        )
+        .bind(aggregate)
+        .bind(id.to_string())
+        .fetch_all(self.database.pool())
+        .await
+        .expect("reading events");
+        let read = |text: &String| serde_json::from_str(text).expect("metadata in JSON");
+        texts.iter().map(read).collect()
+    }
+}
+
+impl Call {
+    /// With `Authorization: Bearer`.
+    pub fn token(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value.as_bytes());
+        self
+    }
+
+    pub fn json(mut self, body: &Value) -> Self {
+        self.request = self.request.json(body);
+        self
+    }
+
+    /// A body that claims to be JSON.
+    pub fn raw(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.request = self
+            .request
+            .header("content-type", "application/json")
+            .body(body.into());
+        self
+    }
+
+    /// Sends it; whatever comes back is right.
+    pub async fn answer(self) -> Answer {
+        let response = self.request.send().await.expect("an answer");
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let text = response.text().await.expect("a body to its end");
+        Answer {
+            status,
+            headers,
+            body: serde_json::from_str(&text).unwrap_or_default(),
+        }
+    }
+
+    /// Sends it and takes the answer, which must have this status.
+    pub async fn expect_answer(self, status: u16) -> Answer {
+        let what = self.what.clone();
+        let answer = self.answer().await;
+        assert_eq!(
+            answer.status, status,
+            "{what} answered {} {}",
+            answer.status, answer.body
+        );
+        answer
+    }
+
+    /// Sends it and takes the body of the answer, which must have this status.
+    pub async fn expect(self, status: u16) -> Value {
+        self.expect_answer(status).await.body
+    }
+}
+
+impl Answer {
+    /// A header's text; empty when it is absent.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("a header in ASCII"))
+    }
+}
+
+/// The integer that must be there.
+#[track_caller]
+pub fn int(value: &Value) -> i64 {
+    match value.as_i64() {
+        Some(number) => number,
+        None => panic!("{value} is no integer"),
+    }
+}
+
+/// The ids of a list's rows, in its order.
+#[track_caller]
+pub fn ids(rows: &Value) -> Vec<i64> {
+    let rows = rows.as_array().expect("a list of rows");
+    rows.iter().map(|row| int(&row["id"])).collect()
+}

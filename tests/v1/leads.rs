@@ -1,0 +1,498 @@
+//! Leads: create, get, update.
+
+use aggregates::access::Role;
+use serde_json::{Value, json};
+
+use crate::contract::assert_as_in;
+use crate::server::{TestServer, int};
+
+#[tokio::test]
+async fn a_lead_is_created_in_full_and_read_back() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server
+        .company_with(&ana, json!({"name": "Acme", "region": "MX"}))
+        .await;
+    let bob = server.member(company, &ana, Role::Agent, "Bob").await;
+    let body = json!({
+        "first_name": "José", "last_name": "Muñoz", "email": " Jose@Example.com ", "phone_number": "55 1234 5678",
+        "stage_id": 3, "source_id": 1, "campaign_id": 2, "territory_id": 3, "user_access_id": bob.access_id,
+        "answers": [{"question_id": 1, "option_id": 2, "value": "yes"}],
+        "extra": {"shoe size": "42"}, "estimated_value": {"amount": "1200.50", "currency": "MXN"},
+    });
+    let path = format!("/api/v1/companies/{company}/leads");
+    let created = server
+        .post(path)
+        .token(&ana.token)
+        .json(&body)
+        .expect_answer(201)
+        .await;
+    assert_as_in("POST /api/v1/companies/{company_id}/leads", &created.body);
+    let lead = &created.body["lead"];
+    assert_eq!(lead["full_name"], "José Muñoz");
+    assert_eq!(lead["email"], "jose@example.com");
+    assert_eq!(lead["phone_number"], "+525512345678");
+    assert_eq!(lead["stage"]["code"], "qualified");
+    assert_eq!(lead["user_access"]["user"]["id"], bob.person.id);
+    assert_eq!(lead["answers"][0]["value"], "yes");
+    assert_eq!(lead["extra"], json!({"shoe size": "42"}));
+    assert_eq!(
+        lead["estimated_value"],
+        json!({"amount": "1200.50", "currency": "MXN"})
+    );
+    assert_eq!(
+        (&lead["duplicate"], &lead["duplicate_of_id"]),
+        (&json!(false), &Value::Null)
+    );
+
+    let shown = server
+        .get(format!("/api/v1/leads/{}", lead["id"]))
+        .token(&bob.person.token)
+        .expect_answer(200)
+        .await;
+    assert_as_in("GET /api/v1/leads/{id}", &shown.body);
+    assert_eq!(shown.body, created.body);
+    assert_eq!(shown.header("etag"), created.header("etag"));
+    assert_eq!(shown.body["lead"]["notes"], json!([]));
+}
+
+#[tokio::test]
+async fn a_lead_needs_no_more_than_one_way_to_name_it() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    for body in [
+        json!({"first_name": "A"}),
+        json!({"last_name": "B"}),
+        json!({"email": "a@example.com"}),
+        json!({"phone_number": "+14155550100"}),
+    ] {
+        let lead = server.lead(&ana, company, body).await;
+        assert_eq!(lead["stage"]["code"], "new");
+        assert_eq!(lead["user_access"], Value::Null);
+    }
+    let path = format!("/api/v1/companies/{company}/leads");
+    for body in [
+        json!({}),
+        json!({"email": null}),
+        json!({"first_name": " ", "phone_number": ""}),
+        json!({"stage_id": 1}),
+    ] {
+        let refused = server
+            .post(&path)
+            .token(&ana.token)
+            .json(&body)
+            .expect(422)
+            .await;
+        assert_eq!(refused["code"], "no_contact");
+    }
+}
+
+#[tokio::test]
+async fn every_wrong_field_of_a_lead_is_named() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = server
+        .lead(&ana, company, json!({"email": "a@example.com"}))
+        .await;
+    let create = format!("/api/v1/companies/{company}/leads");
+    let update = format!("/api/v1/leads/{}", lead["id"]);
+    for (field, value) in [
+        ("email", json!("nothing")),
+        ("email", json!(7)),
+        ("phone_number", json!("123")),
+        ("phone_number", json!("+1 415 555 010")),
+        ("first_name", json!("x".repeat(1000))),
+        ("first_name", json!("a\u{0}b")),
+        ("first_name", json!({})),
+        ("stage_id", json!(7)),
+        ("stage_id", json!(0)),
+        ("stage_id", json!("1")),
+        ("stage_id", json!(1.5)),
+        ("source_id", json!(-1)),
+        ("source_id", json!(9_223_372_036_854_775_808_u64)),
+        ("campaign_id", json!("x")),
+        ("territory_id", json!(0)),
+        ("user_access_id", json!(999_999)),
+        ("user_access_id", json!(1)),
+        ("answers", json!({})),
+        ("answers[0].question_id", json!(0)),
+        (
+            "estimated_value",
+            json!({"amount": "1.005", "currency": "USD"}),
+        ),
+        (
+            "estimated_value",
+            json!({"amount": "many", "currency": "USD"}),
+        ),
+        ("estimated_value", json!({"amount": "1", "currency": "XQQ"})),
+        ("extra", json!([])),
+    ] {
+        let mut body = json!({"email": "b@example.com"});
+        let name = field.split('[').next().unwrap();
+        body[name] = if field.contains('[') {
+            json!([{"question_id": value}])
+        } else {
+            value
+        };
+        for call in [server.post(&create), server.put(&update)] {
+            let refused = call.token(&ana.token).json(&body).expect(422).await;
+            let errors = refused["errors"].as_object().unwrap();
+            assert!(
+                errors.keys().any(|key| key.starts_with(field)),
+                "{field} in {refused}"
+            );
+        }
+    }
+    let unchanged = server.get(&update).token(&ana.token).expect(200).await;
+    assert_eq!(unchanged["lead"], lead);
+}
+
+#[tokio::test]
+async fn an_update_changes_only_what_it_names_and_null_clears() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = server.lead(&ana, company, json!({"first_name": "Zoë", "email": "z@example.com", "phone_number": "+14155550100",
+        "source_id": 4, "extra": {"a": "1", "b": "2"}, "answers": [{"question_id": 1, "value": "old"}]})).await;
+    let path = format!("/api/v1/leads/{}", lead["id"]);
+    let put = async |body: Value| {
+        let answer = server
+            .put(&path)
+            .token(&ana.token)
+            .json(&body)
+            .expect(200)
+            .await;
+        assert_as_in("PUT /api/v1/leads/{id}", &answer);
+        let read = server.get(&path).token(&ana.token).expect(200).await;
+        assert_eq!(read, answer);
+        answer["lead"].clone()
+    };
+    let after = put(json!({"stage_id": 5, "last_name": "Q", "extra": {"a": null, "c": "3"}})).await;
+    assert_eq!(after["stage"]["code"], "won");
+    assert_eq!(after["full_name"], "Zoë Q");
+    assert_eq!(after["email"], "z@example.com");
+    assert_eq!(after["extra"], json!({"b": "2", "c": "3"}));
+    assert_eq!(after["source"]["id"], 4);
+    let after = put(json!({"phone_number": null, "source_id": null, "stage_id": null})).await;
+    assert_eq!(
+        (&after["phone_number"], &after["source"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(after["stage"]["code"], "won");
+    let after = put(json!({"answers": [{"question_id": 1, "value": "new"}, {"question_id": 2, "option_id": 9}]})).await;
+    assert_eq!(after["answers"].as_array().unwrap().len(), 2);
+    assert_eq!(after["answers"][0]["value"], "new");
+    let nothing = put(json!({})).await;
+    assert_eq!(nothing, after);
+    let refused = server
+        .put(&path)
+        .token(&ana.token)
+        .json(&json!({"first_name": null, "last_name": null, "email": null}))
+        .expect(422)
+        .await;
+    assert_eq!(refused["code"], "no_contact");
+}
+
+#[tokio::test]
+async fn of_answers_to_one_question_the_last_holds() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let answers = json!([{"question_id": 1, "value": "first"}, {"question_id": 2, "value": "x"}, {"question_id": 1, "value": "last"}]);
+    let lead = server
+        .lead(
+            &ana,
+            company,
+            json!({"first_name": "A", "answers": answers}),
+        )
+        .await;
+    let kept = lead["answers"].as_array().unwrap();
+    let of_one: Vec<_> = kept
+        .iter()
+        .filter(|a| a["question_id"] == 1)
+        .map(|a| a["value"].clone())
+        .collect();
+    assert_eq!(of_one, ["last"], "{kept:?}");
+    let path = format!("/api/v1/leads/{}", lead["id"]);
+    let answers = json!([{"question_id": 1, "value": "1"}, {"question_id": 2, "value": "2"}, {"question_id": 1, "value": "3"}]);
+    let after = server
+        .put(path)
+        .token(&ana.token)
+        .json(&json!({"answers": answers}))
+        .expect(200)
+        .await;
+    assert_eq!(
+        after["lead"]["answers"].as_array().unwrap().len(),
+        2,
+        "{after}"
+    );
+}
+
+#[tokio::test]
+async fn a_lead_of_an_unseen_company_is_not_found() {
+    let server = TestServer::start().await;
+    let (ana, eve) = (server.sign_up("Ana").await, server.sign_up("Eve").await);
+    let company = server.company(&ana, "Acme").await;
+    let own = server.company(&eve, "Elsewhere").await;
+    let lead = server.lead(&ana, company, json!({"first_name": "A"})).await;
+    let (one, all) = (
+        format!("/api/v1/leads/{}", lead["id"]),
+        format!("/api/v1/companies/{company}/leads"),
+    );
+    let body = json!({"first_name": "B"});
+    server.get(&one).token(&eve.token).expect(404).await;
+    server
+        .put(&one)
+        .token(&eve.token)
+        .json(&body)
+        .expect(404)
+        .await;
+    server
+        .post(&all)
+        .token(&eve.token)
+        .json(&body)
+        .expect(404)
+        .await;
+    for token in [None, Some("bad")] {
+        for call in [
+            server.get(&one),
+            server.put(&one).json(&body),
+            server.post(&all).json(&body),
+        ] {
+            let call = match token {
+                Some(token) => call.token(token),
+                None => call,
+            };
+            call.expect(401).await;
+        }
+    }
+    for (path, status) in [("999999", 404), ("0", 404), ("x", 400)] {
+        server
+            .get(format!("/api/v1/leads/{path}"))
+            .token(&ana.token)
+            .expect(status)
+            .await;
+    }
+    // Nor can somebody else's people be made to work on a lead.
+    let bob = server.member(company, &ana, Role::Agent, "Bob").await;
+    let body = json!({"first_name": "B", "user_access_id": bob.access_id});
+    let refused = server
+        .post(format!("/api/v1/companies/{own}/leads"))
+        .token(&eve.token)
+        .json(&body)
+        .expect(422)
+        .await;
+    assert!(refused["errors"]["user_access_id"].is_array(), "{refused}");
+}
+
+#[tokio::test]
+async fn an_agent_reaches_their_own_leads_and_reads_nobodys() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let bob = server.member(company, &ana, Role::Agent, "Bob").await;
+    let cleo = server.member(company, &ana, Role::Agent, "Cleo").await;
+    let path = |lead: &Value| format!("/api/v1/leads/{}", lead["id"]);
+    // What an agent creates is theirs.
+    let own = server
+        .lead(&bob.person, company, json!({"first_name": "Own"}))
+        .await;
+    assert_eq!(own["user_access"]["id"], bob.access_id);
+    let nobodys = server
+        .lead(&ana, company, json!({"first_name": "Nobody's"}))
+        .await;
+    let others = server
+        .lead(
+            &ana,
+            company,
+            json!({"first_name": "Other's", "user_access_id": cleo.access_id}),
+        )
+        .await;
+    let get = |lead: &Value| server.get(path(lead)).token(&bob.person.token);
+    let put =
+        |lead: &Value, body: Value| server.put(path(lead)).token(&bob.person.token).json(&body);
+    get(&own).expect(200).await;
+    get(&nobodys).expect(200).await;
+    get(&others).expect(403).await;
+    put(&own, json!({"stage_id": 2})).expect(200).await;
+    put(&nobodys, json!({"stage_id": 2})).expect(403).await;
+    put(&nobodys, json!({"user_access_id": bob.access_id}))
+        .expect(403)
+        .await;
+    put(&others, json!({"stage_id": 2})).expect(403).await;
+    put(&own, json!({"user_access_id": cleo.access_id}))
+        .expect(403)
+        .await;
+    let body = json!({"first_name": "For Cleo", "user_access_id": cleo.access_id});
+    server
+        .post(format!("/api/v1/companies/{company}/leads"))
+        .token(&bob.person.token)
+        .json(&body)
+        .expect(403)
+        .await;
+    // They may hand one back, and then only read it.
+    put(&own, json!({"user_access_id": null})).expect(200).await;
+    put(&own, json!({"stage_id": 3})).expect(403).await;
+    get(&own).expect(200).await;
+}
+
+#[tokio::test]
+async fn each_role_reads_and_writes_leads_as_the_table_says() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = server.lead(&ana, company, json!({"first_name": "A"})).await;
+    let one = format!("/api/v1/leads/{}", lead["id"]);
+    let all = format!("/api/v1/companies/{company}/leads");
+    for (role, writes) in [
+        (Role::Admin, true),
+        (Role::Manager, true),
+        (Role::Analyst, false),
+        (Role::Auditor, false),
+    ] {
+        let person = server.member(company, &ana, role, role.code()).await.person;
+        server.get(&one).token(&person.token).expect(200).await;
+        server.get(&all).token(&person.token).expect(200).await;
+        server
+            .get(format!("{all}/metrics"))
+            .token(&person.token)
+            .expect(200)
+            .await;
+        let body = json!({"first_name": role.code()});
+        server
+            .put(&one)
+            .token(&person.token)
+            .json(&body)
+            .expect(if writes { 200 } else { 403 })
+            .await;
+        server
+            .post(&all)
+            .token(&person.token)
+            .json(&body)
+            .expect(if writes { 201 } else { 403 })
+            .await;
+        server
+            .post(format!("{one}/notes"))
+            .token(&person.token)
+            .json(&json!({"content": "x"}))
+            .expect(if writes { 201 } else { 403 })
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_role_in_a_company_holds_for_the_leads_below() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let parent = server.company(&ana, "Parent").await;
+    let child = server
+        .company_with(&ana, json!({"name": "Child", "parent_company_id": parent}))
+        .await;
+    let manager = server.member(parent, &ana, Role::Manager, "Mia").await;
+    let below = server.member(child, &ana, Role::Manager, "Mel").await;
+    let lead = server
+        .lead(
+            &manager.person,
+            child,
+            json!({"first_name": "A", "user_access_id": manager.access_id}),
+        )
+        .await;
+    assert_eq!(lead["user_access"]["id"], manager.access_id);
+    server
+        .get(format!("/api/v1/leads/{}", lead["id"]))
+        .token(&below.person.token)
+        .expect(200)
+        .await;
+    // Not the other way round.
+    let body = json!({"first_name": "B", "user_access_id": below.access_id});
+    server
+        .post(format!("/api/v1/companies/{parent}/leads"))
+        .token(&below.person.token)
+        .json(&body)
+        .expect(404)
+        .await;
+    server
+        .post(format!("/api/v1/companies/{parent}/leads"))
+        .token(&ana.token)
+        .json(&body)
+        .expect(422)
+        .await;
+}
+
+#[tokio::test]
+async fn a_lead_changes_only_at_the_version_that_the_caller_knows() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = server.lead(&ana, company, json!({"first_name": "A"})).await;
+    let path = format!("/api/v1/leads/{}", lead["id"]);
+    let tag = server
+        .get(&path)
+        .token(&ana.token)
+        .expect_answer(200)
+        .await
+        .header("etag")
+        .to_owned();
+    let put = |tag: &str, stage: i64| {
+        server
+            .put(&path)
+            .token(&ana.token)
+            .header("if-match", tag)
+            .json(&json!({"stage_id": stage}))
+    };
+    let (one, other) = tokio::join!(put(&tag, 2).answer(), put(&tag, 3).answer());
+    let mut statuses = [one.status, other.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409]);
+    assert_eq!(put(&tag, 4).expect(409).await["code"], "version_conflict");
+    put(&format!("W/{tag}"), 4).expect(409).await;
+    put("*", 4).expect(200).await;
+    put("garbage", 4).expect(400).await;
+    let note = server
+        .post(format!("{path}/notes"))
+        .token(&ana.token)
+        .json(&json!({"content": "n"}))
+        .expect_answer(201)
+        .await;
+    let shown = server.get(&path).token(&ana.token).expect_answer(200).await;
+    assert_eq!(note.header("etag"), shown.header("etag"));
+}
+
+#[tokio::test]
+async fn the_reason_and_the_caller_are_kept_with_every_event() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = server.lead(&ana, company, json!({"first_name": "A"})).await;
+    let path = format!("/api/v1/leads/{}", lead["id"]);
+    let call = server
+        .put(&path)
+        .token(&ana.token)
+        .header("x-reason", "corrección")
+        .header("x-request-id", "req-7");
+    let answer = call
+        .json(&json!({"stage_id": 2, "last_name": "B"}))
+        .expect_answer(200)
+        .await;
+    assert_eq!(answer.header("x-request-id"), "req-7");
+    let kept = server.metadata("lead", int(&lead["id"])).await;
+    assert_eq!(
+        kept.len(),
+        3,
+        "created, contact changed, stage changed: {kept:?}"
+    );
+    assert_eq!(kept[0]["reason"], Value::Null);
+    for event in &kept[1..] {
+        assert_eq!(event["reason"], "corrección");
+        assert_eq!(event["actor"], format!("user:{}", ana.id));
+        assert_eq!(event["request_id"], "req-7");
+        assert_eq!(event["ip"], "127.0.0.1");
+    }
+    let call = server
+        .put(&path)
+        .token(&ana.token)
+        .header("x-reason", &"x".repeat(501));
+    call.json(&json!({"stage_id": 3})).expect(400).await;
+}

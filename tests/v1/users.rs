@@ -1,0 +1,433 @@
+//! Users: create, login, validate JWT, show, show all, find by e-mail, update.
+
+use aggregates::access::Role;
+use serde_json::{Value, json};
+
+use crate::contract::assert_as_in;
+use crate::server::{OWNER_EMAIL, OWNER_PASSWORD, TestServer, ids, int};
+
+#[tokio::test]
+async fn whoever_signs_up_is_pending_and_can_sign_in() {
+    let server = TestServer::start().await;
+    let body = json!({"first_name": "Ana", "last_name": "Núñez", "email": "Ana@Example.com", "password": "Long-enough-1"});
+    let created = server.post("/api/v1/users").json(&body).expect(201).await;
+    assert_as_in("POST /api/v1/users", &created);
+    assert_eq!(created["user"]["status"], "pending");
+    assert_eq!(created["user"]["full_name"], "Ana Núñez");
+
+    let body = json!({"email": " ana@example.COM ", "password": "Long-enough-1"});
+    let session = server
+        .post("/api/v1/users/login")
+        .json(&body)
+        .expect(200)
+        .await;
+    assert_as_in("POST /api/v1/users/login", &session);
+    assert!(session["expires_at"].is_string());
+    let token = session["token"].as_str().unwrap();
+    let path = "/api/v1/users/validate_jwt";
+    let me = server.get(path).token(token).expect(200).await;
+    assert_as_in("GET /api/v1/users/validate_jwt", &me);
+    assert_eq!(me["user"]["id"], created["user"]["id"]);
+    // Clients of the original send the token without a scheme.
+    let bare = server.get(path).header("authorization", token);
+    assert_eq!(bare.expect(200).await, me);
+}
+
+#[tokio::test]
+async fn the_platform_owner_signs_in_and_has_the_default_company() {
+    let server = TestServer::start().await;
+    let body = json!({"email": OWNER_EMAIL, "password": OWNER_PASSWORD});
+    let session = server
+        .post("/api/v1/users/login")
+        .json(&body)
+        .expect(200)
+        .await;
+    assert_as_in("POST /api/v1/users/login", &session);
+    assert_eq!(session["user"]["status"], "active");
+    assert_eq!(session["user"]["primary_access"]["access_name"], "Owner");
+    assert_eq!(session["user"]["primary_company"]["default"], true);
+}
+
+#[tokio::test]
+async fn a_wrong_email_and_a_wrong_password_are_answered_alike() {
+    let server = TestServer::start().await;
+    let mut answers = Vec::new();
+    for (email, password) in [
+        (OWNER_EMAIL, "Wrong-password-1"),
+        ("nobody@example.com", OWNER_PASSWORD),
+        ("no e-mail", OWNER_PASSWORD),
+    ] {
+        let body = json!({"email": email, "password": password});
+        let mut answer = server
+            .post("/api/v1/users/login")
+            .json(&body)
+            .expect(401)
+            .await;
+        answer["instance"].take();
+        answers.push(answer);
+    }
+    assert_eq!(answers[0]["code"], "wrong_credentials");
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0], answers[2]);
+}
+
+#[tokio::test]
+async fn a_user_without_a_password_cannot_sign_in() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    for password in ["", "Long-enough-1"] {
+        let body = json!({"email": ana.email, "password": password});
+        server
+            .post("/api/v1/users/login")
+            .json(&body)
+            .expect(401)
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn sign_up_names_every_field_that_is_wrong() {
+    let server = TestServer::start().await;
+    let post = |body: Value| server.post("/api/v1/users").json(&body).expect(422);
+    let refused =
+        post(json!({"first_name": " ", "email": "not an e-mail", "password": "short"})).await;
+    for field in ["first_name", "email", "password"] {
+        assert!(refused["errors"][field].is_array(), "{field} in {refused}");
+    }
+    let refused = post(json!({"email": "a@example.com"})).await;
+    assert!(refused["errors"]["first_name"].is_array(), "{refused}");
+    let refused = post(json!({"first_name": "A", "email": 7})).await;
+    assert!(refused["errors"]["email"].is_array(), "{refused}");
+    let refused =
+        post(json!({"first_name": "A", "email": "a@example.com", "password": "alllowercase-1"}))
+            .await;
+    assert!(refused["errors"]["password"].is_array(), "{refused}");
+}
+
+#[tokio::test]
+async fn an_email_is_taken_whatever_its_case() {
+    let server = TestServer::start().await;
+    server.sign_up("Ana").await;
+    let body = json!({"first_name": "Other", "email": "ANA@people.example"});
+    let refused = server.post("/api/v1/users").json(&body).expect(422).await;
+    assert!(refused["errors"]["email"].is_array(), "{refused}");
+}
+
+#[tokio::test]
+async fn of_simultaneous_sign_ups_with_one_email_one_succeeds() {
+    let server = TestServer::start().await;
+    let body = json!({"first_name": "Ana", "email": "ana@example.com"});
+    let calls = (0..8).map(|_| server.post("/api/v1/users").json(&body).answer());
+    let answers = futures::future::join_all(calls).await;
+    let count = |status| answers.iter().filter(|a| a.status == status).count();
+    assert_eq!((count(201), count(422)), (1, 7));
+}
+
+#[tokio::test]
+async fn nobody_grants_themselves_access() {
+    let server = TestServer::start().await;
+    let grant = json!([{"company_id": 1, "access_id": 1, "primary": true}]);
+    let body =
+        json!({"first_name": "Eve", "email": "eve@example.com", "user_accesses_attributes": grant});
+    let refused = server.post("/api/v1/users").json(&body).expect(422).await;
+    assert!(
+        refused["errors"]["user_accesses_attributes"].is_array(),
+        "{refused}"
+    );
+    // A user without a role there sees no such company.
+    let eve = server.sign_up("Eve").await;
+    let body =
+        json!({"first_name": "E", "email": "e2@example.com", "user_accesses_attributes": grant});
+    let refused = server
+        .post("/api/v1/users")
+        .token(&eve.token)
+        .json(&body)
+        .expect(422)
+        .await;
+    assert!(
+        refused["errors"]["user_accesses_attributes[0].company_id"].is_array(),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn an_administrator_creates_users_with_roles_but_not_owners() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let admin = server
+        .member(company, &ana, Role::Admin, "Adam")
+        .await
+        .person;
+    let agent = server.member(company, &admin, Role::Agent, "Abel").await;
+    let user = server
+        .get(format!("/api/v1/users/{}", agent.person.id))
+        .token(&admin.token)
+        .expect(200)
+        .await;
+    assert_eq!(
+        user["user"]["primary_access"]["access_id"],
+        Role::Agent.id()
+    );
+    assert_eq!(user["user"]["primary_company"]["id"], company);
+
+    for (granter, role) in [(&admin, Role::Owner), (&agent.person, Role::Agent)] {
+        let body = json!({"first_name": "X", "email": "x@example.com", "user_accesses_attributes": [
+            {"company_id": company, "access_id": role.id()}]});
+        server
+            .post("/api/v1/users")
+            .token(&granter.token)
+            .json(&body)
+            .expect(403)
+            .await;
+    }
+    let body = json!({"first_name": "X", "email": "x@example.com", "user_accesses_attributes": [
+        {"company_id": company, "access_id": 7}]});
+    let refused = server
+        .post("/api/v1/users")
+        .token(&ana.token)
+        .json(&body)
+        .expect(422)
+        .await;
+    assert!(
+        refused["errors"]["user_accesses_attributes[0].access_id"].is_array(),
+        "{refused}"
+    );
+    let twice = json!({"company_id": company, "access_id": 4});
+    let body = json!({"first_name": "X", "email": "x@example.com", "user_accesses_attributes": [twice, twice]});
+    server
+        .post("/api/v1/users")
+        .token(&ana.token)
+        .json(&body)
+        .expect(422)
+        .await;
+}
+
+#[tokio::test]
+async fn a_user_is_shown_to_those_who_share_a_company() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let bob = server
+        .member(company, &ana, Role::Agent, "Bob")
+        .await
+        .person;
+    let stranger = server.sign_up("Eve").await;
+    server.company(&stranger, "Elsewhere").await;
+    let (show, find) = (
+        format!("/api/v1/users/{}", bob.id),
+        format!("/api/v1/users/find_by_email?email={}", bob.email),
+    );
+    for (path, operation) in [
+        (&show, "GET /api/v1/users/{id}"),
+        (&find, "GET /api/v1/users/find_by_email"),
+    ] {
+        for sees in [&ana, &bob, &server.owner().await] {
+            let found = server.get(path).token(&sees.token).expect(200).await;
+            assert_as_in(operation, &found);
+            assert_eq!(found["user"]["id"], bob.id);
+        }
+        server.get(path).token(&stranger.token).expect(404).await;
+        server.get(path).expect(401).await;
+        server.get(path).token("no token").expect(401).await;
+    }
+    let get = |path: &str| server.get(path).token(&ana.token);
+    get("/api/v1/users/999999").expect(404).await;
+    get("/api/v1/users/find_by_email?email=nobody%40example.com")
+        .expect(404)
+        .await;
+    get("/api/v1/users/find_by_email").expect(400).await;
+    get("/api/v1/users/find_by_email?email=nothing")
+        .expect(400)
+        .await;
+    get("/api/v1/users/abc").expect(400).await;
+}
+
+#[tokio::test]
+async fn all_users_are_listed_with_filters() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let other = server.company(&ana, "Other").await;
+    let bob = server
+        .member(company, &ana, Role::Agent, "Bob")
+        .await
+        .person;
+    let ines = server
+        .member(other, &ana, Role::Analyst, "Inés")
+        .await
+        .person;
+    server.sign_up("Eve").await;
+    let list = async |query: &str| {
+        let path = format!("/api/v1/users?{query}");
+        let answer = server.get(path).token(&ana.token).expect(200).await;
+        assert_as_in("GET /api/v1/users", &answer);
+        let mut found = ids(&answer["users"]);
+        assert_eq!(
+            int(&answer["meta"]["total_count"]),
+            i64::try_from(found.len()).unwrap()
+        );
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(list("").await, [ana.id, bob.id, ines.id]);
+    assert_eq!(list("search=INES").await, [ines.id]);
+    assert_eq!(list("search=bob%40people").await, [bob.id]);
+    assert_eq!(list("search=%25").await, [0; 0]);
+    assert_eq!(
+        list(&format!("company_id={other}")).await,
+        [ana.id, ines.id]
+    );
+    assert_eq!(list("access_id=4").await, [bob.id]);
+    assert_eq!(list("access_id=99").await, [0; 0]);
+    assert_eq!(list("status=active").await, [0; 0]);
+    assert_eq!(list("status=pending").await.len(), 3);
+    let everybody = server
+        .get("/api/v1/users")
+        .token(&server.owner().await.token)
+        .expect(200)
+        .await;
+    assert_eq!(everybody["meta"]["total_count"], 5);
+}
+
+#[tokio::test]
+async fn an_update_changes_only_what_it_names() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let path = format!("/api/v1/users/{}", ana.id);
+    let put = |body: Value| server.put(&path).token(&ana.token).json(&body);
+    let body = json!({"birthdate": "1990-01-31", "theme": "dark", "lang": "es-MX", "currency": "MXN", "phone_number": "+52 55 1234 5678"});
+    let answer = put(body).expect(200).await;
+    assert_as_in("PUT /api/v1/users/{id}", &answer);
+    assert_eq!(answer["user"]["full_name"], "Ana Tester");
+    assert_eq!(answer["user"]["phone_number"], "+525512345678");
+    let answer = put(json!({"first_name": "Anna", "theme": null}))
+        .expect(200)
+        .await;
+    assert_eq!(answer["user"]["full_name"], "Anna Tester");
+    assert_eq!(answer["user"]["theme"], Value::Null);
+    assert_eq!(answer["user"]["lang"], "es-MX");
+    assert_eq!(
+        server.get(&path).token(&ana.token).expect(200).await,
+        answer
+    );
+    assert_eq!(put(json!({})).expect(200).await, answer);
+    for (field, value) in [
+        ("birthdate", json!("1990-02-31")),
+        ("lang", json!("klingon")),
+        ("currency", json!("XQQ")),
+        ("phone_number", json!("12")),
+        ("password", json!("weak")),
+        ("first_name", json!("a\u{0}b")),
+        ("theme", json!([1])),
+        ("first_name", json!("x".repeat(5000))),
+    ] {
+        let refused = put(json!({field: value})).expect(422).await;
+        assert!(refused["errors"][field].is_array(), "{field} in {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_birthdate_is_of_a_year_that_can_be_stored() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let path = format!("/api/v1/users/{}", ana.id);
+    let put = |date: &str| {
+        server
+            .put(&path)
+            .token(&ana.token)
+            .json(&json!({"birthdate": date}))
+    };
+    for date in [
+        "+262142-12-31",
+        "-262143-01-01",
+        "0000-01-01",
+        "+10000-01-01",
+    ] {
+        let refused = put(date).expect(422).await;
+        assert!(refused["errors"]["birthdate"].is_array(), "{refused}");
+    }
+    put("9999-12-31").expect(200).await;
+}
+
+#[tokio::test]
+async fn a_changed_password_ends_older_tokens() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let path = format!("/api/v1/users/{}", ana.id);
+    let body = json!({"password": "Another-one-22"});
+    server
+        .put(&path)
+        .token(&ana.token)
+        .json(&body)
+        .expect(200)
+        .await;
+    server.get(&path).token(&ana.token).expect(401).await;
+    let body = json!({"email": ana.email, "password": "Another-one-22"});
+    let session = server
+        .post("/api/v1/users/login")
+        .json(&body)
+        .expect(200)
+        .await;
+    server
+        .get(&path)
+        .token(session["token"].as_str().unwrap())
+        .expect(200)
+        .await;
+}
+
+#[tokio::test]
+async fn administrators_change_profiles_of_their_people_only_and_no_passwords() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let bob = server
+        .member(company, &ana, Role::Agent, "Bob")
+        .await
+        .person;
+    let mia = server
+        .member(company, &ana, Role::Manager, "Mia")
+        .await
+        .person;
+    let stranger = server.sign_up("Eve").await;
+    let path = format!("/api/v1/users/{}", bob.id);
+    let put = |token: &str, body: Value| server.put(&path).token(token).json(&body);
+    put(&ana.token, json!({"first_name": "Robert"}))
+        .expect(200)
+        .await;
+    put(&ana.token, json!({"password": "Another-one-22"}))
+        .expect(403)
+        .await;
+    put(&mia.token, json!({"first_name": "Rob"}))
+        .expect(403)
+        .await;
+    put(&stranger.token, json!({"first_name": "Rob"}))
+        .expect(404)
+        .await;
+    // Once Bob works for a company that Ana does not administer, his profile is not hers to change.
+    let elsewhere = server.company(&bob, "Bob's own").await;
+    assert!(elsewhere > company);
+    put(&ana.token, json!({"first_name": "Rob"}))
+        .expect(403)
+        .await;
+}
+
+#[tokio::test]
+async fn a_version_that_is_gone_conflicts() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let path = format!("/api/v1/users/{}", ana.id);
+    let before = server.get(&path).token(&ana.token).expect_answer(200).await;
+    let put = |tag: &str, name: &str| {
+        server
+            .put(&path)
+            .token(&ana.token)
+            .header("if-match", tag)
+            .json(&json!({"first_name": name}))
+    };
+    let after = put(before.header("etag"), "B").expect_answer(200).await;
+    assert_ne!(before.header("etag"), after.header("etag"));
+    let conflict = put(before.header("etag"), "C").expect(409).await;
+    assert_eq!(conflict["code"], "version_conflict");
+    put("nonsense", "D").expect(400).await;
+}
