@@ -5,43 +5,35 @@ pub mod caller;
 pub mod docs;
 pub mod extract;
 pub mod field_errors;
+pub mod http_metrics;
 pub mod idempotency;
 pub mod layers;
 pub mod operations;
 pub mod preconditions;
 pub mod problem;
+pub mod request_id;
 pub mod v1;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use utoipa_axum::router::OpenApiRouter;
 
+use self::layers::{BODY_LIMIT, Layers};
 use crate::app::App;
-
-/// The largest body that an operation takes, unless it says otherwise: 2 MiB.
-const BODY_LIMIT: usize = 2 * 1024 * 1024;
 
 /// Every operation of every dialect, with the document that describes them.
 pub fn routes() -> (Router<App>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(docs::frame())
+    let (routes, collected) = OpenApiRouter::new()
         .merge(v1::routes())
         .merge(operations::routes())
-        .split_for_parts()
+        .split_for_parts();
+    (routes, docs::describe(collected))
 }
 
 /// The whole HTTP service.
 pub fn service(app: App) -> Router {
     let (routes, document) = routes();
-    routes
-        .merge(docs::routes(document))
-        .fallback(|| async { problem::Problem::unknown_path() })
-        .method_not_allowed_fallback(|| async { problem::Problem::method_not_allowed() })
-        .layer(middleware::from_fn_with_state(
-            app.clone(),
-            idempotency::replay_or_run,
-        ))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(middleware::from_fn(layers::wrap))
-        .with_state(app)
+    let once = middleware::from_fn_with_state(app.clone(), idempotency::replay_or_run);
+    let routes = routes.merge(docs::routes(&document)).layer(once);
+    layers::wrap(routes, Layers::new(app.clock.clone())).with_state(app)
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use aggregates::phone::Region;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::auth::token::MIN_SECRET_BYTES;
 
 /// A multi-tenant lead CRM back end whose truth is an append-only, provable event ledger.
 #[derive(Debug, Parser)]
@@ -89,6 +91,27 @@ pub struct Settings {
     pub log_format: LogFormat,
 }
 
+impl Settings {
+    /// The settings as meant: what is set to nothing, as container files like to do, is not set.
+    ///
+    /// # Errors
+    /// A secret that is too short. It is checked here because the command line's own message would show it.
+    pub fn checked(mut self) -> anyhow::Result<Self> {
+        let is_set = |secret: &SecretString| !secret.expose_secret().is_empty();
+        self.database_url = self.database_url.filter(|url| !url.is_empty());
+        self.pg_bin = self.pg_bin.filter(|path| !path.as_os_str().is_empty());
+        self.owner_password = self.owner_password.filter(is_set);
+        self.jwt_secret = self.jwt_secret.filter(is_set);
+        if let Some(secret) = &self.jwt_secret {
+            anyhow::ensure!(
+                secret.expose_secret().len() >= MIN_SECRET_BYTES,
+                "LEADLEDGER_JWT_SECRET needs at least {MIN_SECRET_BYTES} bytes"
+            );
+        }
+        Ok(self)
+    }
+}
+
 /// Form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -153,5 +176,57 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn settings_stand_before_or_after_the_command() {
+        for line in [
+            "leadledger --region DE verify leads",
+            "leadledger verify --region DE leads",
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(cli.settings.region, region("DE").unwrap(), "{line}");
+            let Some(Command::Verify(args)) = cli.command else {
+                panic!("{line} verifies");
+            };
+            assert_eq!(args.projections, ["leads"]);
+        }
+    }
+
+    #[test]
+    fn what_is_set_to_nothing_is_not_set() {
+        let line = [
+            "leadledger",
+            "--database-url=",
+            "--jwt-secret=",
+            "--owner-password=",
+        ];
+        let settings = Cli::try_parse_from(line).unwrap().settings;
+        let settings = settings.checked().unwrap();
+        assert!(settings.database_url.is_none());
+        assert!(settings.jwt_secret.is_none());
+        assert!(settings.owner_password.is_none());
+    }
+
+    #[test]
+    fn a_short_secret_is_refused_without_being_shown() {
+        let line = ["leadledger", "--jwt-secret", "hush"];
+        let settings = Cli::try_parse_from(line).unwrap().settings;
+        assert!(!format!("{settings:?}").contains("hush"));
+        let refusal = settings.checked().unwrap_err().to_string();
+        assert!(!refusal.contains("hush"), "{refusal}");
+    }
+
+    #[test]
+    fn every_setting_is_a_flag_and_a_variable_and_secrets_stay_hidden() {
+        let command = Cli::command();
+        for setting in command.get_arguments() {
+            let name = setting.get_id().as_str();
+            let variable = setting.get_env().and_then(|name| name.to_str());
+            assert!(setting.get_long().is_some() && variable.is_some(), "{name}");
+            if ["database_url", "owner_password", "jwt_secret"].contains(&name) {
+                assert!(setting.is_hide_env_values_set(), "{name}");
+            }
+        }
     }
 }

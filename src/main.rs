@@ -22,7 +22,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let settings = cli.settings;
+    let settings = cli.settings.checked()?;
     observability::start_logging(&settings)?;
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&settings).await?,

@@ -11,9 +11,9 @@ use axum::http::{HeaderMap, header};
 use projections::companies::CompanyRow;
 
 use super::idempotency::Fingerprint;
-use super::layers::RequestId;
 use super::preconditions::{self, IfMatch};
 use super::problem::Problem;
+use super::request_id::RequestId;
 use crate::app::{App, Authority};
 use crate::ledger::{Actor, IdempotencyKey, Provenance, Work};
 
@@ -46,7 +46,10 @@ impl WriteHeaders {
             }),
             provenance: Provenance {
                 actor,
-                request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
+                request_id: parts
+                    .extensions
+                    .get::<RequestId>()
+                    .map(|id| id.as_str().to_owned()),
                 ip: parts
                     .extensions
                     .get::<ConnectInfo<SocketAddr>>()

@@ -3,10 +3,14 @@
 
 use aggregates::ids::UserId;
 use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
+
+/// The shortest secret that an operator may set: HS256 needs a key as long as its hash (RFC 7518, section 3.2).
+pub const MIN_SECRET_BYTES: usize = 32;
 
 /// How long a token holds.
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
@@ -36,6 +40,7 @@ pub struct Session {
 pub struct Tokens {
     encoding: EncodingKey,
     decoding: DecodingKey,
+    validation: Validation,
     clock: Clock,
 }
 
@@ -43,9 +48,17 @@ impl Tokens {
     /// Signing with this secret.
     #[must_use]
     pub fn new(secret: &[u8], clock: Clock) -> Self {
+        // Only the process's first call succeeds; the others find the same provider in place.
+        let _ = DEFAULT_PROVIDER.install_default();
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "sub", "iss"]);
+        // The crate would ask the system for the time; `verify` asks the clock that tests can set.
+        validation.validate_exp = false;
         Self {
             encoding: EncodingKey::from_secret(secret),
             decoding: DecodingKey::from_secret(secret),
+            validation,
             clock,
         }
     }
@@ -71,12 +84,7 @@ impl Tokens {
     /// What the token says, if it is one of ours and still holds.
     #[must_use]
     pub fn verify(&self, token: &str) -> Option<Session> {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.set_issuer(&[ISSUER]);
-        validation.set_required_spec_claims(&["exp", "sub", "iss"]);
-        // The end is checked below, against the clock that tests can set.
-        validation.validate_exp = false;
-        let claims = decode::<Claims>(token, &self.decoding, &validation)
+        let claims = decode::<Claims>(token, &self.decoding, &self.validation)
             .ok()?
             .claims;
         if claims.exp <= self.clock.now().timestamp() {
@@ -91,6 +99,10 @@ impl Tokens {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
@@ -107,5 +119,53 @@ mod tests {
         assert_eq!(tokens.verify("not.a.token"), None);
         clock.set(expires_at);
         assert_eq!(tokens.verify(&token), None);
+    }
+
+    fn tokens() -> Tokens {
+        let clock = Clock::fixed(DateTime::from_timestamp(1_800_000_000, 0).unwrap());
+        Tokens::new(b"0123456789abcdef0123456789abcdef", clock)
+    }
+
+    #[test]
+    fn any_changed_character_ends_it() {
+        let (token, _) = tokens().issue(Session {
+            user_id: UserId(5),
+            epoch: 2,
+        });
+        // The last character of a part may carry bits that base64 ignores.
+        let ends = |place: usize| token[place..].find('.').is_none_or(|next| next <= 1);
+        for place in (0..token.len() - 1).filter(|place| !ends(*place)) {
+            let mut changed = token.clone().into_bytes();
+            changed[place] = if changed[place] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert_eq!(tokens().verify(&changed), None, "{place}");
+        }
+    }
+
+    #[test]
+    fn another_algorithm_none_at_all_and_wrong_claims_are_refused() {
+        let good = json!({
+            "iss": ISSUER, "sub": "7", "iat": 0, "exp": 4_000_000_000_u32, "jti": "x", "epoch": 0
+        });
+        let sign = |algorithm, claims: &Value| {
+            encode(&Header::new(algorithm), claims, &tokens().encoding).unwrap()
+        };
+        assert!(tokens().verify(&sign(Algorithm::HS256, &good)).is_some());
+        assert!(tokens().verify(&sign(Algorithm::HS512, &good)).is_none());
+        let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let unsigned = [part(&json!({"alg": "none", "typ": "JWT"})), part(&good)].join(".") + ".";
+        assert!(tokens().verify(&unsigned).is_none());
+        for (claim, wrong) in [
+            ("iss", json!("other")),
+            ("sub", json!("x")),
+            ("epoch", json!("1")),
+            ("exp", json!("never")),
+            ("exp", json!(-1)),
+        ] {
+            let mut claims = good.clone();
+            claims[claim] = wrong;
+            let token = sign(Algorithm::HS256, &claims);
+            assert!(tokens().verify(&token).is_none(), "{claim}");
+        }
     }
 }

@@ -26,8 +26,7 @@ pub fn assert_as_in(operation: &str, body: &Value) {
 
 fn compare(example: &Value, actual: &Value, path: &str, differences: &mut Vec<String>) {
     match (example, actual) {
-        (Value::Null, _) => {}
-        (_, Value::Null) if may_be_null(path) => {}
+        (_, Value::Null) if example.is_null() || may_be_null(path) => {}
         (Value::Object(wanted), Value::Object(found)) => {
             for (key, example) in wanted {
                 let path = format!("{path}.{key}");
@@ -45,7 +44,9 @@ fn compare(example: &Value, actual: &Value, path: &str, differences: &mut Vec<St
             }
         }
         (Value::Number(wanted), Value::Number(found)) if wanted.is_f64() || found.is_i64() => {}
-        (Value::Bool(_), Value::Bool(_)) | (Value::String(_), Value::String(_)) => {}
+        (Value::Null, _)
+        | (Value::Bool(_), Value::Bool(_))
+        | (Value::String(_), Value::String(_)) => {}
         _ => differences.push(format!("{path} is {actual}, in the example {example}")),
     }
 }

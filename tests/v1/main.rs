@@ -4,9 +4,18 @@ mod accesses;
 mod companies;
 mod company_users;
 mod contract;
+mod duplicates;
+mod idempotency;
+mod lead_access;
+mod lead_counts;
+mod lead_lists;
 mod lead_notes;
 mod leads;
+mod problems;
+mod roles;
+mod sign_in;
 mod stages;
+mod tenancy;
 mod user_access;
 mod users;
 

@@ -4,7 +4,7 @@ use aggregates::access::Role;
 use serde_json::{Value, json};
 
 use crate::contract::assert_as_in;
-use crate::server::{Person, TestServer, ids, int};
+use crate::server::{Person, TestServer, int};
 
 /// The codes of this user's accesses, by company, and which is primary, as the user sees them.
 async fn held(server: &TestServer, user: &Person) -> Vec<(i64, String, bool)> {
@@ -179,35 +179,6 @@ async fn the_last_owner_stays() {
 }
 
 #[tokio::test]
-async fn of_two_owners_who_leave_at_once_one_stays() {
-    let server = TestServer::start().await;
-    let ana = server.sign_up("Ana").await;
-    let company = server.company(&ana, "Acme").await;
-    let oda = server.member(company, &ana, Role::Owner, "Oda").await;
-    let list = server
-        .get(format!("/api/v1/users/{}/user_access", ana.id))
-        .token(&ana.token)
-        .expect(200)
-        .await;
-    let access = int(&list["user_accesses"][0]["id"]);
-    let one = server
-        .delete(format!("/api/v1/users/{}/user_access/{access}", ana.id))
-        .token(&ana.token)
-        .answer();
-    let other = server
-        .delete(format!(
-            "/api/v1/users/{}/user_access/{}",
-            oda.person.id, oda.access_id
-        ))
-        .token(&oda.person.token)
-        .answer();
-    let (one, other) = tokio::join!(one, other);
-    let mut statuses = [one.status, other.status];
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 422], "{} {}", one.body, other.body);
-}
-
-#[tokio::test]
 async fn roles_are_given_by_those_who_may_and_see() {
     let server = TestServer::start().await;
     let ana = server.sign_up("Ana").await;
@@ -293,104 +264,4 @@ async fn roles_are_given_by_those_who_may_and_see() {
         .json(&json!({"access_id": 1}))
         .expect(403)
         .await;
-}
-
-#[tokio::test]
-async fn a_users_accesses_are_filtered() {
-    let server = TestServer::start().await;
-    let ana = server.sign_up("Ana").await;
-    let (one, two) = (
-        server.company(&ana, "One").await,
-        server.company(&ana, "Two").await,
-    );
-    let path = format!("/api/v1/users/{}/user_access", ana.id);
-    let list = async |query: String| {
-        let answer = server
-            .get(format!("{path}?{query}"))
-            .token(&ana.token)
-            .expect(200)
-            .await;
-        ids(&answer["user_accesses"]).len()
-    };
-    assert_eq!(list(String::new()).await, 2);
-    assert_eq!(list(format!("company_id={two}")).await, 1);
-    assert_eq!(list("access_id=1".to_owned()).await, 2);
-    assert_eq!(list("access_id=4".to_owned()).await, 0);
-    assert_eq!(list("primary=true".to_owned()).await, 1);
-    assert_eq!(list(format!("primary=true&company_id={one}")).await, 1);
-    let refused = server
-        .get(format!("{path}?primary=maybe"))
-        .token(&ana.token)
-        .expect(400)
-        .await;
-    assert!(refused["errors"]["primary"].is_array(), "{refused}");
-}
-
-#[tokio::test]
-async fn a_role_that_is_taken_ends_at_once_and_its_leads_are_nobodys() {
-    let server = TestServer::start().await;
-    let ana = server.sign_up("Ana").await;
-    let company = server.company(&ana, "Acme").await;
-    let bob = server.member(company, &ana, Role::Agent, "Bob").await;
-    let lead = server
-        .lead(
-            &ana,
-            company,
-            json!({"email": "l@example.com", "user_access_id": bob.access_id}),
-        )
-        .await;
-    assert_eq!(lead["user_access"]["id"], bob.access_id);
-    let path = format!("/api/v1/leads/{}", lead["id"]);
-    server.get(&path).token(&bob.person.token).expect(200).await;
-    server
-        .delete(format!(
-            "/api/v1/users/{}/user_access/{}",
-            bob.person.id, bob.access_id
-        ))
-        .token(&ana.token)
-        .expect(200)
-        .await;
-    server.get(&path).token(&bob.person.token).expect(404).await;
-    let after = server.get(&path).token(&ana.token).expect(200).await;
-    assert_eq!(after["lead"]["user_access"], Value::Null);
-    let nobodys = server
-        .get(format!("/api/v1/companies/{company}/leads/unassigned"))
-        .token(&ana.token)
-        .expect(200)
-        .await;
-    assert_eq!(ids(&nobodys["leads"]), [int(&lead["id"])]);
-}
-
-#[tokio::test]
-async fn leads_do_not_stay_with_an_access_that_moved_to_another_company() {
-    let server = TestServer::start().await;
-    let ana = server.sign_up("Ana").await;
-    let (company, other) = (
-        server.company(&ana, "One").await,
-        server.company(&ana, "Two").await,
-    );
-    let bob = server.member(company, &ana, Role::Agent, "Bob").await;
-    let lead = server
-        .lead(
-            &ana,
-            company,
-            json!({"email": "l@example.com", "user_access_id": bob.access_id}),
-        )
-        .await;
-    let path = format!(
-        "/api/v1/users/{}/user_access/{}",
-        bob.person.id, bob.access_id
-    );
-    server
-        .put(path)
-        .token(&ana.token)
-        .json(&json!({"company_id": other}))
-        .expect(200)
-        .await;
-    let after = server
-        .get(format!("/api/v1/leads/{}", lead["id"]))
-        .token(&ana.token)
-        .expect(200)
-        .await;
-    assert_eq!(after["lead"]["user_access"], Value::Null);
 }

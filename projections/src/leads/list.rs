@@ -250,8 +250,14 @@ fn push_conditions(
     }
     if let Some(text) = text {
         query
-            .push(" AND l.search LIKE ")
+            .push(" AND (l.search LIKE ")
             .push_bind(search::contains_pattern(text));
+        if let Some(digits) = search::phone_digits(text) {
+            query
+                .push(" OR l.search LIKE ")
+                .push_bind(search::contains_pattern(&digits));
+        }
+        query.push(")");
     }
 }
 

@@ -36,12 +36,15 @@ pub struct UserRow {
     pub company_name: Option<String>,
     pub company_is_default: Option<bool>,
     pub company_parent_id: Option<i64>,
+    /// Where the primary access holds: the company and all above it.
+    pub company_path: Option<Vec<i64>>,
 }
 
 const COLUMNS: &str = "u.id, u.first_name, u.last_name, u.full_name, u.email, u.status, u.birthdate, u.theme, u.lang, \
      u.currency, u.phone_number, u.platform_owner, u.version, u.created_at, u.updated_at, a.id AS access_id, \
      a.company_id AS access_company_id, a.role AS access_role, c.name AS company_name, \
-     c.is_default AS company_is_default, c.parent_company_id AS company_parent_id";
+     c.is_default AS company_is_default, c.parent_company_id AS company_parent_id, \
+     c.path AS company_path";
 const PRIMARY_JOINS: &str = " LEFT JOIN user_accesses a ON a.user_id = u.id AND a.is_primary \
      LEFT JOIN companies c ON c.id = a.company_id";
 

@@ -54,6 +54,10 @@ where
         serde_json::from_slice(body).map_err(|error| BodyError::Syntax(error.to_string()))?;
     let mut errors = FieldErrors::default();
     inspect(&value, None, &mut errors);
+    if errors.is_empty() && !value.is_object() {
+        // Serde would take a list's items for the fields in their order.
+        errors.add("body", "must be an object");
+    }
     if !errors.is_empty() {
         return Err(BodyError::Fields(errors));
     }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{FieldErrors, Problem};
 
-/// What a problem looks like on the wire.
+/// Why a request was refused: RFC 9457 problem details.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct ProblemBody<'a> {
@@ -30,7 +30,7 @@ pub(super) struct ProblemBody<'a> {
     instance: Option<String>,
     /// Messages by field, named as in the request.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<FieldErrors>)]
+    #[schema(value_type = Option<BTreeMap<String, Vec<String>>>)]
     errors: Option<&'a FieldErrors>,
 }
 

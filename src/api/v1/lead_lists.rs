@@ -108,7 +108,9 @@ impl WireCursor {
     fn read(&self, sort: Sort) -> Result<Cursor, Problem> {
         let cursor = match self {
             Self::Time(micros, id) => {
-                DateTime::from_timestamp_micros(*micros).map(|time| Cursor::Time(time, *id))
+                let time = DateTime::from_timestamp_micros(*micros);
+                let time = time.filter(|time| day(time.date_naive()).is_ok());
+                time.map(|time| Cursor::Time(time, *id))
             }
             Self::Id(id) => Some(Cursor::Id(*id)),
             Self::Name(name, _) if name.contains('\0') => None,

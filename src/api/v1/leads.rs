@@ -22,6 +22,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use garde::Validate;
+use projections::companies::CompanyRow;
 use projections::lead_notes;
 use projections::leads::list::LeadRow;
 use projections::users::list::access_by_id;
@@ -361,18 +362,22 @@ fn check_extra(
     checked_extra
 }
 
-/// Decides inside the commit that the assigned access is still held.
+/// Decides inside the commit that the assigned access still holds in the company.
 fn check_assignee(
     unit: &Unit<'_>,
     assignee: Option<i64>,
-    wanted: Change<UserAccessId>,
+    access: Option<UserAccessId>,
+    company: &CompanyRow,
 ) -> Result<(), Refusal> {
-    let (Some(user), Change::Set(access)) = (assignee, wanted) else {
+    let (Some(user), Some(access)) = (assignee, access) else {
         return Ok(());
     };
-    match unit.state::<User>(user).access(access) {
-        Some(_) => Ok(()),
-        None => Err(Refusal::Rule("assignee_has_no_access")),
+    let user = unit.state::<User>(user);
+    let held = user.access(access);
+    if held.is_some_and(|held| company.path.contains(&held.company_id.get())) {
+        Ok(())
+    } else {
+        Err(Refusal::Rule("assignee_has_no_access"))
     }
 }
 
@@ -393,10 +398,12 @@ async fn create_lead(
         .await?;
     let Checked { update, assignee } = check(&app, &scope, body).await?;
     let user_access_id = assignee_of_new(&scope, reach, update.user_access_id)?;
-    let wanted = update.user_access_id;
+    // An access that was not asked for is the caller's own.
+    let assignee = assignee.or(user_access_id.map(|_| caller.user_id.get()));
+    let company = scope.company.clone();
     let create = new_lead(company_id, user_access_id, update);
     let mut work = caller.work(move |unit| {
-        check_assignee(unit, assignee, wanted)?;
+        check_assignee(unit, assignee, user_access_id, &company)?;
         let lead_id = LeadId(unit.next_id(IdKind::Lead));
         let create = CreateLead {
             lead_id,
@@ -532,7 +539,8 @@ async fn update_lead(
     let mut work = caller
         .work(move |unit| {
             if_match.check(unit, stream)?;
-            check_assignee(unit, assignee, update.user_access_id)?;
+            let access = update.user_access_id.apply(None);
+            check_assignee(unit, assignee, access, &scope.company)?;
             unit.execute::<Lead>(id, LeadCommand::Update(Box::new(update.clone())))?;
             Ok(id)
         })

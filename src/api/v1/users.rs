@@ -176,6 +176,19 @@ impl PersonView {
     }
 }
 
+impl UserView {
+    /// As `caller` sees the user: a primary access in a company that they do not see is none.
+    fn seen_by(caller: &Caller, mut row: UserRow) -> Self {
+        let path = row.company_path.as_deref();
+        let hidden = path.is_some_and(|path| !caller.authority.sees(path));
+        if hidden && row.id != caller.user_id.get() {
+            row.access_id = None;
+            row.access_company_id = None;
+        }
+        row.into()
+    }
+}
+
 impl From<UserRow> for UserView {
     fn from(row: UserRow) -> Self {
         let role = row.access_role.as_deref().and_then(role_of);
@@ -306,7 +319,9 @@ async fn create_user(
         work = work.on(StreamKey::new(StreamKind::Company, company));
     }
     let committed = app.ledger.commit(work).await?;
-    let user = one(&app, UserId(committed.resource_id)).await?;
+    // Whoever creates a user sees every role that they gave.
+    let row = row(&app, UserId(committed.resource_id)).await?;
+    let user = envelope(row.version, row.into());
     Ok((StatusCode::CREATED, user).into_response())
 }
 
@@ -451,17 +466,19 @@ fn check_password(errors: &mut FieldErrors, password: Option<&str>) {
     }
 }
 
-async fn one(app: &App, id: UserId) -> Result<Response, Problem> {
-    let mut connection = app.pool.acquire().await?;
-    let row = list::by_id(&mut connection, id)
-        .await?
-        .ok_or_else(|| Problem::not_found("user"))?;
-    Ok(envelope(row))
+async fn one(app: &App, caller: &Caller, id: UserId) -> Result<Response, Problem> {
+    let row = row(app, id).await?;
+    Ok(envelope(row.version, UserView::seen_by(caller, row)))
 }
 
-fn envelope(row: UserRow) -> Response {
-    let tag = [(header::ETAG, etag(row.version))];
-    let user = UserView::from(row);
+async fn row(app: &App, id: UserId) -> Result<UserRow, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let row = list::by_id(&mut connection, id).await?;
+    row.ok_or_else(|| Problem::not_found("user"))
+}
+
+fn envelope(version: i64, user: UserView) -> Response {
+    let tag = [(header::ETAG, etag(version))];
     (tag, Json(UserEnvelope { user })).into_response()
 }
 
@@ -510,7 +527,7 @@ async fn login(
 #[utoipa::path(get, path = "/users/validate_jwt", tag = "Users", security(("bearer" = [])),
     responses((status = 200, description = "JWT is valid", body = UserEnvelope), (status = 401, description = "No or bad token")))]
 async fn validate_jwt(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
-    one(&app, caller.user_id).await
+    one(&app, &caller, caller.user_id).await
 }
 
 /// Find a user by email
@@ -529,7 +546,7 @@ async fn find_by_email(
     drop(connection);
     let row = row.ok_or_else(|| Problem::not_found("user"))?;
     require_visible(&app, &caller, UserId(row.id)).await?;
-    Ok(envelope(row))
+    Ok(envelope(row.version, UserView::seen_by(&caller, row)))
 }
 
 /// Show all users
@@ -563,7 +580,11 @@ async fn list_users(
     let next = page.rows.last().map(|row| row.id).filter(|_| page.more);
     Ok(Json(UserList {
         meta: wanted.meta(total, next.as_ref()),
-        users: page.rows.into_iter().map(UserView::from).collect(),
+        users: page
+            .rows
+            .into_iter()
+            .map(|row| UserView::seen_by(&caller, row))
+            .collect(),
     }))
 }
 
@@ -582,7 +603,7 @@ async fn show_user(
     Path(id): Path<i64>,
 ) -> Result<Response, Problem> {
     require_visible(&app, &caller, UserId(id)).await?;
-    one(&app, UserId(id)).await
+    one(&app, &caller, UserId(id)).await
 }
 
 /// The accesses of a user in companies that the caller sees.
@@ -659,7 +680,7 @@ async fn update_user(
         })
         .on(stream);
     app.ledger.commit(work).await?;
-    one(&app, user_id).await
+    one(&app, &caller, user_id).await
 }
 
 /// A language tag: `es`, `en` or `pt`, with or without a region.
