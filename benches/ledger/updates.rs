@@ -65,6 +65,9 @@ pub async fn measure(
     ensure!(ids.len() > 4 * LONG_STREAMS, "too few leads were created");
     let (long_ids, short_ids) = ids.split_at(LONG_STREAMS);
     let (long, short) = (Herd::new(long_ids), Herd::new(short_ids));
+    // Anew, whatever became of it before.
+    server.stop().await?;
+    server = Server::start(postgres, DATABASE, &plan.dir).await?;
     lengthen(&server, &long).await?;
 
     for round in 0..plan.rounds {
