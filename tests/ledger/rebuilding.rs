@@ -1,6 +1,10 @@
 //! The read tables can be proved and made again from the ledger.
 
-use leadledger::ledger::{rebuild, verify};
+use aggregates::access::Role;
+use aggregates::email::Email;
+use aggregates::ids::{CompanyId, UserAccessId, UserId};
+use aggregates::user::{Profile, Register, Status, User, UserCommand};
+use leadledger::ledger::{Provenance, StreamKey, StreamKind, Work, rebuild, verify};
 
 use crate::node::{add_note, assert_sound, contact, create, open};
 use crate::support::database::TestDatabase;
@@ -67,4 +71,46 @@ async fn a_rebuild_under_load_loses_nothing() {
         .unwrap();
     assert_eq!(leads, 250);
     assert_eq!(assert_sound(&database).await, 450);
+}
+
+#[tokio::test]
+async fn a_users_rows_do_not_depend_on_which_events_shared_a_batch() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    let register = Register {
+        user_id: UserId(1),
+        email: Email::parse("ana@example.com").unwrap(),
+        profile: Profile::default(),
+        password_hash: Some("hash".into()),
+        status: Status::Pending,
+        platform_owner: false,
+    };
+    let grant = |id, company| UserCommand::GrantAccess {
+        user_access_id: UserAccessId(id),
+        company_id: CompanyId(company),
+        role: Role::Agent,
+        primary: true,
+    };
+    let commands = [
+        UserCommand::Register(Box::new(register)),
+        grant(1, 1),
+        UserCommand::SetPassword {
+            password_hash: "another".into(),
+        },
+        grant(2, 2),
+        UserCommand::ProveEmail,
+        UserCommand::RevokeAccess {
+            user_access_id: UserAccessId(2),
+        },
+    ];
+    // One commit each; a rebuild folds them all at once.
+    for command in commands {
+        let work = Work::new(Provenance::system("test"), move |unit| {
+            unit.execute::<User>(1, command.clone())?;
+            Ok(1)
+        });
+        let stream = StreamKey::new(StreamKind::User, 1);
+        ledger.commit(work.on(stream)).await.unwrap();
+    }
+    assert_sound(&database).await;
 }

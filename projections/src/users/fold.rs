@@ -18,8 +18,8 @@ struct Row {
     registered: Option<Registered>,
     profile: Option<Profile>,
     status: Option<&'static str>,
-    /// Hash (if any) and epoch.
-    credentials: Option<(Option<String>, i64)>,
+    /// Hash (if any), epoch, and the position of the event that set them: later events of the user do not move it.
+    credentials: Option<(Option<String>, i64, i64)>,
     version: i64,
     position: i64,
     at: DateTime<Utc>,
@@ -84,7 +84,7 @@ impl Projection for Users {
                 row.profile = Some(profile.plain().cloned().unwrap_or_default());
                 row.status = Some(status.code());
                 let hash = password_hash.as_ref().and_then(Personal::plain).cloned();
-                row.credentials = Some((hash, 0));
+                row.credentials = Some((hash, 0, recorded.position));
             }
             UserEvent::ProfileChanged { to, .. } => {
                 row.profile = Some(to.plain().cloned().unwrap_or_default());
@@ -92,7 +92,10 @@ impl Projection for Users {
             UserEvent::PasswordChanged {
                 password_hash,
                 session_epoch,
-            } => row.credentials = Some((password_hash.plain().cloned(), *session_epoch)),
+            } => {
+                let hash = password_hash.plain().cloned();
+                row.credentials = Some((hash, *session_epoch, recorded.position));
+            }
             UserEvent::EmailProved {} => row.status = Some("active"),
             UserEvent::AccessGranted { .. }
             | UserEvent::AccessChanged { .. }
@@ -157,11 +160,11 @@ impl Projection for Users {
 fn write_credentials(statement: &mut Statement, rows: &BTreeMap<i64, Row>) {
     let (mut ids, mut hashes, mut epochs, mut positions) = (vec![], vec![], vec![], vec![]);
     for (id, row) in rows {
-        if let Some((hash, epoch)) = &row.credentials {
+        if let Some((hash, epoch, position)) = &row.credentials {
             ids.push(*id);
             hashes.push(hash.clone());
             epochs.push(*epoch);
-            positions.push(row.position);
+            positions.push(*position);
         }
     }
     if ids.is_empty() {
