@@ -2,6 +2,7 @@
 //! states at each call the status it expects.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use aggregates::access::Role;
 use aggregates::ids::UserId;
@@ -26,7 +27,7 @@ pub const OWNER_PASSWORD: &str = "Correct-horse-7-battery";
 /// A running server. It ends with the test.
 pub struct TestServer {
     /// Its database, to look at what is stored.
-    pub database: TestDatabase,
+    pub database: Arc<TestDatabase>,
     /// Its parts, to issue tokens with.
     pub app: App,
     base: String,
@@ -66,7 +67,15 @@ pub struct Call {
 
 impl TestServer {
     pub async fn start() -> Self {
-        let database = TestDatabase::create().await;
+        Self::on(Arc::new(TestDatabase::create().await)).await
+    }
+
+    /// One more server on the same database.
+    pub async fn beside(&self) -> Self {
+        Self::on(self.database.clone()).await
+    }
+
+    async fn on(database: Arc<TestDatabase>) -> Self {
         let options = database.connect_options();
         let pool = PgPoolOptions::new()
             .max_connections(8)
