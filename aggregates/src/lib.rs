@@ -22,6 +22,9 @@ mod testing;
 pub mod text;
 pub mod user;
 
+/// Names the code that folds states: a stored state may be read again only by the code with the same name.
+pub const STATE_SHAPE: &str = env!("AGGREGATES_SHAPE");
+
 pub use change::Change;
 pub use decide::Decide;
 pub use personal::Personal;

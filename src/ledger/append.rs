@@ -9,6 +9,7 @@ use super::head::{Head, View};
 use super::leaf;
 use super::load::cipher_of;
 use super::sealing::SubjectKey;
+use super::snapshots;
 use super::stream::{self, StreamKey, StreamKind};
 use super::unit::{Changes, LastIds, Loaded};
 use super::work::{Committed, IdempotencyKey};
@@ -128,6 +129,7 @@ impl Append {
             columns.write(&mut statement, head.position, recorded_at);
             write_keys(&mut statement, new_keys);
             write_claims(&mut statement, &changes);
+            snapshots::write(&mut statement, changes.streams.iter_mut());
             batch.write(&mut statement);
         }
         write_used_keys(&mut statement, used_keys, recorded_at);

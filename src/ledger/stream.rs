@@ -84,7 +84,7 @@ impl std::fmt::Display for StreamKey {
 }
 
 /// The folded state of any stream, shared until somebody changes it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum State {
     /// A user's.
     User(Arc<User>),
@@ -195,6 +195,35 @@ pub fn decode(
             StreamKind::User => DomainEvent::User(serde_json::from_str(payload)?),
             StreamKind::Company => DomainEvent::Company(serde_json::from_str(payload)?),
             StreamKind::Lead => DomainEvent::Lead(serde_json::from_str(payload)?),
+        })
+    })
+}
+
+/// The text of a state to store, personal data sealed with `cipher`.
+#[must_use]
+pub fn encode_state(state: &State, cipher: Arc<dyn FieldCipher>) -> String {
+    with_cipher(cipher, || match state {
+        State::User(state) => serde_json::to_string(state),
+        State::Company(state) => serde_json::to_string(state),
+        State::Lead(state) => serde_json::to_string(state),
+    })
+    .expect("states are made of text, numbers and maps with text keys, which always serialise")
+}
+
+/// The state in a stored text, personal data opened with `cipher`.
+///
+/// # Errors
+/// When the text is no state of this kind of stream.
+pub fn decode_state(
+    kind: StreamKind,
+    text: &str,
+    cipher: Arc<dyn FieldCipher>,
+) -> Result<State, serde_json::Error> {
+    with_cipher(cipher, || {
+        Ok(match kind {
+            StreamKind::User => State::User(Arc::new(serde_json::from_str(text)?)),
+            StreamKind::Company => State::Company(Arc::new(serde_json::from_str(text)?)),
+            StreamKind::Lead => State::Lead(Arc::new(serde_json::from_str(text)?)),
         })
     })
 }
