@@ -44,6 +44,8 @@ pub enum IdKind {
     UserAccess,
     Lead,
     Note,
+    Invitation,
+    Subscription,
 }
 
 impl IdKind {
@@ -56,6 +58,8 @@ impl IdKind {
             Self::UserAccess => "user_access",
             Self::Lead => "lead",
             Self::Note => "note",
+            Self::Invitation => "invitation",
+            Self::Subscription => "subscription",
         }
     }
 }
