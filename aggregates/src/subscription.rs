@@ -69,10 +69,11 @@ impl Subscription {
         self.current.as_ref().map(|current| current.limits)
     }
 
-    /// The subscription that has not ended.
+    /// The subscription that has not ended by this time, noted or not.
     #[must_use]
-    pub fn running(&self) -> Option<SubscriptionId> {
-        self.live().map(|current| current.id)
+    pub fn running(&self, now: DateTime<Utc>) -> Option<SubscriptionId> {
+        let over = |c: &Current| c.phase == Phase::Cancelling && now >= c.period_ends_at;
+        self.live().filter(|c| !over(c)).map(|current| current.id)
     }
 
     fn live(&self) -> Option<&Current> {

@@ -123,9 +123,8 @@ impl Projection for Subscriptions {
 
     fn write(&mut self, statement: &mut Statement) {
         let rows = std::mem::take(&mut self.rows);
-        let (new, changed): (Vec<_>, Vec<_>) = rows
-            .into_iter()
-            .partition(|(_, row)| row.started.is_some());
+        let (new, changed): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|(_, row)| row.started.is_some());
         if !new.is_empty() {
             statement.part("new_subscriptions", |s| {
                 s.sql(

@@ -221,9 +221,7 @@ pub fn decode(
             StreamKind::Company => DomainEvent::Company(serde_json::from_str(payload)?),
             StreamKind::Lead => DomainEvent::Lead(serde_json::from_str(payload)?),
             StreamKind::Invitation => DomainEvent::Invitation(serde_json::from_str(payload)?),
-            StreamKind::Subscription => {
-                DomainEvent::Subscription(serde_json::from_str(payload)?)
-            }
+            StreamKind::Subscription => DomainEvent::Subscription(serde_json::from_str(payload)?),
         })
     })
 }

@@ -238,14 +238,19 @@ fn the_limits_are_those_of_the_terms_and_after_the_end_the_free_ones() {
     assert_eq!(Subscription::default().limits(), None);
     let mut subscription = folded::<Subscription>(&[trial()]);
     assert_eq!(subscription.limits(), Some(Plan::Team.limits()));
-    carry_out(
-        &mut subscription,
-        attach(2, Plan::Enterprise, "2026-01-18"),
-    );
+    carry_out(&mut subscription, attach(2, Plan::Enterprise, "2026-01-18"));
     assert_eq!(subscription.limits(), Some(Plan::Enterprise.limits()));
     carry_out(&mut subscription, cancel(true, "2026-01-18"));
     assert_eq!(subscription.limits(), Some(Plan::Free.limits()));
-    assert_eq!(subscription.running(), None);
+    assert_eq!(subscription.running(time("2026-01-18")), None);
+}
+
+#[test]
+fn a_cancelled_one_runs_to_its_end_also_when_nobody_notes_it() {
+    let subscription = folded::<Subscription>(&[trial(), cancelled("2026-01-20", "2026-01-31")]);
+    let running = |day| subscription.running(time(day));
+    assert_eq!(running("2026-01-30"), Some(SubscriptionId(1)));
+    assert_eq!(running("2026-01-31"), None);
 }
 
 #[test]
