@@ -9,7 +9,9 @@ use axum::http::{HeaderMap, Method};
 use clap::Parser;
 use leadledger::app::App;
 use leadledger::auth::token::Session;
+use leadledger::clock::Clock;
 use leadledger::config::Cli;
+use leadledger::ledger::verify;
 use leadledger::{api, serve};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
@@ -66,27 +68,13 @@ pub struct Call {
 
 impl TestServer {
     pub async fn start() -> Self {
+        Self::start_by(Clock::system()).await
+    }
+
+    /// With a clock that the test moves.
+    pub async fn start_by(clock: Clock) -> Self {
         let database = TestDatabase::create().await;
-        let options = database.connect_options();
-        let pool = PgPoolOptions::new()
-            .max_connections(8)
-            .connect_with(options.clone())
-            .await
-            .expect("connecting to the test's database");
-        let settings = Cli::parse_from([
-            "leadledger",
-            "--owner-email",
-            OWNER_EMAIL,
-            "--owner-password",
-            OWNER_PASSWORD,
-            "--region",
-            "US",
-        ])
-        .settings;
-        let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let (app, _, _) = serve::build_app(&pool, &options, &settings, metrics)
-            .await
-            .expect("putting the server together");
+        let app = node(&database, clock).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("the port just bound");
         let service = api::service(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
@@ -100,6 +88,26 @@ impl TestServer {
                 .build()
                 .expect("a client"),
         }
+    }
+
+    /// The read tables are what a rebuild from the ledger gives.
+    pub async fn assert_sound(&self) {
+        let found = verify::run(&self.database.connect_options(), &[], |_, _| {})
+            .await
+            .expect("verifying");
+        assert_eq!(found.differences, Vec::<String>::new());
+    }
+
+    /// The types of a stream's events, in their order.
+    pub async fn events(&self, aggregate: &str, id: i64) -> Vec<String> {
+        sqlx::query_scalar(
+            "SELECT event_type FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence",
+        )
+        .bind(aggregate)
+        .bind(id.to_string())
+        .fetch_all(self.database.pool())
+        .await
+        .expect("reading events")
     }
 
     pub fn get(&self, path: impl AsRef<str>) -> Call {
@@ -202,6 +210,31 @@ impl TestServer {
         let read = |text: &String| serde_json::from_str(text).expect("metadata in JSON");
         texts.iter().map(read).collect()
     }
+}
+
+/// The parts of a node on this database; the first one makes the platform owner.
+pub async fn node(database: &TestDatabase, clock: Clock) -> App {
+    let options = database.connect_options();
+    let pool = PgPoolOptions::new()
+        .max_connections(8)
+        .connect_with(options.clone())
+        .await
+        .expect("connecting to the test's database");
+    let settings = Cli::parse_from([
+        "leadledger",
+        "--owner-email",
+        OWNER_EMAIL,
+        "--owner-password",
+        OWNER_PASSWORD,
+        "--region",
+        "US",
+    ])
+    .settings;
+    let metrics = PrometheusBuilder::new().build_recorder().handle();
+    let (app, _, _) = serve::build_app_by(clock, &pool, &options, &settings, metrics)
+        .await
+        .expect("putting the server together");
+    app
 }
 
 impl Call {

@@ -34,7 +34,9 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct AttachQuery {
-    membership_id: i64,
+    /// An id of `GET /memberships`.
+    #[param(required)]
+    membership_id: Option<i64>,
     /// `MXN` (the default), `USD`, `EUR` or `BRL`.
     currency: Option<String>,
 }
@@ -144,7 +146,11 @@ async fn attach_membership(
 ) -> Result<Response, Problem> {
     let company_id = CompanyId(company_id);
     caller.scope_with(&app, company_id, Right::Govern).await?;
-    let plan = Plan::from_id(query.membership_id)
+    // Asked for only now: who sees no such company learns nothing else.
+    let id = query.membership_id.ok_or_else(|| {
+        Problem::malformed_query(FieldErrors::of("membership_id", "is required"))
+    })?;
+    let plan = Plan::from_id(id)
         .ok_or_else(|| FieldErrors::of("membership_id", "is not a membership"))?;
     let terms = terms_in(plan, query.currency.as_deref())?;
     let stream = StreamKey::new(StreamKind::Subscription, company_id.get());
