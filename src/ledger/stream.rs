@@ -83,6 +83,14 @@ impl StreamKey {
     }
 }
 
+impl StreamKey {
+    /// Whether its events may change who may do what, where companies lie, or by which plan they are governed.
+    #[must_use]
+    pub fn touches_authority(self) -> bool {
+        !matches!(self.kind, StreamKind::Lead | StreamKind::Invitation)
+    }
+}
+
 impl std::fmt::Display for StreamKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.kind.name(), self.id)

@@ -2,6 +2,7 @@
 //! states at each call the status it expects.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use aggregates::access::Role;
 use aggregates::ids::UserId;
@@ -28,7 +29,7 @@ pub const OWNER_PASSWORD: &str = "Correct-horse-7-battery";
 /// A running server. It ends with the test.
 pub struct TestServer {
     /// Its database, to look at what is stored.
-    pub database: TestDatabase,
+    pub database: Arc<TestDatabase>,
     /// Its parts, to issue tokens with.
     pub app: App,
     base: String,
@@ -73,7 +74,15 @@ impl TestServer {
 
     /// With a clock that the test moves.
     pub async fn start_by(clock: Clock) -> Self {
-        let database = TestDatabase::create().await;
+        Self::on(Arc::new(TestDatabase::create().await), clock).await
+    }
+
+    /// One more server on the same database.
+    pub async fn beside(&self) -> Self {
+        Self::on(self.database.clone(), self.app.clock.clone()).await
+    }
+
+    async fn on(database: Arc<TestDatabase>, clock: Clock) -> Self {
         let app = node(&database, clock).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("the port just bound");

@@ -147,11 +147,11 @@ async fn attach_membership(
     let company_id = CompanyId(company_id);
     caller.scope_with(&app, company_id, Right::Govern).await?;
     // Asked for only now: who sees no such company learns nothing else.
-    let id = query.membership_id.ok_or_else(|| {
-        Problem::malformed_query(FieldErrors::of("membership_id", "is required"))
-    })?;
-    let plan = Plan::from_id(id)
-        .ok_or_else(|| FieldErrors::of("membership_id", "is not a membership"))?;
+    let id = query
+        .membership_id
+        .ok_or_else(|| Problem::malformed_query(FieldErrors::of("membership_id", "is required")))?;
+    let plan =
+        Plan::from_id(id).ok_or_else(|| FieldErrors::of("membership_id", "is not a membership"))?;
     let terms = terms_in(plan, query.currency.as_deref())?;
     let stream = StreamKey::new(StreamKind::Subscription, company_id.get());
     let if_match = caller.write.if_match.clone();
