@@ -68,6 +68,21 @@ async fn leads_never_exceed_the_plan_and_neither_do_those_below() {
 }
 
 #[tokio::test]
+async fn two_servers_together_do_not_exceed_it_either() {
+    let server = TestServer::start().await;
+    let other = server.beside().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    attach(&server, &ana, company, FREE).await;
+    let (here, there) = tokio::join!(
+        create_leads(&server, &ana, company, 96),
+        create_leads(&other, &ana, company, 96),
+    );
+    assert_eq!(created(&here) + created(&there), 100);
+    server.assert_sound().await;
+}
+
+#[tokio::test]
 async fn after_the_end_the_free_plans_limits_hold() {
     let server = TestServer::start().await;
     let ana = server.sign_up("Ana").await;
