@@ -51,7 +51,9 @@ impl PlanLimits {
         self.watch(work, &GOVERNED_COMPANIES)
     }
 
-    fn watch(self, work: Work, kind: &'static FactKind) -> Work {
+    /// The work reads the plan and how much of something there is already.
+    #[must_use]
+    pub fn watch(self, work: Work, kind: &'static FactKind) -> Work {
         match self.governed_by {
             Some(id) => work
                 .on(StreamKey::new(StreamKind::Subscription, id))

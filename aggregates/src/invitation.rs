@@ -70,6 +70,12 @@ impl Invitation {
         self.offer.as_ref()
     }
 
+    /// Whether nothing has become of it yet.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.status == Status::Pending && self.offer.is_some()
+    }
+
     /// Whether it can be accepted at this time.
     #[must_use]
     pub fn is_open(&self, now: DateTime<Utc>) -> bool {

@@ -36,6 +36,9 @@ pub enum Refusal {
     /// The e-mail has a pending invitation of the company already.
     #[error("this e-mail has a pending invitation of the company already")]
     AlreadyInvited,
+    /// Whoever signs up shows the code of no pending invitation.
+    #[error("is not the code of a pending invitation for this e-mail")]
+    NotInvited,
     /// The invited person holds an access in the company already.
     #[error("the user of this e-mail has an access in the company already")]
     AlreadyMember,

@@ -397,6 +397,12 @@ async fn whoever_signs_up_with_a_code_is_active_and_has_the_role() {
     let late =
         json!({"first_name": "B", "email": "bob2@people.example", "invitation_code": made["code"]});
     server.post("/api/v1/users").json(&late).expect(422).await;
+    let revoked = invite(&server, &ana, company, Role::Agent, "dan@people.example").await;
+    let delete = format!("/api/v1/invitations/{}", revoked["id"]);
+    server.delete(delete).token(&ana.token).expect(200).await;
+    let late = json!({"first_name": "D", "email": "dan@people.example", "invitation_code": revoked["code"]});
+    let refused = server.post("/api/v1/users").json(&late).expect(422).await;
+    assert!(refused["errors"]["invitation_code"].is_array(), "{refused}");
     server.assert_sound().await;
 }
 

@@ -1,5 +1,7 @@
 //! Plan limits: what exceeds them is refused, however many try at once, and nobody else is.
 
+use std::io::Write;
+
 use aggregates::access::Role;
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -79,6 +81,34 @@ async fn two_servers_together_do_not_exceed_it_either() {
         create_leads(&other, &ana, company, 96),
     );
     assert_eq!(created(&here) + created(&there), 100);
+    server.assert_sound().await;
+}
+
+#[tokio::test]
+async fn an_import_at_the_console_stops_at_the_plans_limit() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    attach(&server, &ana, company, FREE).await;
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "first_name,email").unwrap();
+    for n in 0..150 {
+        writeln!(file, "N,l{n}@leads.example").unwrap();
+    }
+    let done = tokio::process::Command::new(env!("CARGO_BIN_EXE_leadledger"))
+        .arg("import")
+        .arg(file.path())
+        .args(["--company", &company.to_string()])
+        .env("DATABASE_URL", server.database.url())
+        .env("LEADLEDGER_LOG", "off")
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
+    assert!(said.contains("the plan allows 100 leads"), "{said}");
+    let list = format!("/api/v1/companies/{company}/leads");
+    let list = server.get(list).token(&ana.token).expect(200).await;
+    assert_eq!(list["meta"]["total_count"], 100, "{said}");
     server.assert_sound().await;
 }
 

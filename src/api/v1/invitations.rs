@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aggregates::access::{Right, Role};
 use aggregates::email::Email;
 use aggregates::ids::{CompanyId, InvitationId, UserAccessId, UserId};
-use aggregates::invitation::{CreateInvitation, Invitation, InvitationCommand, Status};
+use aggregates::invitation::{
+    CreateInvitation, Invitation, InvitationCommand, InvitationError, Status,
+};
 use aggregates::user::{User, UserCommand};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -463,20 +465,17 @@ impl Offered {
         })
     }
 
-    /// The pending invitation that this code of somebody who signs up with this e-mail stands for.
+    /// The invitation that this code of somebody who signs up with this e-mail stands for. Whether it is still pending is
+    /// decided by the commit, so that a repeated request finds what the first one did.
     ///
     /// # Errors
-    /// What the database answers; a code that does not hold is `None`.
+    /// What the database answers; a code of nothing or for another e-mail is `None`.
     pub async fn to_sign_up(app: &App, code: &str, email: &Email) -> Result<Option<Self>, Problem> {
         let mut connection = app.pool.acquire().await?;
         let hash = invitation_code::hash(code);
         let row = invitations::by_code_hash(&mut connection, &hash).await?;
         drop(connection);
-        let now = app.clock.now();
-        let holds = |row: &InvitationRow| {
-            row.email.as_deref() == Some(email.as_str()) && why_gone(row, now).is_none()
-        };
-        let Some(row) = row.filter(holds) else {
+        let Some(row) = row.filter(|row| row.email.as_deref() == Some(email.as_str())) else {
             return Ok(None);
         };
         let as_of = app.reads.authority_position.get(()).await?;
@@ -557,8 +556,7 @@ async fn accept_invitation(
 #[utoipa::path(delete, path = "/invitations/{code}", tag = "Invitations", security(("bearer" = [])),
     params(("code" = i64, Path, description = "The invitation's id")),
     responses((status = 200, description = "Invitation deleted successfully", body = Nothing), (status = 401, description = "No or bad token"),
-        (status = 403, description = "Right missing"), (status = 404, description = "No such pending invitation"),
-        (status = 410, description = "It was used meanwhile")))]
+        (status = 403, description = "Right missing"), (status = 404, description = "No such pending invitation")))]
 async fn delete_invitation(
     State(app): State<App>,
     caller: Caller,
@@ -568,9 +566,7 @@ async fn delete_invitation(
     let row = invitations::by_id(&mut connection, id).await?;
     drop(connection);
     let row = row
-        .filter(|row| {
-            row.status == Status::Pending.code() && caller.authority.sees(&row.company_path)
-        })
+        .filter(|row| caller.authority.sees(&row.company_path))
         .ok_or_else(|| Problem::not_found("invitation"))?;
     let scope = caller.scope(&app, CompanyId(row.company_id)).await?;
     scope.require(Right::Administer)?;
@@ -580,6 +576,9 @@ async fn delete_invitation(
     let work = caller
         .work(move |unit| {
             if_match.check(unit, stream)?;
+            if !unit.state::<Invitation>(id).is_pending() {
+                return Err(InvitationError::NotCreated.into());
+            }
             unit.execute::<Invitation>(id, InvitationCommand::Revoke)?;
             Ok(id)
         })

@@ -6,6 +6,7 @@ use aggregates::lead::LeadError;
 use aggregates::subscription::SubscriptionError;
 use aggregates::user::UserError;
 
+use crate::api::field_errors::FieldErrors;
 use crate::api::idempotency;
 use crate::api::problem::Problem;
 use crate::auth::password::Busy;
@@ -66,6 +67,7 @@ impl From<Refusal> for Problem {
             Refusal::Invitation(InvitationError::Expired) => {
                 Self::gone("invitation_expired", detail)
             }
+            Refusal::NotInvited => Self::unprocessable(FieldErrors::of("invitation_code", detail)),
             Refusal::AlreadyInvited => Self::conflict("already_invited", detail),
             Refusal::AlreadyMember => Self::conflict("already_member", detail),
             Refusal::Subscription(SubscriptionError::NotSubscribed) => {

@@ -307,8 +307,9 @@ async fn update_user_access(
         .on(stream)
         .on(StreamKey::new(StreamKind::Company, row.company_id))
         .on(StreamKey::new(StreamKind::Company, to_company));
+    work = grant.limits.watch_users(work);
     if let Some(find) = moved {
-        work = grant.limits.watch_users(work).sweeping(find);
+        work = work.sweeping(find);
     }
     app.ledger.commit(work).await?;
     one(&app, id).await

@@ -352,7 +352,7 @@ async fn check_offer(
     errors: &mut FieldErrors,
 ) -> Result<Option<Offered>, Problem> {
     let Some(mut offered) = Offered::to_sign_up(app, code, email).await? else {
-        errors.add("invitation_code", NOT_INVITED);
+        errors.add("invitation_code", Refusal::NotInvited.to_string());
         return Ok(None);
     };
     for (n, want) in wanted.iter().enumerate() {
@@ -369,9 +369,7 @@ async fn check_offer(
     Ok(Some(offered))
 }
 
-const NOT_INVITED: &str = "is not the code of a pending invitation for this e-mail";
-
-/// An invitation that ended while its code was on the way makes a sign-up invalid, like one that had ended before.
+/// An invitation that has ended makes a sign-up invalid, rather than being gone itself.
 fn accept_on_sign_up(
     offered: &Offered,
     unit: &mut Unit<'_>,
@@ -379,7 +377,7 @@ fn accept_on_sign_up(
 ) -> Result<(), Refusal> {
     match offered.accept(unit, user_id) {
         Ok(_) => Ok(()),
-        Err(Refusal::Invitation(_)) => Err(Refusal::Rule("invitation_not_pending")),
+        Err(Refusal::Invitation(_)) => Err(Refusal::NotInvited),
         Err(refusal) => Err(refusal),
     }
 }
