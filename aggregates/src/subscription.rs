@@ -399,13 +399,10 @@ impl Current {
 
 /// The first whole number of periods from `anchor` that ends later than `after`.
 fn end_after(anchor: DateTime<Utc>, after: DateTime<Utc>, period: Period) -> DateTime<Utc> {
-    (1..)
-        .map(|n: u32| {
-            anchor
-                .checked_add_months(Months::new(n.saturating_mul(period.months())))
-                .unwrap_or(DateTime::<Utc>::MAX_UTC)
-        })
-        .find(|end| *end > after || *end == DateTime::<Utc>::MAX_UTC)
+    let nth = |n: u32| anchor.checked_add_months(Months::new(n.saturating_mul(period.months())));
+    (1..=u32::MAX)
+        .map_while(nth)
+        .find(|end| *end > after)
         .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 

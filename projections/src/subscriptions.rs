@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use aggregates::Change;
 use aggregates::ids::CompanyId;
-use aggregates::plan::Terms;
+use aggregates::plan::{Limits, Terms};
 use aggregates::subscription::{Phase, SubscriptionEvent};
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
@@ -20,12 +21,12 @@ use crate::statement::Statement;
 struct Row {
     started: Option<Started>,
     terms: Option<Terms>,
-    /// `Some(None)` is without limit.
-    lead_limit: Option<Option<i64>>,
+    /// What holds now: the terms' limits, until the end.
+    limits: Option<Limits>,
     phase: Option<Phase>,
     period_ends_at: Option<DateTime<Utc>>,
-    /// Cancelled when, and ends when; `Some(None)` takes both back.
-    cancelled: Option<Option<(DateTime<Utc>, DateTime<Utc>)>>,
+    /// Cancelled when, and ends when.
+    cancelled: Change<(DateTime<Utc>, DateTime<Utc>)>,
     /// An end that nobody had cancelled before counts as cancelled then.
     ended_at: Option<DateTime<Utc>>,
     version: i64,
@@ -82,10 +83,10 @@ impl Projection for Subscriptions {
                     trial_ends_at: (*phase == Phase::Trialing).then_some(*period_ends_at),
                 });
                 row.terms = Some(*terms);
-                row.lead_limit = Some(terms.limits.leads);
+                row.limits = Some(terms.limits);
                 row.phase = Some(*phase);
                 row.period_ends_at = Some(*period_ends_at);
-                row.cancelled = Some(None);
+                row.cancelled = Change::Clear;
                 row.ended_at = None;
             }
             SubscriptionEvent::SubscriptionActivated { period_ends_at, .. } => {
@@ -97,7 +98,7 @@ impl Projection for Subscriptions {
             }
             SubscriptionEvent::SubscriptionChanged { to, .. } => {
                 row.terms = Some(*to);
-                row.lead_limit = Some(to.limits.leads);
+                row.limits = Some(to.limits);
             }
             SubscriptionEvent::SubscriptionCancelled {
                 cancelled_at,
@@ -105,17 +106,17 @@ impl Projection for Subscriptions {
                 ..
             } => {
                 row.phase = Some(Phase::Cancelling);
-                row.cancelled = Some(Some((*cancelled_at, *ends_at)));
+                row.cancelled = Change::Set((*cancelled_at, *ends_at));
             }
             SubscriptionEvent::SubscriptionResumed { phase, .. } => {
                 row.phase = Some(*phase);
-                row.cancelled = Some(None);
+                row.cancelled = Change::Clear;
             }
             SubscriptionEvent::SubscriptionEnded {
                 ended_at, limits, ..
             } => {
                 row.phase = Some(Phase::Ended);
-                row.lead_limit = Some(limits.leads);
+                row.limits = Some(*limits);
                 row.ended_at = Some(*ended_at);
             }
         }
@@ -205,12 +206,13 @@ impl From<Vec<(i64, Row)>> for Columns {
             c.currency.push(terms.map(|t| t.price.currency.to_string()));
             c.period.push(terms.map(|t| t.period.code().to_owned()));
             c.max_users.push(terms.and_then(|t| t.limits.users));
-            c.has_lead_limit.push(row.lead_limit.is_some());
-            c.lead_limit.push(row.lead_limit.flatten());
+            c.has_lead_limit.push(row.limits.is_some());
+            c.lead_limit
+                .push(row.limits.and_then(|limits| limits.leads));
             c.phase.push(row.phase.map(|phase| phase.code().to_owned()));
             c.period_ends_at.push(row.period_ends_at);
-            c.has_cancelled.push(row.cancelled.is_some());
-            let cancelled = row.cancelled.flatten();
+            c.has_cancelled.push(row.cancelled != Change::Keep);
+            let cancelled = row.cancelled.apply(None);
             c.cancelled_at.push(cancelled.map(|(at, _)| at));
             c.ends_at.push(cancelled.map(|(_, ends)| ends));
             c.ended_at.push(row.ended_at);

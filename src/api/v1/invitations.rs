@@ -304,12 +304,12 @@ async fn language_for(
     email: &Email,
 ) -> Result<Option<String>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let invited = list::by_email(&mut connection, email.as_str()).await?;
-    if let Some(lang) = invited.and_then(|row| row.lang) {
+    let reader = list::by_email(&mut connection, email.as_str()).await?;
+    if let Some(lang) = reader.and_then(|row| row.lang) {
         return Ok(Some(lang));
     }
-    let inviter = list::by_id(&mut connection, caller.user_id).await?;
-    Ok(inviter.and_then(|row| row.lang))
+    let writer = list::by_id(&mut connection, caller.user_id).await?;
+    Ok(writer.and_then(|row| row.lang))
 }
 
 /// What the invited address has with the company already, found under the append lock.
