@@ -158,6 +158,44 @@ async fn another_node_takes_the_background_work_over() {
     workers[1].abort();
 }
 
+#[tokio::test]
+async fn a_started_server_does_what_became_due_while_none_ran() {
+    // Long ago, and nobody has run since.
+    let clock = Clock::fixed(noon("2020-03-01"));
+    let server = TestServer::start_by(clock).await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let made = invite(&server, &ana, company, Role::Agent, "bob@people.example").await;
+    attach(&server, &ana, company, 2).await;
+    let cancel = format!("/api/v1/companies/{company}/membership/cancel");
+    server.post(cancel).token(&ana.token).expect(200).await;
+    let mut process = tokio::process::Command::new(env!("CARGO_BIN_EXE_leadledger"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .env("DATABASE_URL", server.database.url())
+        .env("LEADLEDGER_LOG", "off")
+        .stdout(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the server's program");
+    expired(&server, int(&made["id"])).await;
+    for _ in 0..100 {
+        if server.events("subscription", company).await.len() == 3 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(
+        server.events("subscription", company).await,
+        [
+            "SubscriptionStarted",
+            "SubscriptionCancelled",
+            "SubscriptionEnded"
+        ]
+    );
+    process.kill().await.expect("a process that can be ended");
+    server.assert_sound().await;
+}
+
 async fn expired(server: &TestServer, invitation: i64) {
     for _ in 0..100 {
         let events = server.events("invitation", invitation).await;
