@@ -1,10 +1,12 @@
 //! Invitations: list those of a company, find by code, create, accept, delete, list those of an e-mail.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod offered;
+mod others;
+mod view;
 
 use aggregates::access::{Right, Role};
 use aggregates::email::Email;
-use aggregates::ids::{CompanyId, InvitationId, UserAccessId, UserId};
+use aggregates::ids::{CompanyId, InvitationId};
 use aggregates::invitation::{
     CreateInvitation, Invitation, InvitationCommand, InvitationError, Status,
 };
@@ -21,11 +23,10 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::accesses::{AccessView, role_of};
+use super::accesses::role_of;
 use super::lead_notes::Nothing;
 use super::pages::{Meta, PageQuery};
 use super::user_access::{UserAccessView, access_view};
-use super::users::{Grant, PersonView};
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
@@ -33,8 +34,11 @@ use crate::api::preconditions::etag;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::auth::invitation_code;
-use crate::ledger::{FindStreams, IdKind, Refusal, StreamKey, StreamKind, Unit, Work};
-use crate::plan_limits::PlanLimits;
+use crate::ledger::{IdKind, StreamKey, StreamKind};
+use others::Others;
+use view::{InvitationView, right_to_give};
+
+pub use offered::Offered;
 
 /// How long an invitation can be accepted.
 const LIFETIME: TimeDelta = TimeDelta::days(7);
@@ -66,113 +70,6 @@ struct EmailQuery {
     email: String,
 }
 
-/// An invitation. To who is not signed in, most of it is null.
-#[derive(Debug, Serialize, ToSchema)]
-struct InvitationView {
-    id: Option<i64>,
-    /// What the invited person shows. Null to whom that role is not to give.
-    code: Option<String>,
-    /// Masked to who is not signed in.
-    email: Option<String>,
-    status: Option<String>,
-    company: InvitingCompany,
-    access: Option<AccessView>,
-    invited_by: Option<InviterView>,
-    expires_at: DateTime<Utc>,
-    created_at: Option<DateTime<Utc>>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct InvitingCompany {
-    id: Option<i64>,
-    name: String,
-    default: Option<bool>,
-    parent_company_id: Option<i64>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-enum InviterView {
-    Known(PersonView),
-    /// To who is not signed in.
-    FirstName {
-        id: Option<i64>,
-        full_name: Option<String>,
-        email: Option<String>,
-        avatar_route: Option<String>,
-    },
-}
-
-impl InvitationView {
-    /// Complete, but for the code.
-    fn of(row: InvitationRow) -> Self {
-        let inviter = row.inviter_id.map(|id| {
-            let name = row.inviter_full_name.unwrap_or_default();
-            InviterView::Known(PersonView::new(id, name, row.inviter_email))
-        });
-        Self {
-            id: Some(row.id),
-            code: None,
-            email: row.email,
-            status: Some(row.status),
-            company: InvitingCompany {
-                id: Some(row.company_id),
-                name: row.company_name,
-                default: Some(row.company_is_default),
-                parent_company_id: row.company_parent_id,
-            },
-            access: role_of(&row.role).map(AccessView::from),
-            invited_by: inviter,
-            expires_at: row.expires_at,
-            created_at: Some(row.created_at),
-        }
-    }
-
-    fn with_code(app: &App, row: InvitationRow) -> Self {
-        let code = app.invitation_codes.code(InvitationId(row.id), &row.nonce);
-        Self {
-            code: Some(code),
-            ..Self::of(row)
-        }
-    }
-
-    /// For an administrator: with the code, unless it would make an owner and they are none.
-    fn for_administrator(app: &App, caller: &Caller, row: InvitationRow) -> Self {
-        let right = right_to_give(role_of(&row.role));
-        if caller.authority.reach(&row.company_path, right).is_some() {
-            Self::with_code(app, row)
-        } else {
-            Self::of(row)
-        }
-    }
-
-    /// For whoever holds the code, who may be anybody.
-    fn for_bearer(row: InvitationRow) -> Self {
-        let email = row.email.as_deref().and_then(|e| Email::parse(e).ok());
-        Self {
-            id: None,
-            code: None,
-            email: email.map(|email| email.masked()),
-            status: None,
-            company: InvitingCompany {
-                id: None,
-                name: row.company_name,
-                default: None,
-                parent_company_id: None,
-            },
-            access: role_of(&row.role).map(AccessView::from),
-            invited_by: Some(InviterView::FirstName {
-                id: None,
-                full_name: row.inviter_first_name,
-                email: None,
-                avatar_route: None,
-            }),
-            expires_at: row.expires_at,
-            created_at: None,
-        }
-    }
-}
-
 #[derive(Debug, Serialize, ToSchema)]
 struct InvitationEnvelope {
     invitation: InvitationView,
@@ -192,14 +89,6 @@ struct InvitationList {
 #[derive(Debug, Serialize, ToSchema)]
 struct Accepted {
     user_access: UserAccessView,
-}
-
-/// What it takes to give this role: only an owner makes an owner.
-fn right_to_give(role: Option<Role>) -> Right {
-    match role {
-        Some(Role::Owner) => Right::Govern,
-        _ => Right::Administer,
-    }
 }
 
 /// Get all pending invitations for a company
@@ -312,51 +201,6 @@ async fn language_for(
     Ok(writer.and_then(|row| row.lang))
 }
 
-/// What the invited address has with the company already, found under the append lock.
-#[derive(Clone, Default)]
-struct Others(Arc<Mutex<(Vec<i64>, Option<i64>)>>);
-
-impl Others {
-    fn find(&self, company: CompanyId, email: Email) -> FindStreams {
-        let found = self.clone();
-        Arc::new(move |connection| {
-            let (found, email) = (found.clone(), email.clone());
-            Box::pin(async move {
-                let open = invitations::not_ended(connection, company, email.as_str()).await?;
-                let user = list::by_email(connection, email.as_str()).await?;
-                let user = user.map(|row| row.id);
-                let invitations = open
-                    .iter()
-                    .map(|id| StreamKey::new(StreamKind::Invitation, *id));
-                let user_stream = user.map(|id| StreamKey::new(StreamKind::User, id));
-                let streams = invitations.chain(user_stream).collect();
-                *found.0.lock().unwrap_or_else(PoisonError::into_inner) = (open, user);
-                Ok(streams)
-            })
-        })
-    }
-
-    /// Refuses when there is anything; an invitation whose time is over is ended on the way.
-    fn check(&self, unit: &mut Unit<'_>, company: CompanyId) -> Result<(), Refusal> {
-        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (open, user) = &*found;
-        if let Some(user) = user {
-            let user = unit.state::<User>(*user);
-            if user.accesses().iter().any(|a| a.company_id == company) {
-                return Err(Refusal::AlreadyMember);
-            }
-        }
-        let now = unit.now();
-        for id in open {
-            if unit.state::<Invitation>(*id).is_open(now) {
-                return Err(Refusal::AlreadyInvited);
-            }
-            unit.execute::<Invitation>(*id, InvitationCommand::Expire { now })?;
-        }
-        Ok(())
-    }
-}
-
 /// Get pending invitations by email
 ///
 /// One's own once the e-mail is proved; those of others as far as one administers their companies.
@@ -438,76 +282,6 @@ fn why_gone(row: &InvitationRow, now: DateTime<Utc>) -> Option<Problem> {
             gone("invitation_expired", "The invitation has expired.")
         }
         _ => None,
-    }
-}
-
-/// An invitation that somebody takes, and what they get for it.
-#[derive(Debug, Clone, Copy)]
-pub struct Offered {
-    id: InvitationId,
-    pub grant: Grant,
-}
-
-impl Offered {
-    async fn of(app: &App, row: &InvitationRow, as_of: i64) -> Result<Self, Problem> {
-        let company_id = CompanyId(row.company_id);
-        let company = app.company(company_id, as_of).await?;
-        let company = company.ok_or_else(|| Problem::not_found("invitation"))?;
-        let role = role_of(&row.role).ok_or_else(|| Problem::not_found("invitation"))?;
-        Ok(Self {
-            id: InvitationId(row.id),
-            grant: Grant {
-                company_id,
-                role,
-                primary: false,
-                limits: PlanLimits::of(&company),
-            },
-        })
-    }
-
-    /// The invitation that this code of somebody who signs up with this e-mail stands for. Whether it is still pending is
-    /// decided by the commit, so that a repeated request finds what the first one did.
-    ///
-    /// # Errors
-    /// What the database answers; a code of nothing or for another e-mail is `None`.
-    pub async fn to_sign_up(app: &App, code: &str, email: &Email) -> Result<Option<Self>, Problem> {
-        let mut connection = app.pool.acquire().await?;
-        let hash = invitation_code::hash(code);
-        let row = invitations::by_code_hash(&mut connection, &hash).await?;
-        drop(connection);
-        let Some(row) = row.filter(|row| row.email.as_deref() == Some(email.as_str())) else {
-            return Ok(None);
-        };
-        let as_of = app.reads.authority_position.get(()).await?;
-        Self::of(app, &row, as_of).await.map(Some)
-    }
-
-    /// The work reads what accepting depends on.
-    #[must_use]
-    pub fn watch(&self, work: Work) -> Work {
-        let work = work
-            .on(StreamKey::new(StreamKind::Invitation, self.id.get()))
-            .on(StreamKey::new(
-                StreamKind::Company,
-                self.grant.company_id.get(),
-            ));
-        self.grant.limits.watch_users(work)
-    }
-
-    /// Takes the offer and gives the role for it.
-    ///
-    /// # Errors
-    /// The rule that says no: somebody was faster, the time is over, the user has an access, the plan has no room.
-    pub fn accept(&self, unit: &mut Unit<'_>, user_id: UserId) -> Result<UserAccessId, Refusal> {
-        let user_access_id = UserAccessId(unit.next_id(IdKind::UserAccess));
-        let accept = InvitationCommand::Accept {
-            user_id,
-            user_access_id,
-            now: unit.now(),
-        };
-        unit.execute::<Invitation>(self.id.get(), accept)?;
-        self.grant.execute_as(unit, user_id, user_access_id)?;
-        Ok(user_access_id)
     }
 }
 
