@@ -13,4 +13,6 @@ pub mod first_run;
 pub mod import;
 pub mod ledger;
 pub mod observability;
+pub mod plan_limits;
 pub mod serve;
+pub mod worker;

@@ -10,13 +10,16 @@ pub mod company;
 pub mod decide;
 pub mod email;
 pub mod ids;
+pub mod invitation;
 pub mod lead;
 pub mod money;
 pub mod password;
 pub mod person_name;
 pub mod personal;
 pub mod phone;
+pub mod plan;
 pub mod stage;
+pub mod subscription;
 #[cfg(test)]
 mod testing;
 pub mod text;

@@ -77,6 +77,9 @@ impl Default for Batch {
                 Box::<crate::leads::Leads>::default(),
                 Box::<crate::duplicates::Duplicates>::default(),
                 Box::<crate::lead_notes::LeadNotes>::default(),
+                Box::<crate::invitations::Invitations>::default(),
+                Box::<crate::subscriptions::Subscriptions>::default(),
+                Box::<crate::company_totals::CompanyTotals>::default(),
             ],
         }
     }

@@ -5,14 +5,17 @@
 
 pub mod batch;
 pub mod companies;
+pub mod company_totals;
 pub mod duplicates;
 pub mod facts;
+pub mod invitations;
 pub mod lead_notes;
 pub mod leads;
 pub mod page;
 pub mod recorded;
 pub mod search;
 pub mod statement;
+pub mod subscriptions;
 mod total;
 pub mod users;
 

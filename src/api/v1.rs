@@ -4,11 +4,14 @@
 
 mod accesses;
 mod companies;
+mod company_membership;
 mod company_users;
 mod dates;
+mod invitations;
 mod lead_lists;
 mod lead_notes;
 mod leads;
+mod memberships;
 mod pages;
 mod refusals;
 mod stages;
@@ -33,6 +36,9 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(stages::routes())
             .merge(leads::routes())
             .merge(lead_lists::routes())
-            .merge(lead_notes::routes()),
+            .merge(lead_notes::routes())
+            .merge(invitations::routes())
+            .merge(memberships::routes())
+            .merge(company_membership::routes()),
     )
 }

@@ -72,8 +72,9 @@ impl Append {
                 .streams
                 .get_mut(&stream)
                 .expect("a stream with pending events is among the changes");
-            // Companies hold no personal data; their streams need no key.
-            if loaded.key.is_none() && stream.kind != StreamKind::Company {
+            // Companies and subscriptions hold no personal data; their streams need no key.
+            let personal = !matches!(stream.kind, StreamKind::Company | StreamKind::Subscription);
+            if loaded.key.is_none() && personal {
                 let key = SubjectKey::random(stream);
                 new_keys.push((stream, clock.new_id(), *key.bytes()));
                 loaded.key = Some(key);

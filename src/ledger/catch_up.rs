@@ -6,6 +6,7 @@ use projections::{Batch, DomainEvent, Recorded, Statement};
 use sqlx::{PgConnection, Row};
 
 use aggregates::lead::LeadEvent;
+use aggregates::subscription::SubscriptionEvent;
 
 use super::append::last_ids_json;
 use super::head::View;
@@ -158,6 +159,9 @@ fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent
         StreamKind::User => raise(IdKind::User, stream.id),
         StreamKind::Company => raise(IdKind::Company, stream.id),
         StreamKind::Lead => raise(IdKind::Lead, stream.id),
+        StreamKind::Invitation => raise(IdKind::Invitation, stream.id),
+        // Named by the company's id, which the company's own stream raises.
+        StreamKind::Subscription => {}
     }
     match event {
         DomainEvent::Lead(LeadEvent::LeadNoteAdded { note_id, .. }) => {
@@ -166,6 +170,10 @@ fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent
         DomainEvent::User(aggregates::user::UserEvent::AccessGranted {
             user_access_id, ..
         }) => raise(IdKind::UserAccess, user_access_id.get()),
+        DomainEvent::Subscription(SubscriptionEvent::SubscriptionStarted {
+            subscription_id,
+            ..
+        }) => raise(IdKind::Subscription, subscription_id.get()),
         _ => {}
     }
 }

@@ -47,6 +47,8 @@ pub enum IdKind {
     UserAccess,
     Lead,
     Note,
+    Invitation,
+    Subscription,
 }
 
 impl IdKind {
@@ -59,6 +61,8 @@ impl IdKind {
             Self::UserAccess => "user_access",
             Self::Lead => "lead",
             Self::Note => "note",
+            Self::Invitation => "invitation",
+            Self::Subscription => "subscription",
         }
     }
 }

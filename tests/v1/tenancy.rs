@@ -88,6 +88,7 @@ struct Neighbours {
     access: i64,
     lead: i64,
     note: i64,
+    invitation: i64,
 }
 
 async fn neighbours(server: &TestServer) -> Neighbours {
@@ -103,6 +104,9 @@ async fn neighbours(server: &TestServer) -> Neighbours {
         .post(format!("/api/v1/leads/{lead}/notes"))
         .token(&owner.token);
     let note = call.json(&json!({"content": "n"})).expect(201).await;
+    let call = server.post("/api/v1/invitations").token(&owner.token);
+    let body = json!({"email": "cleo@people.example", "company_id": company, "access_id": 4});
+    let invitation = call.json(&body).expect(201).await;
     Neighbours {
         stranger,
         owner,
@@ -111,6 +115,7 @@ async fn neighbours(server: &TestServer) -> Neighbours {
         access: bob.access_id,
         lead,
         note: int(&note["note"]["id"]),
+        invitation: int(&invitation["invitation"]["id"]),
     }
 }
 
@@ -129,6 +134,7 @@ impl Neighbours {
                 ("user_access", _) => self.access,
                 ("leads", _) => self.lead,
                 ("notes", _) => self.note,
+                ("invitations", _) => self.invitation,
                 _ => {
                     complete = false;
                     0
@@ -152,6 +158,7 @@ impl Neighbours {
             format!("/api/v1/companies/{}/leads", self.company),
             format!("/api/v1/users/{}", self.member),
             format!("/api/v1/leads/{}", self.lead),
+            format!("/api/v1/companies/{}/invitations", self.company),
         ] {
             all.push(server.get(path).token(&self.owner.token).expect(200).await);
         }
