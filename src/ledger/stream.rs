@@ -241,6 +241,8 @@ pub fn encode_state(state: &State, cipher: Arc<dyn FieldCipher>) -> String {
         State::User(state) => serde_json::to_string(state),
         State::Company(state) => serde_json::to_string(state),
         State::Lead(state) => serde_json::to_string(state),
+        State::Invitation(state) => serde_json::to_string(state),
+        State::Subscription(state) => serde_json::to_string(state),
     })
     .expect("states are made of text, numbers and maps with text keys, which always serialise")
 }
@@ -259,6 +261,8 @@ pub fn decode_state(
             StreamKind::User => State::User(Arc::new(serde_json::from_str(text)?)),
             StreamKind::Company => State::Company(Arc::new(serde_json::from_str(text)?)),
             StreamKind::Lead => State::Lead(Arc::new(serde_json::from_str(text)?)),
+            StreamKind::Invitation => State::Invitation(Arc::new(serde_json::from_str(text)?)),
+            StreamKind::Subscription => State::Subscription(Arc::new(serde_json::from_str(text)?)),
         })
     })
 }
