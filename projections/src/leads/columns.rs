@@ -144,8 +144,12 @@ impl Row {
                 self.changed |= VALUE;
                 self.set_value(to.as_ref());
             }
-            // The row's version and time move; the notes have a table of their own.
-            LeadEvent::LeadNoteAdded { .. } | LeadEvent::LeadNoteRemoved { .. } => {}
+            // The row's version and time move; notes and appointments have tables of their own.
+            LeadEvent::LeadNoteAdded { .. }
+            | LeadEvent::LeadNoteRemoved { .. }
+            | LeadEvent::LeadAppointmentScheduled { .. }
+            | LeadEvent::LeadAppointmentChanged { .. }
+            | LeadEvent::LeadAppointmentCancelled { .. } => {}
         }
     }
 
