@@ -68,6 +68,11 @@ impl Default for Batch {
                 Box::<crate::leads::Leads>::default(),
                 Box::<crate::duplicates::Duplicates>::default(),
                 Box::<crate::lead_notes::LeadNotes>::default(),
+                Box::<crate::questions::Questions>::default(),
+                Box::<crate::campaigns::Campaigns>::default(),
+                Box::<crate::cycles::Cycles>::default(),
+                Box::<crate::lead_stages::LeadStages>::default(),
+                Box::<crate::appointments::Appointments>::default(),
             ],
         }
     }

@@ -15,6 +15,13 @@ mod stages;
 mod user_access;
 mod users;
 
+mod appointments;
+mod campaigns;
+mod cycles;
+mod lead_answers;
+mod lead_stages;
+mod questions;
+
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
@@ -33,6 +40,11 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(stages::routes())
             .merge(leads::routes())
             .merge(lead_lists::routes())
-            .merge(lead_notes::routes()),
+            .merge(lead_notes::routes())
+            .merge(lead_stages::routes())
+            .merge(questions::routes())
+            .merge(campaigns::routes())
+            .merge(cycles::routes())
+            .merge(appointments::routes()),
     )
 }

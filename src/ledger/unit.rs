@@ -43,6 +43,11 @@ pub enum IdKind {
     UserAccess,
     Lead,
     Note,
+    Question,
+    Option,
+    Campaign,
+    Cycle,
+    Appointment,
 }
 
 impl IdKind {
@@ -55,6 +60,11 @@ impl IdKind {
             Self::UserAccess => "user_access",
             Self::Lead => "lead",
             Self::Note => "note",
+            Self::Question => "question",
+            Self::Option => "option",
+            Self::Campaign => "campaign",
+            Self::Cycle => "cycle",
+            Self::Appointment => "appointment",
         }
     }
 }
@@ -151,6 +161,15 @@ impl<'a> Unit<'a> {
     pub fn state<A: Streamed>(&self, id: i64) -> A {
         let loaded = self.loaded(StreamKey::new(A::KIND, id));
         A::of(&loaded.state).cloned().unwrap_or_default()
+    }
+
+    /// Reads the state of an aggregate where it is: for one that is too big to copy for each command.
+    pub fn read<A: Streamed, R>(&self, id: i64, read: impl FnOnce(&A) -> R) -> R {
+        let loaded = self.loaded(StreamKey::new(A::KIND, id));
+        match A::of(&loaded.state) {
+            Some(state) => read(state),
+            None => read(&A::default()),
+        }
     }
 
     /// The version of a stream; 0 when it has no events.

@@ -181,8 +181,8 @@ pub enum QuestionError {
     NotOfQuestion {
         /// The question's place in the list, from 0.
         entry: usize,
-        /// The option's place in the question, from 0.
-        option: usize,
+        /// The option.
+        option_id: OptionId,
     },
 }
 
@@ -286,17 +286,19 @@ impl Questions {
     ) -> Result<Vec<CompanyEvent>, QuestionError> {
         let mut named = BTreeSet::new();
         let mut events = Vec::new();
-        for (entry, (question_id, to)) in questions.into_iter().enumerate() {
+        for (entry, (question_id, mut to)) in questions.into_iter().enumerate() {
             let question = self
                 .get(question_id)
                 .filter(|known| known.campaign_id.is_none_or(|of| of == campaign_id))
                 .filter(|_| named.insert(question_id))
                 .ok_or(QuestionError::NotOfCampaign { entry })?;
             let mut options = BTreeSet::new();
-            for (option, shown) in to.iter().enumerate() {
-                if question.option(shown.option_id).is_none() || !options.insert(shown.option_id) {
-                    return Err(QuestionError::NotOfQuestion { entry, option });
-                }
+            for shown in &mut to {
+                let option_id = shown.option_id;
+                let known = question.option(option_id);
+                let known = known.filter(|_| options.insert(option_id));
+                let known = known.ok_or(QuestionError::NotOfQuestion { entry, option_id })?;
+                shown.value.take_if(|value| *value == known.value);
             }
             let from = self
                 .shown

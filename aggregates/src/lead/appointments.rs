@@ -1,7 +1,7 @@
 //! Appointments with the person behind a lead.
 //!
 //! Invariants
-//! - An appointment ends after it starts.
+//! - An appointment ends after it starts, and within a month.
 //! - It is scheduled, done or missed until it is cancelled; a cancelled one does not change any more.
 //! - Who may only work on their own leads touches the appointments of no other.
 //!
@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{LeadError, LeadEvent, OnlyOf};
@@ -18,6 +18,8 @@ use crate::{Change, Personal};
 
 /// The most appointments that one lead can hold.
 pub const MAX_APPOINTMENTS: usize = 1_000;
+/// The longest that an appointment lasts.
+pub const MAX_DAYS: i64 = 31;
 
 /// What has become of an appointment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,12 +133,18 @@ pub enum AppointmentError {
     /// The times are the wrong way round.
     #[error("an appointment must end after it starts")]
     EndsBeforeStart,
+    /// More than [`MAX_DAYS`].
+    #[error("an appointment lasts at most {MAX_DAYS} days")]
+    TooLong,
     /// It does not take place, so nothing of it changes.
     #[error("the appointment is cancelled")]
     Cancelled,
     /// What took place cannot be called off.
     #[error("only a scheduled appointment can be cancelled")]
     NotScheduled,
+    /// Whose it shall be holds no role in the lead's company; the caller looked.
+    #[error("an appointment is of somebody with a role in the company")]
+    UserHasNoRole,
     /// More than [`MAX_APPOINTMENTS`].
     #[error("a lead holds at most {MAX_APPOINTMENTS} appointments")]
     TooMany,
@@ -231,6 +239,9 @@ fn changed(from: &Appointment, changes: AppointmentChanges) -> Result<Appointmen
 fn check_times(appointment: &Appointment) -> Result<(), AppointmentError> {
     if appointment.ends_at <= appointment.starts_at {
         return Err(AppointmentError::EndsBeforeStart);
+    }
+    if appointment.ends_at - appointment.starts_at > TimeDelta::days(MAX_DAYS) {
+        return Err(AppointmentError::TooLong);
     }
     Ok(())
 }

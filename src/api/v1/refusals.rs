@@ -4,6 +4,7 @@ use aggregates::company::CompanyError;
 use aggregates::lead::LeadError;
 use aggregates::user::UserError;
 
+use super::{appointments, campaigns, cycles, questions};
 use crate::api::idempotency;
 use crate::api::problem::Problem;
 use crate::auth::password::Busy;
@@ -55,6 +56,14 @@ impl From<Refusal> for Problem {
             | Refusal::Company(CompanyError::AlreadyCreated) => {
                 Self::internal(anyhow::anyhow!("an id was given twice"))
             }
+            Refusal::Company(CompanyError::Question(error)) => questions::refused(error),
+            Refusal::Company(CompanyError::Campaign(error)) => campaigns::refused(error),
+            Refusal::Company(CompanyError::Cycle(error)) => cycles::refused(error),
+            Refusal::Company(CompanyError::Answer { entry, fault }) => {
+                let field = format!("answers[{entry}].{}", fault.field());
+                Self::refused("answer_refused", detail).with_error(field, fault.to_string())
+            }
+            Refusal::Lead(LeadError::Appointment(error)) => appointments::refused(error),
             Refusal::EmailTaken => {
                 Self::refused("email_taken", detail).with_error("email", "has already been taken")
             }
