@@ -416,11 +416,14 @@ async fn show_appointment(
     one(&app, &caller, id).await
 }
 
+/// A filter, and which part of what it leaves.
+type Narrowed = (AppointmentFilter, PageRequest<(DateTime<Utc>, i64)>);
+
 /// The checked filter and place of a list.
 fn narrowed(
     query: &AppointmentQuery,
     wanted: &Wanted<(i64, i64)>,
-) -> Result<(AppointmentFilter, PageRequest<(DateTime<Utc>, i64)>), FieldErrors> {
+) -> Result<Narrowed, FieldErrors> {
     let time = |field: &str, time: Option<DateTime<Utc>>| {
         let time = time.map(moment).transpose();
         time.map_err(|message| FieldErrors::of(field, message))
