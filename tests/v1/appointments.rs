@@ -244,6 +244,13 @@ async fn everybody_lists_their_own_appointments() {
         ids(&list(&bob.person.token, "").await["appointments"]),
         [int(&bobs["id"])]
     );
+    server.get("/api/v1/appointments").expect(401).await;
+}
+
+#[tokio::test]
+async fn a_list_is_narrowed_by_what_makes_sense() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
     for query in [
         "from=yesterday",
         "to=2027-13-01T00:00:00Z",
@@ -260,8 +267,18 @@ async fn everybody_lists_their_own_appointments() {
             .await;
         assert!(refused["errors"].is_object(), "{refused}");
     }
-    server.get("/api/v1/appointments").expect(401).await;
-    // Whoever leaves the company leaves its appointments.
+}
+
+#[tokio::test]
+async fn whoever_leaves_the_company_leaves_its_appointments() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let bob = server.member(company, &ana, Role::Agent, "Bob").await;
+    let lead = server.lead(&ana, company, json!({"first_name": "A"})).await;
+    let mut body = meeting("bob's", "02T10:00", "02T11:00");
+    body["user_id"] = json!(bob.person.id);
+    let bobs = make(&server, &ana, &lead, body).await;
     let gone = format!(
         "/api/v1/users/{}/user_access/{}",
         bob.person.id, bob.access_id
@@ -428,7 +445,24 @@ async fn appointments_follow_the_lead() {
         .token(&ana.token)
         .expect(400)
         .await;
-    // Who is to be there may read it, whoever works on the lead.
+}
+
+#[tokio::test]
+async fn who_is_to_be_there_reads_it_whoever_works_on_the_lead() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let bob = server.member(company, &ana, Role::Agent, "Bob").await;
+    let cas = server
+        .member(company, &ana, Role::Agent, "Cas")
+        .await
+        .person;
+    let lead = json!({"first_name": "A", "user_access_id": bob.access_id});
+    let lead = server.lead(&ana, company, lead).await;
+    let body = meeting("A", "01T10:00", "01T11:00");
+    let made = make(&server, &bob.person, &lead, body.clone()).await;
+    let one = format!("/api/v1/appointments/{}", made["id"]);
+    server.get(&one).token(&cas.token).expect(403).await;
     let mut with = body.clone();
     with["user_id"] = json!(cas.id);
     server

@@ -168,12 +168,23 @@ async fn an_answer_fits_its_question() {
     }
     let unchanged = server.get(&update).token(&ana.token).expect(200).await;
     assert_eq!(unchanged["lead"]["answers"], json!([]));
-    for (question, value) in [
-        (text, "two\nlines"),
-        (number, "-12.50"),
-        (date, "2028-02-29"),
-        (boolean, "false"),
+}
+
+#[tokio::test]
+async fn a_value_that_fits_is_kept_as_it_was_said() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = server.lead(&ana, company, json!({"first_name": "A"})).await;
+    let update = format!("/api/v1/leads/{}", lead["id"]);
+    for (kind, value) in [
+        ("text", "two\nlines"),
+        ("number", "-12.50"),
+        ("date", "2028-02-29"),
+        ("boolean", "false"),
     ] {
+        let question = json!({"text": "Q", "question_type": kind});
+        let question = server.question(&ana, company, question).await["id"].clone();
         let body = json!({"answers": [{"question_id": question, "value": value}]});
         let after = server
             .put(&update)

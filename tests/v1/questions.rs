@@ -16,13 +16,13 @@ fn open(text: &str) -> Value {
 }
 
 fn priorities(questions: &Value) -> Vec<i64> {
-    let rows = questions.as_array().unwrap();
+    let rows = questions.as_array().expect("questions");
     rows.iter().map(|row| int(&row["priority"])).collect()
 }
 
 fn values(question: &Value) -> Vec<String> {
-    let options = question["options"].as_array().unwrap();
-    let value = |option: &Value| option["value"].as_str().unwrap().to_owned();
+    let options = question["options"].as_array().expect("options");
+    let value = |option: &Value| option["value"].as_str().expect("a text").to_owned();
     options.iter().map(value).collect()
 }
 
@@ -102,8 +102,8 @@ async fn questions_are_asked_in_order_until_they_are_deleted() {
     assert_eq!(ids(&rest["questions"]), [made[2], made[3], made[1]]);
     assert_eq!(priorities(&rest["questions"]), [1, 2, 3]);
     // What comes next is asked last.
-    let last = post(open("D")).expect(201).await;
-    assert_eq!(last["question"]["priority"], 4);
+    let newest = post(open("D")).expect(201).await;
+    assert_eq!(newest["question"]["priority"], 4);
     let shown = server
         .get(format!("/api/v1/questions/{}", made[3]))
         .token(&ana.token)
@@ -117,7 +117,7 @@ async fn questions_are_asked_in_order_until_they_are_deleted() {
     let next = list(&format!("per_page=2&cursor={cursor}")).await;
     assert_eq!(
         ids(&next["questions"]),
-        [made[1], int(&last["question"]["id"])]
+        [made[1], int(&newest["question"]["id"])]
     );
     assert_eq!(next["meta"]["next_cursor"], Value::Null);
     assert_eq!(
@@ -132,7 +132,7 @@ pub async fn assert_sound(server: &TestServer) {
     let options = server.database.connect_options();
     let found = leadledger::ledger::verify::run(&options, &[], |_, _| {})
         .await
-        .unwrap();
+        .expect("a database that answers");
     assert_eq!(found.differences, Vec::<String>::new());
     assert!(found.rows > 0);
 }
