@@ -18,6 +18,13 @@ mod stages;
 mod user_access;
 mod users;
 
+mod appointments;
+mod campaigns;
+mod cycles;
+mod lead_answers;
+mod lead_stages;
+mod questions;
+
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
@@ -39,6 +46,11 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(lead_notes::routes())
             .merge(invitations::routes())
             .merge(memberships::routes())
-            .merge(company_membership::routes()),
+            .merge(company_membership::routes())
+            .merge(lead_stages::routes())
+            .merge(questions::routes())
+            .merge(campaigns::routes())
+            .merge(cycles::routes())
+            .merge(appointments::routes()),
     )
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aggregates::company::Company;
 use aggregates::ids::{CompanyId, LeadId};
 use aggregates::lead::{Classification, CreateLead, Lead, LeadCommand};
 use aggregates::phone::Region;
@@ -19,7 +20,9 @@ use super::{Fate, NewLead, Report, Row};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::Database;
-use crate::ledger::{CommitError, IdKind, Ledger, Provenance, Secrets, Work};
+use crate::ledger::{
+    CommitError, IdKind, Ledger, Provenance, Secrets, StreamKey, StreamKind, Work,
+};
 use crate::plan_limits::PlanLimits;
 
 /// How many rows are decided together.
@@ -105,13 +108,16 @@ async fn commit(
     let work = Work::new(Provenance::system(&source), move |unit| {
         limits.add_lead(unit)?;
         let lead_id = LeadId(unit.next_id(IdKind::Lead));
+        let today = unit.now().date_naive();
+        let open = |company: &Company| company.cycles().open_on(today);
+        let cycle_id = unit.read(company_id.get(), open);
         let create = CreateLead {
             lead_id,
             company_id,
             contact: lead.contact.clone(),
             stage: Stage::default(),
             classification: Classification::default(),
-            cycle_id: None,
+            cycle_id,
             user_access_id: None,
             answers: Vec::new(),
             extra: lead.extra.clone(),
@@ -120,6 +126,7 @@ async fn commit(
         unit.execute::<Lead>(lead_id.get(), LeadCommand::Create(Box::new(create)))?;
         Ok(lead_id.get())
     });
+    let work = work.on(StreamKey::new(StreamKind::Company, company_id.get()));
     match ledger.commit(limits.watch_leads(work)).await {
         Ok(committed) => Ok((
             row,

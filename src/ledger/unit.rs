@@ -49,6 +49,11 @@ pub enum IdKind {
     Note,
     Invitation,
     Subscription,
+    Question,
+    Option,
+    Campaign,
+    Cycle,
+    Appointment,
 }
 
 impl IdKind {
@@ -63,6 +68,11 @@ impl IdKind {
             Self::Note => "note",
             Self::Invitation => "invitation",
             Self::Subscription => "subscription",
+            Self::Question => "question",
+            Self::Option => "option",
+            Self::Campaign => "campaign",
+            Self::Cycle => "cycle",
+            Self::Appointment => "appointment",
         }
     }
 }
@@ -166,6 +176,15 @@ impl<'a> Unit<'a> {
     pub fn state<A: Streamed>(&self, id: i64) -> A {
         let loaded = self.loaded(StreamKey::new(A::KIND, id));
         A::of(&loaded.state).cloned().unwrap_or_default()
+    }
+
+    /// Reads the state of an aggregate where it is: for one that is too big to copy for each command.
+    pub fn read<A: Streamed, R>(&self, id: i64, read: impl FnOnce(&A) -> R) -> R {
+        let loaded = self.loaded(StreamKey::new(A::KIND, id));
+        match A::of(&loaded.state) {
+            Some(state) => read(state),
+            None => read(&A::default()),
+        }
     }
 
     /// The version of a stream; 0 when it has no events.

@@ -24,6 +24,13 @@ mod tenancy;
 mod user_access;
 mod users;
 
+mod appointments;
+mod campaigns;
+mod cycles;
+mod lead_answers;
+mod lead_stages;
+mod questions;
+
 #[path = "../support/server.rs"]
 mod server;
 #[expect(dead_code, reason = "other test binaries need the rest")]

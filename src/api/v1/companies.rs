@@ -58,7 +58,7 @@ struct CompanyQuery {
 
 /// A company.
 #[derive(Debug, Serialize, ToSchema)]
-struct CompanyView {
+pub struct CompanyView {
     id: i64,
     name: String,
     default: bool,
@@ -87,7 +87,7 @@ impl From<CompanyRow> for CompanyView {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct CompanyEnvelope {
+pub struct CompanyEnvelope {
     company: CompanyView,
 }
 
@@ -189,7 +189,11 @@ async fn parent(
     }
 }
 
-async fn one(app: &App, id: CompanyId) -> Result<Response, Problem> {
+/// The company as it is answered, with its version.
+///
+/// # Errors
+/// 404 for an unknown one.
+pub async fn one(app: &App, id: CompanyId) -> Result<Response, Problem> {
     let mut connection = app.pool.acquire().await?;
     let row = companies::by_id(&mut connection, id)
         .await?

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aggregates::Change;
 use aggregates::access::{Reach, Right};
+use aggregates::company::questions::MAX_OPTIONS;
 use aggregates::email::Email;
 use aggregates::ids::{
     CampaignId, CompanyId, LeadId, OptionId, QuestionId, SourceId, TerritoryId, UserAccessId,
@@ -32,6 +33,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::accesses::{AccessView, role_of};
+use super::lead_answers;
 use super::lead_notes::{NoteView, writable};
 use super::stages::StageView;
 use super::users::{PersonView, checked, checked_change};
@@ -89,6 +91,9 @@ struct AnswerBody {
     question_id: i64,
     #[serde(default)]
     option_id: Option<i64>,
+    /// Where several options may be chosen.
+    #[serde(default)]
+    option_ids: Vec<i64>,
     #[serde(default)]
     value: Option<String>,
 }
@@ -113,6 +118,8 @@ pub struct LeadView {
     email: Option<String>,
     phone_number: Option<String>,
     stage: Option<StageView>,
+    /// Since when it is in the stage.
+    stage_entered_at: DateTime<Utc>,
     source: Option<NamedView>,
     campaign: Option<NamedView>,
     cycle: Option<NamedView>,
@@ -165,6 +172,14 @@ impl LeadView {
 impl From<LeadRow> for LeadView {
     fn from(row: LeadRow) -> Self {
         let named = |id: Option<i64>| id.map(|id| NamedView { id, name: None });
+        let campaign = row.campaign_id.map(|id| NamedView {
+            id,
+            name: row.campaign_name,
+        });
+        let cycle = row.cycle_id.map(|id| NamedView {
+            id,
+            name: row.cycle_name,
+        });
         let user_access = row
             .user_access_id
             .zip(row.assignee_user_id)
@@ -193,9 +208,10 @@ impl From<LeadRow> for LeadView {
             email: row.email,
             phone_number: row.phone,
             stage: Stage::from_id(row.stage_id).map(StageView::from),
+            stage_entered_at: row.stage_entered_at,
             source: named(row.source_id),
-            campaign: named(row.campaign_id),
-            cycle: named(row.cycle_id),
+            campaign,
+            cycle,
             territory: named(row.territory_id),
             user_access,
             duplicate: duplicate_of_id.is_some(),
@@ -243,7 +259,7 @@ async fn check(app: &App, scope: &Scope, body: LeadBody) -> Result<Checked, Prob
     let stage = body
         .stage_id
         .map(|id| Stage::from_id(id).ok_or("is not a stage; see GET /api/v1/stages"));
-    let mut update = UpdateLead {
+    let update = UpdateLead {
         first_name: checked_change(
             &mut errors,
             "first_name",
@@ -298,14 +314,6 @@ async fn check(app: &App, scope: &Scope, body: LeadBody) -> Result<Checked, Prob
     if !errors.is_empty() {
         return Err(errors.into());
     }
-    // An answer list that names a question twice keeps the last word.
-    update.answers.dedup_by(|later, earlier| {
-        let same = later.question_id == earlier.question_id;
-        if same {
-            std::mem::swap(later, earlier);
-        }
-        same
-    });
     Ok(Checked { update, assignee })
 }
 
@@ -333,11 +341,17 @@ fn check_answers(errors: &mut FieldErrors, answers: Vec<AnswerBody>) -> Vec<Answ
                 errors.add(format!("answers[{n}].{field}"), "must be a positive id");
             }
         }
+        if answer.option_ids.iter().any(|id| *id <= 0) || answer.option_ids.len() > MAX_OPTIONS {
+            let field = format!("answers[{n}].option_ids");
+            errors.add(field, "must be positive ids, at most 100");
+        }
         let value = answer.value.as_deref().filter(|value| !value.is_empty());
         let field = format!("answers[{n}].value");
         checked_answers.push(Answer {
             question_id: QuestionId(answer.question_id),
             option_id: answer.option_id.map(OptionId),
+            option_ids: answer.option_ids.into_iter().map(OptionId).collect(),
+            question_text: None,
             value: value
                 .and_then(|value| checked(errors, &field, text::block(value, 10_000)))
                 .map(str::to_owned),
@@ -418,13 +432,15 @@ async fn create(
         check_assignee(unit, assignee, user_access_id, &company)?;
         limits.add_lead(unit)?;
         let lead_id = LeadId(unit.next_id(IdKind::Lead));
-        let create = CreateLead {
+        let mut create = CreateLead {
             lead_id,
             ..create.clone()
         };
+        lead_answers::settle_new(unit, &company.path, &mut create)?;
         unit.execute::<Lead>(lead_id.get(), LeadCommand::Create(Box::new(create)))?;
         Ok(lead_id.get())
     });
+    work = lead_answers::on_catalogues(work, &scope.company.path);
     if let Some(user) = assignee {
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
@@ -512,20 +528,35 @@ async fn show_lead(
     );
     let (row, notes) = (row?, notes?);
     let row = row.ok_or_else(|| Problem::not_found("lead"))?;
-    let scope = caller.scope(&app, CompanyId(row.company_id)).await;
+    require_readable(&app, &caller, row.company_id, row.user_access_id).await?;
+    Ok(single(row, notes))
+}
+
+/// Asks that the caller may read a lead of this company that is assigned to this access.
+///
+/// # Errors
+/// 404 when the company is not visible, 403 when the lead is out of the role's reach.
+pub async fn require_readable(
+    app: &App,
+    caller: &Caller,
+    company: i64,
+    assignee: Option<i64>,
+) -> Result<(), Problem> {
+    let scope = caller.scope(app, CompanyId(company)).await;
     let scope = scope.map_err(|_| Problem::not_found("lead"))?;
     let readable = match scope.require(Right::ReadLeads)? {
         Reach::All => true,
-        Reach::Own => row
-            .user_access_id
-            .is_none_or(|access| scope.own_accesses().contains(&UserAccessId(access))),
+        Reach::Own => {
+            assignee.is_none_or(|access| scope.own_accesses().contains(&UserAccessId(access)))
+        }
     };
-    if !readable {
-        return Err(Problem::forbidden(
+    if readable {
+        Ok(())
+    } else {
+        Err(Problem::forbidden(
             "Your role reaches only leads that are assigned to you or to nobody.",
-        ));
+        ))
     }
-    Ok(single(row, notes))
 }
 
 /// Update a lead
@@ -554,15 +585,22 @@ async fn update(app: &App, caller: Caller, id: i64, body: LeadBody) -> Result<Re
     update.only_of = only_of;
     let stream = StreamKey::new(StreamKind::Lead, id);
     let if_match = caller.write.if_match.clone();
+    let company = scope.company.clone();
+    let refers = lead_answers::refers(&update);
     let mut work = caller
         .work(move |unit| {
             if_match.check(unit, stream)?;
             let access = update.user_access_id.apply(None);
-            check_assignee(unit, assignee, access, &scope.company)?;
-            unit.execute::<Lead>(id, LeadCommand::Update(Box::new(update.clone())))?;
+            check_assignee(unit, assignee, access, &company)?;
+            let mut update = update.clone();
+            lead_answers::settle_update(unit, &company.path, id, &mut update)?;
+            unit.execute::<Lead>(id, LeadCommand::Update(Box::new(update)))?;
             Ok(id)
         })
         .on(stream);
+    if refers {
+        work = lead_answers::on_catalogues(work, &scope.company.path);
+    }
     if let Some(user) = assignee {
         work = work.on(StreamKey::new(StreamKind::User, user));
     }

@@ -6,6 +6,7 @@ use aggregates::lead::LeadError;
 use aggregates::subscription::SubscriptionError;
 use aggregates::user::UserError;
 
+use super::{appointments, campaigns, cycles, questions};
 use crate::api::field_errors::FieldErrors;
 use crate::api::idempotency;
 use crate::api::problem::Problem;
@@ -76,6 +77,14 @@ impl From<Refusal> for Problem {
             Refusal::PlanLimit { limited, .. } => {
                 Self::refused("plan_limit", detail.clone()).with_error(limited.name(), detail)
             }
+            Refusal::Company(CompanyError::Question(error)) => questions::refused(error),
+            Refusal::Company(CompanyError::Campaign(error)) => campaigns::refused(error),
+            Refusal::Company(CompanyError::Cycle(error)) => cycles::refused(error),
+            Refusal::Company(CompanyError::Answer { entry, fault }) => {
+                let field = format!("answers[{entry}].{}", fault.field());
+                Self::refused("answer_refused", detail).with_error(field, fault.to_string())
+            }
+            Refusal::Lead(LeadError::Appointment(error)) => appointments::refused(error),
             Refusal::EmailTaken => {
                 Self::refused("email_taken", detail).with_error("email", "has already been taken")
             }
