@@ -260,7 +260,11 @@ impl Sources {
             CompanyEvent::SourceUserAccessAssigned {
                 source_id,
                 user_access_id,
-            } => self.change(*source_id, |accesses| accesses.push(*user_access_id)),
+            } => self.change(*source_id, |accesses| {
+                if !accesses.contains(user_access_id) {
+                    accesses.push(*user_access_id);
+                }
+            }),
             CompanyEvent::SourceUserAccessRemoved {
                 source_id,
                 user_access_id,
