@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod companies;
 pub mod duplicates;
+pub mod facts;
 pub mod lead_notes;
 pub mod leads;
 pub mod page;

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use projections::Batch;
+use projections::{Batch, facts};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 use tokio::sync::mpsc;
@@ -356,6 +356,8 @@ async fn decide(
     };
     bring_streams(connection, view, jobs, &mut changes).await?;
     let used_before = look_up_claims(connection, jobs, &mut changes).await?;
+    let wanted = jobs.iter().flat_map(|job| &job.work.facts).copied();
+    changes.facts = facts::read(connection, wanted).await?;
 
     let mut used_keys: Vec<UsedKey> = Vec::new();
     let mut outcomes = Vec::with_capacity(jobs.len());

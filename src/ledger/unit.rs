@@ -9,6 +9,7 @@ use std::sync::Arc;
 use aggregates::ids::CompanyId;
 use chrono::{DateTime, Utc};
 use projections::DomainEvent;
+use projections::facts::{Fact, FactValue};
 
 use super::refusal::Refusal;
 use super::sealing::SubjectKey;
@@ -86,6 +87,7 @@ pub(super) struct Pending {
 pub(super) struct Changes {
     pub streams: HashMap<StreamKey, Loaded>,
     pub claims: HashMap<Claim, Option<i64>>,
+    pub facts: HashMap<Fact, FactValue>,
     pub last_ids: LastIds,
     pub events: Vec<Pending>,
     pub new_claims: Vec<(Claim, i64)>,
@@ -118,12 +120,14 @@ impl<'a> Unit<'a> {
         let Changes {
             streams,
             claims,
+            facts,
             last_ids,
             events,
             new_claims,
         } = self.layer;
         self.below.streams.extend(streams);
         self.below.claims.extend(claims);
+        self.below.facts.extend(facts);
         self.below.last_ids = last_ids;
         self.below.events.extend(events);
         self.below.new_claims.extend(new_claims);
@@ -209,6 +213,21 @@ impl<'a> Unit<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// A fact that the work declared with [`Work::reading`](super::Work::reading), as the commands before this one in the batch left it.
+    #[must_use]
+    pub fn fact(&self, fact: Fact) -> FactValue {
+        let known = self.layer.facts.get(&fact);
+        known
+            .or_else(|| self.below.facts.get(&fact))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// What the fact will be once this command's events are in the read tables, for the commands after it in the batch.
+    pub fn set_fact(&mut self, fact: Fact, value: FactValue) {
+        self.layer.facts.insert(fact, value);
     }
 
     fn loaded(&self, stream: StreamKey) -> Loaded {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use projections::facts::Fact;
 use sqlx::PgConnection;
 use tokio::sync::oneshot;
 
@@ -39,6 +40,7 @@ pub struct IdempotencyKey {
 pub struct Work {
     pub(super) streams: BTreeSet<StreamKey>,
     pub(super) claims: Vec<Claim>,
+    pub(super) facts: Vec<Fact>,
     pub(super) find_streams: Option<FindStreams>,
     pub(super) idempotency: Option<IdempotencyKey>,
     pub(super) provenance: Provenance,
@@ -54,6 +56,7 @@ impl Work {
         Self {
             streams: BTreeSet::new(),
             claims: Vec::new(),
+            facts: Vec::new(),
             find_streams: None,
             idempotency: None,
             provenance,
@@ -72,6 +75,13 @@ impl Work {
     #[must_use]
     pub fn claiming(mut self, claim: Claim) -> Self {
         self.claims.push(claim);
+        self
+    }
+
+    /// The decision reads this fact: `unit.fact(fact)` then answers it as of the ledger's end that the commit is guarded by.
+    #[must_use]
+    pub fn reading(mut self, fact: Fact) -> Self {
+        self.facts.push(fact);
         self
     }
 

@@ -7,6 +7,7 @@
 
 mod append_only;
 mod claims;
+mod facts;
 mod many_writers;
 mod node;
 mod once;
