@@ -12,7 +12,9 @@ pub mod leads;
 pub mod page;
 pub mod recorded;
 pub mod search;
+pub mod sources;
 pub mod statement;
+pub mod territories;
 mod total;
 pub mod users;
 

@@ -110,6 +110,8 @@ async fn commit(
             contact: lead.contact.clone(),
             stage: Stage::default(),
             classification: Classification::default(),
+            territory_match: None,
+            routing: None,
             cycle_id: None,
             user_access_id: None,
             answers: Vec::new(),

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use projections::{Batch, DomainEvent, Recorded, Statement};
 use sqlx::{PgConnection, Row};
 
+use aggregates::company::CompanyEvent;
 use aggregates::lead::LeadEvent;
 
 use super::append::last_ids_json;
@@ -163,6 +164,12 @@ fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent
         DomainEvent::User(aggregates::user::UserEvent::AccessGranted {
             user_access_id, ..
         }) => raise(IdKind::UserAccess, user_access_id.get()),
+        DomainEvent::Company(CompanyEvent::SourceAdded { source_id, .. }) => {
+            raise(IdKind::Source, source_id.get());
+        }
+        DomainEvent::Company(CompanyEvent::TerritoryAdded { territory_id, .. }) => {
+            raise(IdKind::Territory, territory_id.get());
+        }
         _ => {}
     }
 }

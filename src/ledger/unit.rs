@@ -44,6 +44,8 @@ pub enum IdKind {
     UserAccess,
     Lead,
     Note,
+    Source,
+    Territory,
 }
 
 impl IdKind {
@@ -56,6 +58,8 @@ impl IdKind {
             Self::UserAccess => "user_access",
             Self::Lead => "lead",
             Self::Note => "note",
+            Self::Source => "source",
+            Self::Territory => "territory",
         }
     }
 }
@@ -155,6 +159,15 @@ impl<'a> Unit<'a> {
     pub fn state<A: Streamed>(&self, id: i64) -> A {
         let loaded = self.loaded(StreamKey::new(A::KIND, id));
         A::of(&loaded.state).cloned().unwrap_or_default()
+    }
+
+    /// Looks at the state of an aggregate without copying it; the empty state when it has no events.
+    pub fn look_at<A: Streamed, T>(&self, id: i64, look: impl FnOnce(&A) -> T) -> T {
+        let loaded = self.loaded(StreamKey::new(A::KIND, id));
+        match A::of(&loaded.state) {
+            Some(state) => look(state),
+            None => look(&A::default()),
+        }
     }
 
     /// The version of a stream; 0 when it has no events.

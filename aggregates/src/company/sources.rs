@@ -57,10 +57,11 @@ pub struct Source {
 
 impl Source {
     /// Who is next, and the number of that turn: of the source's people the one who was served least recently; who never was
-    /// comes first, in order of assignment. `turns` holds the last turn of everybody who was ever served.
+    /// comes first, in order of assignment. `turns` holds the last turn of everybody who was ever served, by
+    /// the id of their access.
     #[must_use]
-    pub fn next(&self, turns: &BTreeMap<UserAccessId, i64>) -> Option<(UserAccessId, i64)> {
-        let last_turn = |access: &UserAccessId| turns.get(access).copied().unwrap_or(0);
+    pub fn next(&self, turns: &BTreeMap<i64, i64>) -> Option<(UserAccessId, i64)> {
+        let last_turn = |access: &UserAccessId| turns.get(&access.get()).copied().unwrap_or(0);
         // Of equals, `min_by_key` answers the first.
         let next = self.user_access_ids.iter().min_by_key(|a| last_turn(a))?;
         let turn = turns.values().max().copied().unwrap_or(0).saturating_add(1);

@@ -59,6 +59,8 @@ fn create() -> CreateLead {
         answers: vec![answer(1, Some("two rooms"))],
         extra: extra([("budget", "low")]),
         estimated_value: None,
+        territory_match: None,
+        routing: None,
     }
 }
 
@@ -76,6 +78,8 @@ fn created() -> LeadEvent {
         answers: vec![answer(1, Some("two rooms"))].into(),
         extra: extra([("budget", "low")]).into(),
         estimated_value: None,
+        territory_match: None,
+        routing: None,
     }
 }
 

@@ -459,6 +459,8 @@ fn new_lead(
             campaign_id: body.campaign_id.apply(None),
             territory_id: body.territory_id.apply(None),
         },
+        territory_match: None,
+        routing: None,
         cycle_id: None,
         user_access_id,
         answers: body.answers,
