@@ -8,10 +8,14 @@ mod company_users;
 mod dates;
 mod lead_lists;
 mod lead_notes;
+mod lead_routing;
 mod leads;
+mod lineage;
 mod pages;
 mod refusals;
+mod sources;
 mod stages;
+mod territories;
 mod user_access;
 mod users;
 
@@ -33,6 +37,8 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(stages::routes())
             .merge(leads::routes())
             .merge(lead_lists::routes())
-            .merge(lead_notes::routes()),
+            .merge(lead_notes::routes())
+            .merge(sources::routes())
+            .merge(territories::routes()),
     )
 }

@@ -33,6 +33,8 @@ use utoipa_axum::routes;
 
 use super::accesses::{AccessView, role_of};
 use super::lead_notes::{NoteView, writable};
+use super::lead_routing;
+use super::lineage;
 use super::stages::StageView;
 use super::users::{PersonView, checked, checked_change};
 use crate::api::caller::{Caller, Scope};
@@ -162,7 +164,7 @@ impl LeadView {
 
 impl From<LeadRow> for LeadView {
     fn from(row: LeadRow) -> Self {
-        let named = |id: Option<i64>| id.map(|id| NamedView { id, name: None });
+        let named = |id: Option<i64>, name: Option<String>| id.map(|id| NamedView { id, name });
         let user_access = row
             .user_access_id
             .zip(row.assignee_user_id)
@@ -191,10 +193,10 @@ impl From<LeadRow> for LeadView {
             email: row.email,
             phone_number: row.phone,
             stage: Stage::from_id(row.stage_id).map(StageView::from),
-            source: named(row.source_id),
-            campaign: named(row.campaign_id),
-            cycle: named(row.cycle_id),
-            territory: named(row.territory_id),
+            source: named(row.source_id, row.source_name),
+            campaign: named(row.campaign_id, None),
+            cycle: named(row.cycle_id, None),
+            territory: named(row.territory_id, row.territory_name),
             user_access,
             duplicate: duplicate_of_id.is_some(),
             duplicate_of_id,
@@ -402,16 +404,19 @@ async fn create_lead(
     let assignee = assignee.or(user_access_id.map(|_| caller.user_id.get()));
     let company = scope.company.clone();
     let create = new_lead(company_id, user_access_id, update);
-    let mut work = caller.work(move |unit| {
+    let reading = create.clone();
+    let work = caller.work(move |unit| {
         check_assignee(unit, assignee, user_access_id, &company)?;
         let lead_id = LeadId(unit.next_id(IdKind::Lead));
-        let create = CreateLead {
+        let mut create = CreateLead {
             lead_id,
             ..create.clone()
         };
+        lead_routing::settle(unit, &mut create)?;
         unit.execute::<Lead>(lead_id.get(), LeadCommand::Create(Box::new(create)))?;
         Ok(lead_id.get())
     });
+    let mut work = lead_routing::reading_for_new(work, &scope.company, &reading);
     if let Some(user) = assignee {
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
@@ -538,15 +543,18 @@ async fn update_lead(
     update.only_of = only_of;
     let stream = StreamKey::new(StreamKind::Lead, id);
     let if_match = caller.write.if_match.clone();
-    let mut work = caller
+    let company = scope.company.clone();
+    let work = caller
         .work(move |unit| {
             if_match.check(unit, stream)?;
             let access = update.user_access_id.apply(None);
-            check_assignee(unit, assignee, access, &scope.company)?;
+            check_assignee(unit, assignee, access, &company)?;
+            lead_routing::check_changes(unit, id, &update)?;
             unit.execute::<Lead>(id, LeadCommand::Update(Box::new(update.clone())))?;
             Ok(id)
         })
         .on(stream);
+    let mut work = lineage::reading(work, &scope.company);
     if let Some(user) = assignee {
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
