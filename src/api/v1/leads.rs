@@ -374,12 +374,12 @@ fn check_assignee(
     let (Some(user), Some(access)) = (assignee, access) else {
         return Ok(());
     };
-    let user = unit.state::<User>(user);
-    let held = user.access(access);
-    if held.is_some_and(|held| company.path.contains(&held.company_id.get())) {
-        Ok(())
-    } else {
-        Err(Refusal::Rule("assignee_has_no_access"))
+    let held = unit.look_at(user, |user: &User| {
+        user.access(access).map(|held| held.company_id)
+    });
+    match held {
+        Some(at) if lineage::upwards(unit, CompanyId(company.id)).contains(&at) => Ok(()),
+        _ => Err(Refusal::Rule("assignee_has_no_access")),
     }
 }
 

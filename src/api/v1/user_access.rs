@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aggregates::access::{Right, Role};
+use aggregates::company::sources::SourceCommand;
 use aggregates::company::{Company, CompanyCommand};
 use aggregates::ids::{CompanyId, UserAccessId, UserId};
 use aggregates::lead::{Lead, LeadCommand};
@@ -12,6 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use garde::Validate;
+use projections::sources::companies_served_by;
 use projections::users::list::{self, AccessFilter, AccessRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -240,7 +242,7 @@ async fn administered(
 
 /// Update `user_accesses` for a user
 ///
-/// Leads of companies where it no longer holds become unassigned in the same commit.
+/// Where it no longer holds, its leads become unassigned and sources lose it, in the same commit.
 #[utoipa::path(put, path = "/users/{user_id}/user_access/{user_access_id}", tag = "User Company Relation", security(("bearer" = [])),
     params(("user_id" = i64, Path), ("user_access_id" = i64, Path)), request_body = AccessChanges,
     responses((status = 200, description = "User access updated successfully", body = UserAccessEnvelope),
@@ -260,10 +262,10 @@ async fn update_user_access(
     let stream = StreamKey::new(StreamKind::User, user_id);
     let if_match = caller.write.if_match.clone();
     let primary = body.primary;
-    let leads = Assigned::default();
+    let tied = Tied::default();
     let moved = (to_company != row.company_id).then(|| {
         let to = Some(CompanyId(to_company));
-        leads.find(CompanyId(row.company_id), to, id)
+        tied.find(CompanyId(row.company_id), to, id)
     });
     let mut work = caller
         .work(move |unit| {
@@ -286,7 +288,7 @@ async fn update_user_access(
                 Some(before),
                 Some((grant.company_id, grant.role)),
             )?;
-            leads.unassign(unit, access)?;
+            tied.release(unit, access)?;
             Ok(id)
         })
         .on(stream)
@@ -338,31 +340,45 @@ fn keep_owners(
     Ok(())
 }
 
-/// The leads that lose their assignee together with a role, found under the append lock.
+/// What is tied to an access and has to be released together with the role, found under the append lock.
 #[derive(Clone, Default)]
-struct Assigned(Arc<Mutex<Vec<i64>>>);
+struct Tied(Arc<Mutex<Found>>);
 
-impl Assigned {
+#[derive(Default)]
+struct Found {
+    leads: Vec<i64>,
+    /// The companies with a source that serves it.
+    companies: Vec<i64>,
+}
+
+impl Tied {
     fn find(&self, company: CompanyId, still: Option<CompanyId>, access: i64) -> FindStreams {
         let found = self.clone();
         Arc::new(move |connection| {
             let found = found.clone();
             Box::pin(async move {
                 let leads = list::leads_assigned_to(connection, company, still, access).await?;
-                let streams = leads
-                    .iter()
-                    .map(|lead| StreamKey::new(StreamKind::Lead, *lead))
-                    .collect();
-                *found.0.lock().unwrap_or_else(PoisonError::into_inner) = leads;
+                let companies = companies_served_by(connection, access, still).await?;
+                let of = |kind, ids: &[i64]| -> Vec<StreamKey> {
+                    ids.iter().map(|id| StreamKey::new(kind, *id)).collect()
+                };
+                let mut streams = of(StreamKind::Lead, &leads);
+                streams.extend(of(StreamKind::Company, &companies));
+                *found.0.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Found { leads, companies };
                 Ok(streams)
             })
         })
     }
 
-    fn unassign(&self, unit: &mut Unit<'_>, user_access_id: UserAccessId) -> Result<(), Refusal> {
-        let leads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for lead in leads.iter() {
+    fn release(&self, unit: &mut Unit<'_>, user_access_id: UserAccessId) -> Result<(), Refusal> {
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for lead in &found.leads {
             unit.execute::<Lead>(*lead, LeadCommand::Unassign { user_access_id })?;
+        }
+        for company in &found.companies {
+            let withdraw = CompanyCommand::Source(SourceCommand::Withdraw { user_access_id });
+            unit.execute::<Company>(*company, withdraw)?;
         }
         Ok(())
     }
@@ -370,7 +386,7 @@ impl Assigned {
 
 /// Remove an specific `user_access`
 ///
-/// Leads that were assigned to it become unassigned in the same commit.
+/// Its leads become unassigned and sources lose it in the same commit.
 #[utoipa::path(delete, path = "/users/{user_id}/user_access/{user_access_id}", tag = "User Company Relation", security(("bearer" = [])),
     params(("user_id" = i64, Path), ("user_access_id" = i64, Path)),
     responses((status = 200, description = "User access deleted successfully", body = Nothing), (status = 401, description = "No or bad token"),
@@ -384,8 +400,8 @@ async fn delete_user_access(
     let row = administered(&app, &caller, user_id, id).await?;
     let stream = StreamKey::new(StreamKind::User, user_id);
     let company = CompanyId(row.company_id);
-    let leads = Assigned::default();
-    let find = leads.find(company, None, id);
+    let tied = Tied::default();
+    let find = tied.find(company, None, id);
     let if_match = caller.write.if_match.clone();
     let work = caller
         .work(move |unit| {
@@ -394,7 +410,7 @@ async fn delete_user_access(
             let before = held(unit, user_id, user_access_id)?;
             unit.execute::<User>(user_id, UserCommand::RevokeAccess { user_access_id })?;
             keep_owners(unit, UserId(user_id), user_access_id, Some(before), None)?;
-            leads.unassign(unit, user_access_id)?;
+            tied.release(unit, user_access_id)?;
             Ok(id)
         })
         .on(stream)
