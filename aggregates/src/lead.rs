@@ -483,9 +483,7 @@ impl Lead {
         check_sizes(&create.extra, &answers)?;
         let named = create.classification.territory_id;
         let territory_match = create.territory_match.filter(|_| named.is_none());
-        let routing = create
-            .routing
-            .filter(|_| create.user_access_id.is_none());
+        let routing = create.routing.filter(|_| create.user_access_id.is_none());
         Ok(vec![LeadEvent::LeadCreated {
             lead_id: create.lead_id,
             company_id: create.company_id,

@@ -219,11 +219,13 @@ fn write_changed(statement: &mut Statement, changed: &[(i64, Row)]) {
     let priorities: Vec<_> = changed.iter().map(|(_, row)| row.priority).collect();
     let positions: Vec<_> = changed.iter().map(|(_, row)| row.position).collect();
     statement.part("changed_sources", |s| {
-        s.sql("UPDATE sources s SET priority = r.priority, position = r.position FROM head, unnest(")
-            .bind(ids)
-            .also(priorities)
-            .also(positions)
-            .sql(") AS r(id, priority, position) WHERE s.id = r.id");
+        s.sql(
+            "UPDATE sources s SET priority = r.priority, position = r.position FROM head, unnest(",
+        )
+        .bind(ids)
+        .also(priorities)
+        .also(positions)
+        .sql(") AS r(id, priority, position) WHERE s.id = r.id");
     });
 }
 

@@ -146,7 +146,8 @@ pub struct TerritoryRow {
     pub postal_codes: Vec<String>,
 }
 
-const COLUMNS: &str = "t.id, t.company_id, t.name, t.code, t.country, t.state, t.city, t.postal_codes";
+const COLUMNS: &str =
+    "t.id, t.company_id, t.name, t.code, t.country, t.state, t.city, t.postal_codes";
 
 /// The `count` territories of the company that end with the id `last`, oldest first: those that one command added.
 ///

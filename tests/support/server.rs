@@ -2,6 +2,7 @@
 //! states at each call the status it expects.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use aggregates::access::Role;
 use aggregates::ids::UserId;
@@ -10,6 +11,7 @@ use clap::Parser;
 use leadledger::app::App;
 use leadledger::auth::token::Session;
 use leadledger::config::Cli;
+use leadledger::ledger::verify;
 use leadledger::{api, serve};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
@@ -26,7 +28,7 @@ pub const OWNER_PASSWORD: &str = "Correct-horse-7-battery";
 /// A running server. It ends with the test.
 pub struct TestServer {
     /// Its database, to look at what is stored.
-    pub database: TestDatabase,
+    pub database: Arc<TestDatabase>,
     /// Its parts, to issue tokens with.
     pub app: App,
     base: String,
@@ -66,7 +68,15 @@ pub struct Call {
 
 impl TestServer {
     pub async fn start() -> Self {
-        let database = TestDatabase::create().await;
+        Self::on(Arc::new(TestDatabase::create().await)).await
+    }
+
+    /// One more node on the same database.
+    pub async fn beside(&self) -> Self {
+        Self::on(self.database.clone()).await
+    }
+
+    async fn on(database: Arc<TestDatabase>) -> Self {
         let options = database.connect_options();
         let pool = PgPoolOptions::new()
             .max_connections(8)
@@ -189,17 +199,49 @@ impl TestServer {
         answer["lead"].take()
     }
 
+    /// A new source of the company.
+    pub async fn source(&self, person: &Person, company: i64, name: &str) -> i64 {
+        let call = self.post(format!("/api/v1/companies/{company}/sources"));
+        let call = call.token(&person.token).json(&json!({"name": name}));
+        int(&call.expect(201).await["source"]["id"])
+    }
+
+    /// A new territory of the company that no rule puts leads into.
+    pub async fn territory(&self, person: &Person, company: i64, name: &str) -> i64 {
+        let call = self.post(format!("/api/v1/companies/{company}/territories"));
+        let body = json!({"territories": [{"name": name}]});
+        let made = call.token(&person.token).json(&body).expect(201).await;
+        int(&made["territories"][0]["id"])
+    }
+
+    /// Every leaf hash is that of its event, and every read table is what the events make.
+    pub async fn assert_verified(&self) {
+        let found = verify::run(&self.database.connect_options(), &[], |_, _| {})
+            .await
+            .expect("verifying");
+        assert_eq!(found.differences, Vec::<String>::new());
+    }
+
+    /// The payloads of a stream's events, in their order.
+    pub async fn events(&self, aggregate: &str, id: i64) -> Vec<Value> {
+        self.stored("payload", aggregate, id).await
+    }
+
     /// The metadata of a stream's events, in their order.
     pub async fn metadata(&self, aggregate: &str, id: i64) -> Vec<Value> {
-        let texts: Vec<String> = sqlx::query_scalar(
-            "SELECT metadata::text FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence",
-        )
+        self.stored("metadata", aggregate, id).await
+    }
+
+    async fn stored(&self, column: &str, aggregate: &str, id: i64) -> Vec<Value> {
+        let texts: Vec<String> = sqlx::query_scalar(&format!(
+            "SELECT {column}::text FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence"
+        ))
         .bind(aggregate)
         .bind(id.to_string())
         .fetch_all(self.database.pool())
         .await
         .expect("reading events");
-        let read = |text: &String| serde_json::from_str(text).expect("metadata in JSON");
+        let read = |text: &String| serde_json::from_str(text).expect("stored JSON");
         texts.iter().map(read).collect()
     }
 }

@@ -10,12 +10,15 @@ mod lead_access;
 mod lead_counts;
 mod lead_lists;
 mod lead_notes;
+mod lead_routing;
 mod leads;
 mod problems;
 mod roles;
 mod sign_in;
+mod sources;
 mod stages;
 mod tenancy;
+mod territories;
 mod user_access;
 mod users;
 

@@ -194,7 +194,11 @@ impl Sources {
                 source_id,
                 user_access_id,
             } => {
-                if !self.known(source_id)?.user_access_ids.contains(&user_access_id) {
+                if !self
+                    .known(source_id)?
+                    .user_access_ids
+                    .contains(&user_access_id)
+                {
                     return Err(SourceError::NotAssigned);
                 }
                 Ok(vec![CompanyEvent::SourceUserAccessRemoved {

@@ -132,9 +132,8 @@ impl Territory {
             || self.state.is_some()
             || self.city.is_some()
             || !self.postal_codes.is_empty();
-        let equal = |wanted: &Option<String>, found: &Option<String>| {
-            wanted.is_none() || wanted == found
-        };
+        let equal =
+            |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
         gives
             && equal(&self.country, &address.country)
             && equal(&self.state, &address.state)

@@ -137,7 +137,10 @@ async fn create_territories(
     let mut connection = app.pool.acquire().await?;
     let rows = territories::added(&mut connection, company, last, count).await?;
     let territories = rows.into_iter().map(TerritoryView::from).collect();
-    Ok((StatusCode::CREATED, Json(CreatedTerritories { territories })))
+    Ok((
+        StatusCode::CREATED,
+        Json(CreatedTerritories { territories }),
+    ))
 }
 
 fn check(bodies: Vec<TerritoryBody>) -> Result<Vec<NewTerritory>, Problem> {
@@ -217,8 +220,7 @@ async fn list_territories(
     caller.scope(&app, company).await?;
     let mut connection = app.pool.acquire().await?;
     let text = query.search.as_deref();
-    let (page, total) =
-        territories::page(&mut connection, company, text, &wanted.request).await?;
+    let (page, total) = territories::page(&mut connection, company, text, &wanted.request).await?;
     let next = page.rows.last().map(|row| row.id).filter(|_| page.more);
     Ok(Json(TerritoryList {
         meta: wanted.meta(total, next.as_ref()),
