@@ -15,6 +15,7 @@ use super::preconditions::{self, IfMatch};
 use super::problem::Problem;
 use super::request_id::RequestId;
 use crate::app::{App, Authority};
+use crate::auth::token::Session;
 use crate::ledger::{Actor, IdempotencyKey, Provenance, Work};
 
 /// What any write carries besides its body.
@@ -29,7 +30,11 @@ pub struct WriteHeaders {
 }
 
 impl WriteHeaders {
-    fn of(parts: &Parts, actor: Actor) -> Result<Self, Problem> {
+    /// Of this request.
+    ///
+    /// # Errors
+    /// 400 for a malformed header.
+    pub fn of(parts: &Parts, actor: Actor) -> Result<Self, Problem> {
         let headers = &parts.headers;
         let user_id = match actor {
             Actor::User(id) => id.get(),
@@ -74,6 +79,8 @@ pub struct Caller {
     pub authority: Arc<Authority>,
     /// The ledger position that the authority is as of.
     pub as_of: i64,
+    /// The authority is what this node remembered: the commit must check that it still holds.
+    pub checked_at_commit: bool,
     /// What a write carries.
     pub write: WriteHeaders,
 }
@@ -87,6 +94,29 @@ pub struct Scope {
 }
 
 impl Caller {
+    /// The user of a session, with the authority that the ledger tells now.
+    ///
+    /// # Errors
+    /// 401 when the user is gone or the session ended.
+    pub async fn signed_in(
+        app: &App,
+        session: Session,
+        write: WriteHeaders,
+    ) -> Result<Self, Problem> {
+        let (authority, as_of) = app
+            .authority_of(session.user_id)
+            .await?
+            .filter(|(authority, _)| authority.session_epoch == session.epoch)
+            .ok_or_else(Problem::unauthorized)?;
+        Ok(Self {
+            user_id: session.user_id,
+            authority,
+            as_of,
+            checked_at_commit: false,
+            write,
+        })
+    }
+
     /// The company, if the caller sees it.
     ///
     /// # Errors
@@ -124,7 +154,12 @@ impl Caller {
         + Sync
         + 'static,
     ) -> Work {
-        Work::new(self.write.provenance.clone(), decision).once(self.write.once.clone())
+        let work = Work::new(self.write.provenance.clone(), decision).once(self.write.once.clone());
+        if self.checked_at_commit {
+            work.authorised_as_of(self.as_of)
+        } else {
+            work
+        }
     }
 }
 
@@ -165,21 +200,20 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let session = bearer_token(&parts.headers)
-            .and_then(|token| app.tokens.verify(token))
-            .ok_or_else(Problem::unauthorized)?;
-        let (authority, as_of) = app
-            .authority_of(session.user_id)
-            .await?
-            .filter(|(authority, _)| authority.session_epoch == session.epoch)
-            .ok_or_else(Problem::unauthorized)?;
-        Ok(Self {
-            user_id: session.user_id,
-            authority,
-            as_of,
-            write: WriteHeaders::of(parts, Actor::User(session.user_id))?,
-        })
+        let session = session_of(parts, app)?;
+        let write = WriteHeaders::of(parts, Actor::User(session.user_id))?;
+        Self::signed_in(app, session, write).await
     }
+}
+
+/// The session that the request's token stands for.
+///
+/// # Errors
+/// 401 without a token that holds.
+pub fn session_of(parts: &Parts, app: &App) -> Result<Session, Problem> {
+    bearer_token(&parts.headers)
+        .and_then(|token| app.tokens.verify(token))
+        .ok_or_else(Problem::unauthorized)
 }
 
 impl OptionalFromRequestParts<App> for Caller {

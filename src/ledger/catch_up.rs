@@ -99,7 +99,7 @@ async fn sequence(
             tracing::error!(%stream, sequence, "an unreadable event was sequenced and not projected");
             continue;
         };
-        touches_authority |= stream.kind != StreamKind::Lead;
+        touches_authority |= stream.touches_authority();
         raise_last_ids(&mut last_ids, stream, &event);
         batch.fold(&Recorded {
             position,
@@ -137,6 +137,9 @@ async fn sequence(
     view.head.position = position;
     view.head.recorded_at = recorded_at;
     view.head.last_ids = last_ids;
+    if touches_authority {
+        view.head.authority_position = position;
+    }
     Ok(())
 }
 

@@ -25,6 +25,9 @@ pub enum Refusal {
         /// Where it is.
         actual: i64,
     },
+    /// Users, companies or roles have changed since the caller was let in: ask again who may do what.
+    #[error("rights have changed meanwhile")]
+    StaleAuthority,
     /// The idempotency key was used before, for another request.
     #[error("this idempotency key was used for another request")]
     IdempotencyKeyReused,

@@ -69,6 +69,14 @@ impl StreamKey {
     }
 }
 
+impl StreamKey {
+    /// Whether its events may change who may do what, or where companies lie.
+    #[must_use]
+    pub fn touches_authority(self) -> bool {
+        self.kind != StreamKind::Lead
+    }
+}
+
 impl std::fmt::Display for StreamKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.kind.name(), self.id)

@@ -95,6 +95,8 @@ pub(super) struct Changes {
     pub last_ids: LastIds,
     pub events: Vec<Pending>,
     pub new_claims: Vec<(Claim, i64)>,
+    /// Whether some event touches users, companies or roles.
+    pub authority_moved: bool,
 }
 
 /// What one command sees. See the module's text.
@@ -128,7 +130,9 @@ impl<'a> Unit<'a> {
             last_ids,
             events,
             new_claims,
+            authority_moved,
         } = self.layer;
+        self.below.authority_moved |= authority_moved;
         self.below.streams.extend(streams);
         self.below.claims.extend(claims);
         self.below.facts.extend(facts);
@@ -195,6 +199,7 @@ impl<'a> Unit<'a> {
             let event = A::domain_event(event);
             loaded.state.evolve(&event);
             loaded.version += 1;
+            self.layer.authority_moved |= stream.touches_authority();
             self.layer.events.push(Pending {
                 stream,
                 sequence: loaded.version,

@@ -43,6 +43,7 @@ pub struct Work {
     pub(super) facts: Vec<Fact>,
     pub(super) find_streams: Option<FindStreams>,
     pub(super) idempotency: Option<IdempotencyKey>,
+    pub(super) authority_as_of: Option<i64>,
     pub(super) provenance: Provenance,
     pub(super) decision: Decision,
 }
@@ -59,6 +60,7 @@ impl Work {
             facts: Vec::new(),
             find_streams: None,
             idempotency: None,
+            authority_as_of: None,
             provenance,
             decision: Box::new(decision),
         }
@@ -90,6 +92,14 @@ impl Work {
     #[must_use]
     pub fn sweeping(mut self, find: FindStreams) -> Self {
         self.find_streams = Some(find);
+        self
+    }
+
+    /// Only if nothing has touched users, companies or roles since this position; else it is refused with
+    /// [`Refusal::StaleAuthority`]. For callers who were let in by what this node remembered of them.
+    #[must_use]
+    pub fn authorised_as_of(mut self, position: i64) -> Self {
+        self.authority_as_of = Some(position);
         self
     }
 

@@ -71,7 +71,7 @@ impl TestServer {
         Self::on(Arc::new(TestDatabase::create().await)).await
     }
 
-    /// One more node on the same database.
+    /// One more server on the same database.
     pub async fn beside(&self) -> Self {
         Self::on(self.database.clone()).await
     }

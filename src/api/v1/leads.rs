@@ -40,6 +40,7 @@ use super::users::{PersonView, checked, checked_change};
 use crate::api::caller::{Caller, Scope};
 use crate::api::extract::{Json, Patch, Path};
 use crate::api::field_errors::FieldErrors;
+use crate::api::optimistic::OptimisticCaller;
 use crate::api::preconditions::etag;
 use crate::api::problem::Problem;
 use crate::app::App;
@@ -52,7 +53,7 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// A lead to create, or the changes of one: what is absent stays, what is null is cleared.
-#[derive(Debug, Default, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Validate, ToSchema)]
 #[garde(allow_unvalidated)]
 #[serde(default)]
 pub struct LeadBody {
@@ -390,15 +391,24 @@ fn check_assignee(
         (status = 403, description = "Right missing"), (status = 404, description = "No such company"), (status = 422, description = "Invalid")))]
 async fn create_lead(
     State(app): State<App>,
-    caller: Caller,
+    caller: OptimisticCaller,
     Path(company_id): Path<i64>,
     Json(body): Json<LeadBody>,
 ) -> Result<Response, Problem> {
-    let company_id = CompanyId(company_id);
+    let create = |caller| create(&app, caller, CompanyId(company_id), body.clone());
+    caller.attempt(&app, create).await
+}
+
+async fn create(
+    app: &App,
+    caller: Caller,
+    company_id: CompanyId,
+    body: LeadBody,
+) -> Result<Response, Problem> {
     let (scope, reach) = caller
-        .scope_with(&app, company_id, Right::WriteLeads)
+        .scope_with(app, company_id, Right::WriteLeads)
         .await?;
-    let Checked { update, assignee } = check(&app, &scope, body).await?;
+    let Checked { update, assignee } = check(app, &scope, body).await?;
     let user_access_id = assignee_of_new(&scope, reach, update.user_access_id)?;
     // An access that was not asked for is the caller's own.
     let assignee = assignee.or(user_access_id.map(|_| caller.user_id.get()));
@@ -529,16 +539,21 @@ async fn show_lead(
         (status = 409, description = "Not at the version of If-Match"), (status = 422, description = "Invalid")))]
 async fn update_lead(
     State(app): State<App>,
-    caller: Caller,
+    caller: OptimisticCaller,
     Path(id): Path<i64>,
     Json(body): Json<LeadBody>,
 ) -> Result<Response, Problem> {
-    let (row, only_of) = writable(&app, &caller, id).await?;
-    let scope = caller.scope(&app, CompanyId(row.company_id)).await?;
+    let update = |caller| update(&app, caller, id, body.clone());
+    caller.attempt(&app, update).await
+}
+
+async fn update(app: &App, caller: Caller, id: i64, body: LeadBody) -> Result<Response, Problem> {
+    let (row, only_of) = writable(app, &caller, id).await?;
+    let scope = caller.scope(app, CompanyId(row.company_id)).await?;
     let Checked {
         mut update,
         assignee,
-    } = check(&app, &scope, body).await?;
+    } = check(app, &scope, body).await?;
     may_reassign(&only_of, update.user_access_id)?;
     update.only_of = only_of;
     let stream = StreamKey::new(StreamKind::Lead, id);
@@ -559,7 +574,7 @@ async fn update_lead(
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
     app.ledger.commit(work).await?;
-    one(&app, LeadId(id)).await
+    one(app, LeadId(id)).await
 }
 
 /// Who may only work on their own leads may hand one back, but not to somebody else.

@@ -77,6 +77,7 @@ impl From<Refusal> for Problem {
                 Self::refused("email_taken", detail).with_error("email", "has already been taken")
             }
             Refusal::VersionConflict { .. } => Self::conflict("version_conflict", detail),
+            Refusal::StaleAuthority => Self::stale_authority(),
             Refusal::IdempotencyKeyReused => idempotency::reused(),
             Refusal::Rule(code) => Self::refused(code, code.replace('_', " ")),
         }
