@@ -4,6 +4,7 @@
 
 mod accesses;
 mod companies;
+mod company_updates;
 mod company_users;
 mod dates;
 mod lead_lists;
@@ -38,6 +39,7 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(leads::routes())
             .merge(lead_lists::routes())
             .merge(lead_notes::routes())
+            .merge(company_updates::routes())
             .merge(sources::routes())
             .merge(territories::routes()),
     )

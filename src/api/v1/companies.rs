@@ -1,4 +1,4 @@
-//! Companies: create, list, get.
+//! Companies: create, list, get. The update is in `company_updates`.
 
 use aggregates::access::{Right, Role};
 use aggregates::company::{Company, CompanyCommand, CompanyName};
@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::company_updates::FormerDefaults;
 use super::pages::{Meta, PageQuery};
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
@@ -57,7 +58,7 @@ struct CompanyQuery {
 
 /// A company.
 #[derive(Debug, Serialize, ToSchema)]
-struct CompanyView {
+pub struct CompanyView {
     id: i64,
     name: String,
     default: bool,
@@ -86,7 +87,7 @@ impl From<CompanyRow> for CompanyView {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct CompanyEnvelope {
+pub struct CompanyEnvelope {
     company: CompanyView,
 }
 
@@ -120,8 +121,13 @@ async fn create_company(
     };
     let parent_company_id = parent.map(|parent| CompanyId(parent.id));
     let (user_id, default) = (caller.user_id, body.default.unwrap_or(false));
-    let work = caller
+    let former = FormerDefaults::default();
+    let find = parent_company_id
+        .filter(|_| default)
+        .map(|parent| former.find(parent));
+    let mut work = caller
         .work(move |unit| {
+            former.clear(unit)?;
             let company_id = CompanyId(unit.next_id(IdKind::Company));
             unit.execute::<Company>(
                 company_id.get(),
@@ -155,12 +161,19 @@ async fn create_company(
             Ok(company_id.get())
         })
         .on(StreamKey::new(StreamKind::User, user_id.get()));
+    if let Some(find) = find {
+        work = work.sweeping(find);
+    }
     let committed = app.ledger.commit(work).await?;
     let company = one(&app, CompanyId(committed.resource_id)).await?;
     Ok((StatusCode::CREATED, company).into_response())
 }
 
-async fn parent(
+/// The company to stand under, where the caller administers.
+///
+/// # Errors
+/// 422 when they do not see it, 403 when the right is missing.
+pub async fn parent(
     app: &App,
     caller: &Caller,
     id: Option<i64>,
@@ -181,7 +194,11 @@ async fn parent(
     }
 }
 
-async fn one(app: &App, id: CompanyId) -> Result<Response, Problem> {
+/// The company's row, as answered.
+///
+/// # Errors
+/// 404 when it is none.
+pub async fn one(app: &App, id: CompanyId) -> Result<Response, Problem> {
     let mut connection = app.pool.acquire().await?;
     let row = companies::by_id(&mut connection, id)
         .await?
