@@ -2,6 +2,7 @@
 
 mod accesses;
 mod companies;
+mod company_updates;
 mod company_users;
 mod contract;
 mod duplicates;
