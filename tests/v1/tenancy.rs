@@ -88,6 +88,7 @@ struct Neighbours {
     access: i64,
     lead: i64,
     note: i64,
+    source: i64,
 }
 
 async fn neighbours(server: &TestServer) -> Neighbours {
@@ -103,6 +104,11 @@ async fn neighbours(server: &TestServer) -> Neighbours {
         .post(format!("/api/v1/leads/{lead}/notes"))
         .token(&owner.token);
     let note = call.json(&json!({"content": "n"})).expect(201).await;
+    let source = server.source(&owner, company, "Web").await;
+    let people = format!("/api/v1/companies/{company}/sources/{source}/user_access");
+    let call = server.post(people).token(&owner.token);
+    let body = json!({"user_access_id": bob.access_id});
+    call.json(&body).expect(201).await;
     Neighbours {
         stranger,
         owner,
@@ -111,6 +117,7 @@ async fn neighbours(server: &TestServer) -> Neighbours {
         access: bob.access_id,
         lead,
         note: int(&note["note"]["id"]),
+        source,
     }
 }
 
@@ -129,6 +136,7 @@ impl Neighbours {
                 ("user_access", _) => self.access,
                 ("leads", _) => self.lead,
                 ("notes", _) => self.note,
+                ("sources", _) => self.source,
                 _ => {
                     complete = false;
                     0
@@ -141,7 +149,9 @@ impl Neighbours {
 
     /// A body that suits every operation that takes one.
     fn body(&self) -> Value {
-        json!({"company_id": self.company, "access_id": 5, "primary": true, "content": "x", "first_name": "Mallory"})
+        json!({"company_id": self.company, "access_id": 5, "primary": true, "content": "x", "first_name": "Mallory",
+            "name": "Mallory's", "source_ids": [self.source], "user_access_id": self.access,
+            "territories": [{"name": "Mallory's"}]})
     }
 
     async fn everything(&self, server: &TestServer) -> Vec<Value> {
@@ -150,6 +160,8 @@ impl Neighbours {
             format!("/api/v1/companies/{}", self.company),
             format!("/api/v1/companies/{}/users", self.company),
             format!("/api/v1/companies/{}/leads", self.company),
+            format!("/api/v1/companies/{}/sources", self.company),
+            format!("/api/v1/companies/{}/territories", self.company),
             format!("/api/v1/users/{}", self.member),
             format!("/api/v1/leads/{}", self.lead),
         ] {
