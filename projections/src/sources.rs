@@ -30,6 +30,12 @@ struct Row {
     position: i64,
 }
 
+/// By which event of which company's an access was assigned.
+struct Assignment {
+    company_id: i64,
+    position: i64,
+}
+
 struct New {
     company_id: i64,
     name: String,
@@ -40,8 +46,8 @@ struct New {
 #[derive(Default)]
 pub struct Sources {
     rows: BTreeMap<i64, Row>,
-    /// By source and access: company and position of the assignment, `None` when it is taken away.
-    people: BTreeMap<(i64, i64), Option<(i64, i64)>>,
+    /// By source and access; `None` when it is taken away.
+    people: BTreeMap<(i64, i64), Option<Assignment>>,
     turns: BTreeMap<(i64, i64), i64>,
 }
 
@@ -156,7 +162,10 @@ impl Sources {
             } => {
                 self.people.insert(
                     (source_id.get(), user_access_id.get()),
-                    Some((recorded.aggregate_id, recorded.position)),
+                    Some(Assignment {
+                        company_id: recorded.aggregate_id,
+                        position: recorded.position,
+                    }),
                 );
             }
             CompanyEvent::SourceUserAccessRemoved {
@@ -229,17 +238,17 @@ fn write_changed(statement: &mut Statement, changed: &[(i64, Row)]) {
     });
 }
 
-fn write_assigned(statement: &mut Statement, assigned: Vec<((i64, i64), Option<(i64, i64)>)>) {
+fn write_assigned(statement: &mut Statement, assigned: Vec<((i64, i64), Option<Assignment>)>) {
     let (mut sources, mut accesses) = (Vec::new(), Vec::new());
     let (mut companies, mut positions) = (Vec::new(), Vec::new());
     for ((source, access), assignment) in assigned {
-        let Some((company, position)) = assignment else {
+        let Some(assignment) = assignment else {
             continue;
         };
         sources.push(source);
         accesses.push(access);
-        companies.push(company);
-        positions.push(position);
+        companies.push(assignment.company_id);
+        positions.push(assignment.position);
     }
     statement.part("assigned_source_people", |s| {
         s.sql("INSERT INTO source_user_accesses (source_id, user_access_id, company_id, position) SELECT r.* FROM head, unnest(")

@@ -10,8 +10,8 @@ fn path(company: i64) -> String {
     format!("/api/v1/companies/{company}")
 }
 
-fn put(server: &TestServer, person: &Person, company: i64, body: Value) -> Call {
-    server.put(path(company)).token(&person.token).json(&body)
+fn put(server: &TestServer, person: &Person, company: i64, body: &Value) -> Call {
+    server.put(path(company)).token(&person.token).json(body)
 }
 
 async fn child(server: &TestServer, person: &Person, parent: i64, name: &str) -> i64 {
@@ -30,7 +30,7 @@ async fn a_company_changes_what_the_body_names() {
     let ana = server.sign_up("Ana").await;
     let company = server.company(&ana, "Acme").await;
     let body = json!({"name": " Ácme 2 ", "region": "MX"});
-    let updated = put(&server, &ana, company, body).expect_answer(200).await;
+    let updated = put(&server, &ana, company, &body).expect_answer(200).await;
     // The answer is a company as everywhere else.
     assert_as_in("GET /api/v1/companies/{id}", &updated.body);
     let shown = server.get(path(company)).token(&ana.token);
@@ -51,7 +51,7 @@ async fn a_company_changes_what_the_body_names() {
         &server,
         &ana,
         company,
-        json!({"name": "Ácme 2", "region": "MX", "default": false, "parent_company_id": null}),
+        &json!({"name": "Ácme 2", "region": "MX", "default": false, "parent_company_id": null}),
     )
     .expect(200)
     .await;
@@ -71,7 +71,7 @@ async fn an_update_is_bound_to_the_version_that_the_caller_knows() {
     let shown = server.get(path(company)).token(&ana.token);
     let tag = shown.expect_answer(200).await.header("etag").to_owned();
     let rename =
-        |name: &str| put(&server, &ana, company, json!({"name": name})).header("if-match", &tag);
+        |name: &str| put(&server, &ana, company, &json!({"name": name})).header("if-match", &tag);
     rename("First").expect(200).await;
     rename("Second").expect(409).await;
     let shown = server.get(path(company)).token(&ana.token).expect(200);
@@ -94,7 +94,7 @@ async fn every_wrong_field_of_an_update_is_named() {
         ("parent_company_id", json!({"parent_company_id": 999_999})),
         ("parent_company_id", json!({"parent_company_id": company})),
     ] {
-        let refused = put(&server, &ana, company, body).expect(422).await;
+        let refused = put(&server, &ana, company, &body).expect(422).await;
         assert!(refused["errors"][field].is_array(), "{field} in {refused}");
     }
     let call = server.put(path(company)).token(&ana.token).raw("{");
@@ -115,14 +115,14 @@ async fn an_update_takes_an_administrator_there_where_it_was_and_where_it_goes()
     let call = server.put(path(company)).json(&rename);
     call.expect(401).await;
     for (person, status) in [(&admin.person, 200), (&manager.person, 403), (&eve, 404)] {
-        let call = put(&server, person, company, rename.clone());
+        let call = put(&server, person, company, &rename);
         call.expect(status).await;
     }
     // Out of the tree, by one who administers the child alone.
     let own = server.company(&admin.person, "Adam's").await;
     for to in [json!(own), Value::Null] {
         let body = json!({"parent_company_id": to});
-        let call = put(&server, &admin.person, company, body);
+        let call = put(&server, &admin.person, company, &body);
         call.expect(403).await;
     }
     // Under a company of which the caller is a mere member, and under one that they do not see.
@@ -133,7 +133,7 @@ async fn an_update_takes_an_administrator_there_where_it_was_and_where_it_goes()
     call.expect(201).await;
     for (to, status) in [(eves, 403), (own, 422)] {
         let body = json!({"parent_company_id": to});
-        put(&server, &ana, root, body).expect(status).await;
+        put(&server, &ana, root, &body).expect(status).await;
     }
     let tree = server.get(path(company)).token(&ana.token).expect(200);
     assert_eq!(tree.await["company"]["parent_company_id"], root);
@@ -149,13 +149,13 @@ async fn what_moves_takes_all_below_it_and_the_roles_above_follow_its_place() {
     );
     let middle = child(&server, &ana, one, "Middle").await;
     let low = child(&server, &ana, middle, "Low").await;
-    let leaf = child(&server, &ana, low, "Leaf").await;
+    let lowest = child(&server, &ana, low, "Leaf").await;
     let of_one = server.member(one, &ana, Role::Agent, "Uno").await;
     let of_two = server.member(two, &ana, Role::Agent, "Dos").await;
     let of_low = server.member(low, &ana, Role::Agent, "Lou").await;
-    let source = server.source(&ana, leaf, "Web").await;
+    let source = server.source(&ana, lowest, "Web").await;
     let territory = server.territory(&ana, one, "North").await;
-    let people = format!("{}/sources/{source}/user_access", path(leaf));
+    let people = format!("{}/sources/{source}/user_access", path(lowest));
     for member in [&of_one, &of_low] {
         let body = json!({"user_access_id": member.access_id});
         let call = server.post(&people).token(&ana.token).json(&body);
@@ -164,20 +164,20 @@ async fn what_moves_takes_all_below_it_and_the_roles_above_follow_its_place() {
     let mut leads = Vec::new();
     for member in [&of_one, &of_low] {
         let body = json!({"first_name": "L", "user_access_id": member.access_id, "territory_id": territory});
-        let lead = server.lead(&ana, leaf, body).await;
+        let lead = server.lead(&ana, lowest, body).await;
         leads.push(format!("/api/v1/leads/{}", lead["id"]));
     }
-    assert!(sees(&server, &of_one.person, leaf).await);
-    assert!(!sees(&server, &of_two.person, leaf).await);
+    assert!(sees(&server, &of_one.person, lowest).await);
+    assert!(!sees(&server, &of_two.person, lowest).await);
 
     let body = json!({"parent_company_id": two});
-    let moved = put(&server, &ana, middle, body).expect(200).await;
+    let moved = put(&server, &ana, middle, &body).expect(200).await;
     assert_eq!(moved["company"]["parent_company_id"], two);
-    for company in [middle, low, leaf] {
+    for company in [middle, low, lowest] {
         assert!(!sees(&server, &of_one.person, company).await);
         assert!(sees(&server, &of_two.person, company).await);
     }
-    assert!(sees(&server, &of_low.person, leaf).await);
+    assert!(sees(&server, &of_low.person, lowest).await);
     let shown = async |lead: &str| {
         let call = server.get(lead).token(&ana.token);
         call.expect(200).await["lead"].clone()
@@ -188,7 +188,7 @@ async fn what_moves_takes_all_below_it_and_the_roles_above_follow_its_place() {
     let kept = shown(&leads[1]).await;
     assert_eq!(kept["user_access"]["id"], of_low.access_id);
     let list = server
-        .get(format!("{}/sources", path(leaf)))
+        .get(format!("{}/sources", path(lowest)))
         .token(&ana.token)
         .expect(200)
         .await;
@@ -197,10 +197,10 @@ async fn what_moves_takes_all_below_it_and_the_roles_above_follow_its_place() {
         [of_low.access_id]
     );
     // What is made under it now lies in the new tree, and so does what moves on.
-    let new = child(&server, &ana, leaf, "New").await;
+    let new = child(&server, &ana, lowest, "New").await;
     assert!(sees(&server, &of_two.person, new).await);
     let body = json!({"parent_company_id": one});
-    put(&server, &ana, low, body).expect(200).await;
+    put(&server, &ana, low, &body).expect(200).await;
     assert!(sees(&server, &of_one.person, new).await);
     assert!(!sees(&server, &of_two.person, new).await);
     server.assert_verified().await;
@@ -212,10 +212,15 @@ async fn nothing_moves_under_itself() {
     let ana = server.sign_up("Ana").await;
     let root = server.company(&ana, "Root").await;
     let middle = child(&server, &ana, root, "Middle").await;
-    let leaf = child(&server, &ana, middle, "Leaf").await;
-    for (company, to) in [(root, root), (root, middle), (root, leaf), (middle, leaf)] {
+    let lowest = child(&server, &ana, middle, "Leaf").await;
+    for (company, to) in [
+        (root, root),
+        (root, middle),
+        (root, lowest),
+        (middle, lowest),
+    ] {
         let body = json!({"parent_company_id": to});
-        let refused = put(&server, &ana, company, body).expect(422).await;
+        let refused = put(&server, &ana, company, &body).expect(422).await;
         assert!(
             refused["errors"]["parent_company_id"].is_array(),
             "{refused}"
@@ -227,7 +232,7 @@ async fn nothing_moves_under_itself() {
         let a = server.company(&ana, &format!("A{round}")).await;
         let b = server.company(&ana, &format!("B{round}")).await;
         let under = |node, company, to: i64| {
-            put(node, &ana, company, json!({"parent_company_id": to})).answer()
+            put(node, &ana, company, &json!({"parent_company_id": to})).answer()
         };
         let (first, second) = tokio::join!(under(&server, a, b), under(&other, b, a));
         let mut statuses = [first.status, second.status];
@@ -244,13 +249,13 @@ async fn what_stands_alone_has_an_owner() {
     let root = server.company(&ana, "Root").await;
     let company = child(&server, &ana, root, "Child").await;
     let alone = json!({"parent_company_id": null});
-    let refused = put(&server, &ana, company, alone.clone()).expect(422).await;
+    let refused = put(&server, &ana, company, &alone).expect(422).await;
     assert!(
         refused["errors"]["parent_company_id"].is_array(),
         "{refused}"
     );
     let oda = server.member(company, &ana, Role::Owner, "Oda").await;
-    let moved = put(&server, &ana, company, alone).expect(200).await;
+    let moved = put(&server, &ana, company, &alone).expect(200).await;
     assert_eq!(moved["company"]["parent_company_id"], Value::Null);
     assert!(!sees(&server, &ana, company).await);
     assert!(sees(&server, &oda.person, company).await);
@@ -278,7 +283,7 @@ async fn a_tree_has_one_company_that_users_land_on() {
         found
     };
     let set = async |company: i64| {
-        put(&server, &ana, company, json!({"default": true}))
+        put(&server, &ana, company, &json!({"default": true}))
             .expect(200)
             .await;
     };
@@ -295,10 +300,10 @@ async fn a_tree_has_one_company_that_users_land_on() {
     assert_eq!(defaults().await, [two, new]);
     // What comes into a tree gives way to the one that is there.
     let body = json!({"parent_company_id": two});
-    put(&server, &ana, low, body).expect(200).await;
+    put(&server, &ana, low, &body).expect(200).await;
     assert_eq!(defaults().await, [two]);
     let body = json!({"parent_company_id": one, "default": true});
-    put(&server, &ana, low, body).expect(200).await;
+    put(&server, &ana, low, &body).expect(200).await;
     assert_eq!(defaults().await, [two, low]);
     server.assert_verified().await;
 }

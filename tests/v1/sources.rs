@@ -239,7 +239,7 @@ async fn an_access_that_ends_or_moves_leaves_every_source_where_it_holds_no_more
         }
         sources.push(source);
     }
-    let served = async |company: i64| {
+    let people_of = async |company: i64| {
         let list = server.get(path(company)).token(&ana.token);
         ids(&list.expect(200).await["sources"][0]["user_accesses"])
     };
@@ -250,13 +250,13 @@ async fn an_access_that_ends_or_moves_leaves_every_source_where_it_holds_no_more
     };
     let call = server.put(access(&bob)).token(&ana.token);
     call.json(&json!({"company_id": child})).expect(200).await;
-    assert_eq!(served(root).await, [cid.access_id]);
-    assert_eq!(served(child).await, [bob.access_id, cid.access_id]);
+    assert_eq!(people_of(root).await, [cid.access_id]);
+    assert_eq!(people_of(child).await, [bob.access_id, cid.access_id]);
     // Cid's ends.
     let call = server.delete(access(&cid)).token(&ana.token);
     call.expect(200).await;
-    assert_eq!(served(root).await, [0_i64; 0]);
-    assert_eq!(served(child).await, [bob.access_id]);
+    assert_eq!(people_of(root).await, [0_i64; 0]);
+    assert_eq!(people_of(child).await, [bob.access_id]);
     // A lead from the root's source has nobody to go to.
     let lead = json!({"first_name": "A", "source_id": sources[0]});
     let lead = server.lead(&ana, root, lead).await;

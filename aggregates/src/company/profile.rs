@@ -115,3 +115,6 @@ impl Company {
         Ok(events)
     }
 }
+
+#[cfg(test)]
+mod tests;

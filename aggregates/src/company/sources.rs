@@ -286,3 +286,6 @@ impl Sources {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -220,3 +220,6 @@ impl Territories {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,7 +67,7 @@ async fn update_company(
 ) -> Result<Response, Problem> {
     let company = CompanyId(id);
     let (scope, _) = caller.scope_with(&app, company, Right::Administer).await?;
-    let update = check(body)?;
+    let update = check(&body)?;
     may_move(&app, &caller, &scope, update.parent_company_id).await?;
     let stream = StreamKey::new(StreamKind::Company, id);
     let if_match = caller.write.if_match.clone();
@@ -88,7 +88,7 @@ async fn update_company(
     one(&app, company).await
 }
 
-fn check(body: CompanyChanges) -> Result<UpdateCompany, Problem> {
+fn check(body: &CompanyChanges) -> Result<UpdateCompany, Problem> {
     let mut errors = FieldErrors::default();
     let name = body.name.as_deref();
     let name = name.and_then(|name| checked(&mut errors, "name", CompanyName::parse(name)));
