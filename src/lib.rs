@@ -11,6 +11,8 @@ pub mod database;
 pub mod embedded;
 pub mod first_run;
 pub mod import;
+pub mod lead_routing;
 pub mod ledger;
+pub mod lineage;
 pub mod observability;
 pub mod serve;

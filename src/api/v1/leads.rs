@@ -33,8 +33,6 @@ use utoipa_axum::routes;
 
 use super::accesses::{AccessView, role_of};
 use super::lead_notes::{NoteView, writable};
-use super::lead_routing;
-use super::lineage;
 use super::stages::StageView;
 use super::users::{PersonView, checked, checked_change};
 use crate::api::caller::{Caller, Scope};
@@ -44,7 +42,9 @@ use crate::api::optimistic::OptimisticCaller;
 use crate::api::preconditions::etag;
 use crate::api::problem::Problem;
 use crate::app::App;
+use crate::lead_routing;
 use crate::ledger::{IdKind, Refusal, StreamKey, StreamKind, Unit};
+use crate::lineage;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()

@@ -21,7 +21,6 @@ use utoipa_axum::routes;
 
 use super::accesses::{AccessView, role_of};
 use super::lead_notes::Nothing;
-use super::lineage;
 use super::pages::{Meta, PageQuery};
 use super::users::PersonView;
 use crate::api::caller::{Caller, Scope};
@@ -30,6 +29,7 @@ use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{IdKind, Refusal, StreamKey, StreamKind, Unit};
+use crate::lineage;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()

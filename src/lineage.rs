@@ -7,6 +7,7 @@ use projections::companies::CompanyRow;
 use crate::ledger::{StreamKey, StreamKind, Unit, Work};
 
 /// The decision reads the company and those above it.
+#[must_use]
 pub fn reading(mut work: Work, company: &CompanyRow) -> Work {
     for above in &company.path {
         work = work.on(StreamKey::new(StreamKind::Company, *above));
@@ -16,6 +17,7 @@ pub fn reading(mut work: Work, company: &CompanyRow) -> Work {
 
 /// The company, the one above it, and so on up to the root, as the ledger has them at the moment of the decision: since the
 /// request was read, the company may have moved. What it moved under is then not at hand and ends the way.
+#[must_use]
 pub fn upwards(unit: &Unit<'_>, company: CompanyId) -> Vec<CompanyId> {
     let mut way = vec![company];
     let mut at = company;

@@ -15,10 +15,11 @@ use projections::companies::CompanyRow;
 use projections::facts::Fact;
 use projections::sources;
 
-use super::lineage;
 use crate::ledger::{Refusal, Unit, Work};
+use crate::lineage;
 
 /// The decision about a new lead reads the catalogues, and the turns of its source if somebody is to be picked from it.
+#[must_use]
 pub fn reading_for_new(work: Work, company: &CompanyRow, lead: &CreateLead) -> Work {
     let work = lineage::reading(work, company);
     match lead.classification.source_id {
