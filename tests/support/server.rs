@@ -112,6 +112,11 @@ impl TestServer {
         }
     }
 
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        &self.base
+    }
+
     pub fn get(&self, path: impl AsRef<str>) -> Call {
         self.call(Method::GET, path)
     }

@@ -7,6 +7,7 @@ mod company_users;
 mod contract;
 mod duplicates;
 mod idempotency;
+mod import_command;
 mod lead_access;
 mod lead_counts;
 mod lead_lists;
