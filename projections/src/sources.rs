@@ -133,15 +133,15 @@ impl Sources {
                 name,
                 priority,
             } => {
-                self.rows.entry(source_id.get()).or_insert_with(|| Row {
-                    new: Some(New {
+                self.place(recorded, *source_id, i32::try_from(*priority).ok());
+                // Only a foreign writer adds one twice; the first keeps its name then.
+                if let Some(row) = self.rows.get_mut(&source_id.get()) {
+                    row.new.get_or_insert_with(|| New {
                         company_id: recorded.aggregate_id,
                         name: name.as_str().to_owned(),
                         created_at: recorded.recorded_at,
-                    }),
-                    priority: i32::try_from(*priority).ok(),
-                    position: recorded.position,
-                });
+                    });
+                }
             }
             CompanyEvent::SourceRemoved {
                 source_id,
@@ -219,7 +219,9 @@ fn write_new(statement: &mut Statement, new: Vec<(i64, Row)>) {
         .also(priorities)
         .also(positions)
         .also(times)
-        .sql(") AS r");
+        .sql(
+            ") AS r ON CONFLICT (id) DO UPDATE SET priority = excluded.priority, position = excluded.position",
+        );
     });
 }
 

@@ -53,7 +53,9 @@ impl Projection for Territories {
         if let DomainEvent::Company(CompanyEvent::TerritoryAdded { territory_id, .. }) =
             &recorded.event
         {
-            self.added.insert(territory_id.get(), recorded.clone());
+            // Only a foreign writer adds one twice; the first counts then.
+            let id = territory_id.get();
+            self.added.entry(id).or_insert_with(|| recorded.clone());
         }
     }
 
@@ -87,7 +89,7 @@ impl Projection for Territories {
             .also(columns.times)
             .sql(
                 ") AS r(id, company_id, name, code, country, state, city, postal_codes, rule_version, search, \
-                 position, created_at)",
+                 position, created_at) ON CONFLICT (id) DO NOTHING",
             );
         });
     }
