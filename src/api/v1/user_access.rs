@@ -1,19 +1,13 @@
 //! User company relation: who holds which role where.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use aggregates::access::{Right, Role};
-use aggregates::company::sources::SourceCommand;
-use aggregates::company::{Company, CompanyCommand};
 use aggregates::ids::{CompanyId, UserAccessId, UserId};
-use aggregates::lead::{Lead, LeadCommand};
-use aggregates::user::{User, UserCommand, UserError};
+use aggregates::user::{User, UserCommand};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use garde::Validate;
-use projections::sources::companies_served_by;
 use projections::users::list::{self, AccessFilter, AccessRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -28,8 +22,9 @@ use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
 use crate::api::preconditions::etag;
 use crate::api::problem::Problem;
+use crate::api::role_changes::{LostLeads, LostRole, held, keep_owners};
 use crate::app::App;
-use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind, Unit};
+use crate::ledger::{StreamKey, StreamKind};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -262,10 +257,13 @@ async fn update_user_access(
     let stream = StreamKey::new(StreamKind::User, user_id);
     let if_match = caller.write.if_match.clone();
     let primary = body.primary;
-    let tied = Tied::default();
+    let leads = LostLeads::default();
     let moved = (to_company != row.company_id).then(|| {
-        let to = Some(CompanyId(to_company));
-        tied.find(CompanyId(row.company_id), to, id)
+        leads.find(vec![LostRole {
+            access: UserAccessId(id),
+            company: CompanyId(row.company_id),
+            still: Some(CompanyId(to_company)),
+        }])
     });
     let mut work = caller
         .work(move |unit| {
@@ -288,7 +286,7 @@ async fn update_user_access(
                 Some(before),
                 Some((grant.company_id, grant.role)),
             )?;
-            tied.release(unit, access)?;
+            leads.unassign(unit)?;
             Ok(id)
         })
         .on(stream)
@@ -299,89 +297,6 @@ async fn update_user_access(
     }
     app.ledger.commit(work).await?;
     one(&app, id).await
-}
-
-fn held(unit: &Unit<'_>, user_id: i64, access: UserAccessId) -> Result<(CompanyId, Role), Refusal> {
-    let user = unit.state::<User>(user_id);
-    let held = user.access(access).ok_or(UserError::UnknownAccess)?;
-    Ok((held.company_id, held.role))
-}
-
-/// Makes the companies' streams follow what happened to a role; the company that would lose its last owner refuses.
-fn keep_owners(
-    unit: &mut Unit<'_>,
-    user_id: UserId,
-    user_access_id: UserAccessId,
-    before: Option<(CompanyId, Role)>,
-    after: Option<(CompanyId, Role)>,
-) -> Result<(), Refusal> {
-    let owned = |held: Option<(CompanyId, Role)>| {
-        held.filter(|(_, role)| *role == Role::Owner)
-            .map(|(company, _)| company)
-    };
-    let (before, after) = (owned(before), owned(after));
-    if before == after {
-        return Ok(());
-    }
-    if let Some(company) = before {
-        let command = CompanyCommand::RemoveOwner {
-            user_access_id,
-            user_id,
-        };
-        unit.execute::<Company>(company.get(), command)?;
-    }
-    if let Some(company) = after {
-        let command = CompanyCommand::AddOwner {
-            user_access_id,
-            user_id,
-        };
-        unit.execute::<Company>(company.get(), command)?;
-    }
-    Ok(())
-}
-
-/// What is tied to an access and has to be released together with the role, found under the append lock.
-#[derive(Clone, Default)]
-struct Tied(Arc<Mutex<Found>>);
-
-#[derive(Default)]
-struct Found {
-    leads: Vec<i64>,
-    /// The companies with a source that serves it.
-    companies: Vec<i64>,
-}
-
-impl Tied {
-    fn find(&self, company: CompanyId, still: Option<CompanyId>, access: i64) -> FindStreams {
-        let found = self.clone();
-        Arc::new(move |connection| {
-            let found = found.clone();
-            Box::pin(async move {
-                let leads = list::leads_assigned_to(connection, company, still, access).await?;
-                let companies = companies_served_by(connection, access, still).await?;
-                let of = |kind, ids: &[i64]| -> Vec<StreamKey> {
-                    ids.iter().map(|id| StreamKey::new(kind, *id)).collect()
-                };
-                let mut streams = of(StreamKind::Lead, &leads);
-                streams.extend(of(StreamKind::Company, &companies));
-                *found.0.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Found { leads, companies };
-                Ok(streams)
-            })
-        })
-    }
-
-    fn release(&self, unit: &mut Unit<'_>, user_access_id: UserAccessId) -> Result<(), Refusal> {
-        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for lead in &found.leads {
-            unit.execute::<Lead>(*lead, LeadCommand::Unassign { user_access_id })?;
-        }
-        for company in &found.companies {
-            let withdraw = CompanyCommand::Source(SourceCommand::Withdraw { user_access_id });
-            unit.execute::<Company>(*company, withdraw)?;
-        }
-        Ok(())
-    }
 }
 
 /// Remove an specific `user_access`
@@ -399,9 +314,12 @@ async fn delete_user_access(
 ) -> Result<Json<Nothing>, Problem> {
     let row = administered(&app, &caller, user_id, id).await?;
     let stream = StreamKey::new(StreamKind::User, user_id);
-    let company = CompanyId(row.company_id);
-    let tied = Tied::default();
-    let find = tied.find(company, None, id);
+    let leads = LostLeads::default();
+    let find = leads.find(vec![LostRole {
+        access: UserAccessId(id),
+        company: CompanyId(row.company_id),
+        still: None,
+    }]);
     let if_match = caller.write.if_match.clone();
     let work = caller
         .work(move |unit| {
@@ -410,7 +328,7 @@ async fn delete_user_access(
             let before = held(unit, user_id, user_access_id)?;
             unit.execute::<User>(user_id, UserCommand::RevokeAccess { user_access_id })?;
             keep_owners(unit, UserId(user_id), user_access_id, Some(before), None)?;
-            tied.release(unit, user_access_id)?;
+            leads.unassign(unit)?;
             Ok(id)
         })
         .on(stream)
