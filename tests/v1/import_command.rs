@@ -76,12 +76,14 @@ async fn imported_leads_fall_into_territories_and_go_to_their_sources_people() {
         .await;
     let leads = leads["leads"].as_array().expect("a list");
     assert_eq!(leads.len(), 20);
-    let mut served: BTreeMap<i64, usize> = BTreeMap::new();
+    let mut by_person: BTreeMap<i64, usize> = BTreeMap::new();
     for lead in leads {
-        *served.entry(int(&lead["user_access"]["id"])).or_default() += 1;
+        *by_person
+            .entry(int(&lead["user_access"]["id"]))
+            .or_default() += 1;
         assert_eq!(lead["source"]["name"], "Fair");
     }
-    let mut counts: Vec<_> = served.into_values().collect();
+    let mut counts: Vec<_> = by_person.into_values().collect();
     counts.sort_unstable();
     assert_eq!(counts, [6, 7, 7]);
     let centre = leads
