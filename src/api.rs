@@ -13,6 +13,7 @@ pub mod optimistic;
 pub mod preconditions;
 pub mod problem;
 pub mod request_id;
+pub mod role_changes;
 pub mod v1;
 
 use axum::Router;

@@ -146,6 +146,9 @@ pub struct ImportArgs {
     /// Id of the company that the leads belong to
     #[arg(long)]
     pub company: i64,
+    /// Id of the source that the leads come from; its people are given them in turn
+    #[arg(long)]
+    pub source: Option<i64>,
     /// Send the leads through the server at this address instead of writing to the database
     #[arg(long, env = "LEADLEDGER_URL", requires = "token")]
     pub url: Option<String>,

@@ -32,6 +32,22 @@ pub struct Row {
     fields: Vec<String>,
 }
 
+/// Where the leads of a file go.
+#[derive(Debug, Clone, Copy)]
+pub struct Destination {
+    company: i64,
+    source: Option<i64>,
+}
+
+impl From<&ImportArgs> for Destination {
+    fn from(args: &ImportArgs) -> Self {
+        Self {
+            company: args.company,
+            source: args.source,
+        }
+    }
+}
+
 /// What a row says of a lead.
 #[derive(Debug, Clone)]
 pub struct NewLead {
@@ -77,9 +93,9 @@ pub async fn run(settings: &Settings, args: &ImportArgs) -> anyhow::Result<Repor
     let reading = tokio::task::spawn_blocking(move || read(reader, &feed));
     let report = match (&args.url, &args.token) {
         (Some(url), Some(token)) => {
-            remote::run(url, token, args.company, columns, rows, &bar).await?
+            remote::run(url, token, args.into(), columns, rows, &bar).await?
         }
-        _ => direct::run(settings, args.company, columns, rows, &bar).await?,
+        _ => direct::run(settings, args.into(), columns, rows, &bar).await?,
     };
     reading
         .await?

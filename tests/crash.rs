@@ -57,7 +57,7 @@ impl Store {
     }
 
     /// Every event is where it should be, and every read row that which the events make.
-    async fn assert_verified(&self) {
+    async fn assert_sound(&self) {
         let verified = self.command("verify").output().await.unwrap();
         let said = String::from_utf8_lossy(&verified.stdout);
         assert!(verified.status.success(), "{said}");
@@ -217,7 +217,7 @@ async fn assert_each_lead_is_there_once(store: &Store, journal: &Journal) {
     let list = get("/companies/1/leads?per_page=1".to_owned()).await;
     assert_eq!(list["meta"]["total_count"], leads.len(), "{}", list["meta"]);
     server.stop().await;
-    store.assert_verified().await;
+    store.assert_sound().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

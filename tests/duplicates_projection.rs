@@ -53,6 +53,8 @@ impl Leads {
             answers: Vec::new().into(),
             extra: ExtraFields::new().into(),
             estimated_value: None,
+            territory_match: None,
+            routing: None,
         };
         self.record(lead_id, event)
     }

@@ -13,20 +13,25 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::Decide;
-use crate::ids::{CampaignId, QuestionId};
-use crate::ids::{CompanyId, UserAccessId, UserId};
+use crate::ids::{CampaignId, CompanyId, QuestionId, SourceId, TerritoryId, UserAccessId, UserId};
 use crate::phone::Region;
 use crate::text::{self, TextError};
 
 pub mod answers;
 pub mod campaigns;
 pub mod cycles;
+pub mod profile;
 pub mod questions;
+pub mod sources;
+pub mod territories;
 
 use answers::AnswerFault;
 use campaigns::{Campaign, CampaignCommand, CampaignError, Campaigns};
 use cycles::{Cycle, CycleCommand, CycleError, Cycles};
+use profile::{Profile, UpdateCompany};
 use questions::{Question, QuestionCommand, QuestionError, Questions, ShownOption};
+use sources::{SourceCommand, SourceError, SourceName, Sources};
+use territories::{Area, NewTerritory, Territories, TerritoryError};
 
 /// What a company is called: 1 to 200 characters on one line, trimmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +65,9 @@ pub struct Company {
     campaigns: Campaigns,
     #[serde(default)]
     cycles: Cycles,
+    profile: Option<Profile>,
+    sources: Sources,
+    territories: Territories,
 }
 
 impl Company {
@@ -91,6 +99,18 @@ impl Company {
     #[must_use]
     pub fn owners(&self) -> &BTreeSet<UserAccessId> {
         &self.owners
+    }
+
+    /// Where its leads come from.
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// Its territories.
+    #[must_use]
+    pub fn territories(&self) -> &Territories {
+        &self.territories
     }
 }
 
@@ -130,6 +150,12 @@ pub enum CompanyCommand {
     Campaigns(CampaignCommand),
     /// Add a cycle, or switch them; see there.
     Cycles(CycleCommand),
+    /// Change name, place, region or whether users land here.
+    Update(UpdateCompany),
+    /// Something about its sources.
+    Source(SourceCommand),
+    /// Add territories.
+    AddTerritories(Vec<NewTerritory>),
 }
 
 /// What happened to a company. These names and shapes are the storage format.
@@ -217,10 +243,92 @@ pub enum CompanyEvent {
         /// After.
         to: bool,
     },
+    /// It is called something else.
+    CompanyRenamed {
+        /// Before.
+        from: CompanyName,
+        /// After.
+        to: CompanyName,
+    },
+    /// It stands elsewhere in the tree, with all below it.
+    CompanyMoved {
+        /// Before.
+        from_parent_company_id: Option<CompanyId>,
+        /// After.
+        to_parent_company_id: Option<CompanyId>,
+    },
+    /// Users land here now, or no more.
+    CompanyDefaultChanged {
+        /// Before.
+        from: bool,
+        /// After.
+        to: bool,
+    },
     /// A cycle was added.
     CycleCreated {
         /// The cycle.
         cycle: Cycle,
+    },
+    /// Its phone numbers without a country code are read elsewhere.
+    CompanyRegionChanged {
+        /// Before.
+        from: Region,
+        /// After.
+        to: Region,
+    },
+    /// Leads may come from one more source.
+    SourceAdded {
+        /// The source.
+        source_id: SourceId,
+        /// What it is called.
+        name: SourceName,
+        /// Its place, the last.
+        priority: u32,
+    },
+    /// No more leads come from a source; those that did keep it.
+    SourceRemoved {
+        /// The source.
+        source_id: SourceId,
+        /// What it was called.
+        name: SourceName,
+        /// Who was served.
+        user_access_ids: Vec<UserAccessId>,
+        /// The sources that stay, first priority first.
+        order: Vec<SourceId>,
+    },
+    /// The sources' priorities changed; both lists are complete.
+    SourcesReordered {
+        /// Before.
+        from: Vec<SourceId>,
+        /// After.
+        to: Vec<SourceId>,
+    },
+    /// Leads from a source go to one more access.
+    SourceUserAccessAssigned {
+        /// The source.
+        source_id: SourceId,
+        /// The access.
+        user_access_id: UserAccessId,
+    },
+    /// Leads from a source go to an access no more.
+    SourceUserAccessRemoved {
+        /// The source.
+        source_id: SourceId,
+        /// The access.
+        user_access_id: UserAccessId,
+    },
+    /// The company has one more territory.
+    TerritoryAdded {
+        /// The territory.
+        territory_id: TerritoryId,
+        /// What it is called.
+        name: String,
+        /// The company's own code for it.
+        code: Option<String>,
+        /// Which leads belong to it.
+        area: Area,
+        /// The rule's version: 1, and one more with each change of the area.
+        rule_version: u32,
     },
 }
 
@@ -243,6 +351,16 @@ impl CompanyEvent {
             Self::CampaignChanged { .. } => "CampaignChanged",
             Self::CyclesSwitched { .. } => "CyclesSwitched",
             Self::CycleCreated { .. } => "CycleCreated",
+            Self::CompanyRenamed { .. } => "CompanyRenamed",
+            Self::CompanyMoved { .. } => "CompanyMoved",
+            Self::CompanyDefaultChanged { .. } => "CompanyDefaultChanged",
+            Self::CompanyRegionChanged { .. } => "CompanyRegionChanged",
+            Self::SourceAdded { .. } => "SourceAdded",
+            Self::SourceRemoved { .. } => "SourceRemoved",
+            Self::SourcesReordered { .. } => "SourcesReordered",
+            Self::SourceUserAccessAssigned { .. } => "SourceUserAccessAssigned",
+            Self::SourceUserAccessRemoved { .. } => "SourceUserAccessRemoved",
+            Self::TerritoryAdded { .. } => "TerritoryAdded",
         }
     }
 }
@@ -276,6 +394,18 @@ pub enum CompanyError {
         /// Why.
         fault: AnswerFault,
     },
+    /// It would stand under itself.
+    #[error("a company cannot be moved under itself or under one below it")]
+    UnderItself,
+    /// Nobody could govern it once it stands alone.
+    #[error("a company needs an owner of its own before it can stand alone")]
+    NoOwner,
+    /// A rule of its sources.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A rule of its territories.
+    #[error(transparent)]
+    Territory(#[from] TerritoryError),
 }
 
 impl Decide for Company {
@@ -339,12 +469,18 @@ impl Decide for Company {
             }
             CompanyCommand::Campaigns(command) => Ok(self.campaigns.decide(command)?),
             CompanyCommand::Cycles(command) => Ok(self.cycles.decide(command)?),
+            CompanyCommand::Update(update) => self.update(update),
+            CompanyCommand::Source(command) => Ok(self.sources.decide(command)?),
+            CompanyCommand::AddTerritories(new) => Ok(self.territories.add(new)?),
         }
     }
 
     fn evolve(&mut self, event: &CompanyEvent) {
         match event {
-            CompanyEvent::CompanyCreated { company_id, .. } => self.id = Some(*company_id),
+            CompanyEvent::CompanyCreated { company_id, .. } => {
+                self.id = Some(*company_id);
+                self.profile = Profile::of(event);
+            }
             CompanyEvent::OwnerAdded { user_access_id, .. } => {
                 self.owners.insert(*user_access_id);
             }
@@ -372,6 +508,20 @@ impl Decide for Company {
             } => self.campaigns.set(*campaign_id, to),
             CompanyEvent::CyclesSwitched { to, .. } => self.cycles.switched(*to),
             CompanyEvent::CycleCreated { cycle } => self.cycles.created(cycle),
+            CompanyEvent::CompanyRenamed { .. }
+            | CompanyEvent::CompanyMoved { .. }
+            | CompanyEvent::CompanyDefaultChanged { .. }
+            | CompanyEvent::CompanyRegionChanged { .. } => {
+                if let Some(profile) = &mut self.profile {
+                    profile.evolve(event);
+                }
+            }
+            CompanyEvent::SourceAdded { .. }
+            | CompanyEvent::SourceRemoved { .. }
+            | CompanyEvent::SourcesReordered { .. }
+            | CompanyEvent::SourceUserAccessAssigned { .. }
+            | CompanyEvent::SourceUserAccessRemoved { .. } => self.sources.evolve(event),
+            CompanyEvent::TerritoryAdded { .. } => self.territories.evolve(event),
         }
     }
 }

@@ -26,9 +26,11 @@ use crate::stage::Stage;
 use crate::{Decide, Personal};
 
 pub mod appointments;
+pub mod routing;
 
 use crate::ids::AppointmentId;
 use appointments::{Appointment, AppointmentCommand, AppointmentError, Appointments};
+use routing::{Routing, TerritoryMatch};
 
 /// The most extra fields that one lead can hold.
 pub const MAX_EXTRA_FIELDS: usize = 100;
@@ -128,6 +130,12 @@ impl Lead {
         self.user_access_id
     }
 
+    /// Its source, campaign and territory.
+    #[must_use]
+    pub fn classification(&self) -> Classification {
+        self.classification
+    }
+
     /// Whether the note is there and not removed.
     #[must_use]
     pub fn has_note(&self, note_id: NoteId) -> bool {
@@ -185,6 +193,10 @@ pub struct CreateLead {
     pub stage: Stage,
     /// Source, campaign, territory.
     pub classification: Classification,
+    /// The territory whose rule matches: counts when none is named above.
+    pub territory_match: Option<TerritoryMatch>,
+    /// Whom the source gives it to: counts when nobody is named below.
+    pub routing: Option<Routing>,
     /// The working period it is stamped with.
     pub cycle_id: Option<CycleId>,
     /// Who works on it.
@@ -257,6 +269,12 @@ pub enum LeadEvent {
         extra: Personal<ExtraFields>,
         /// What it may be worth.
         estimated_value: Option<Money>,
+        /// The territory's rule that matched; none when the territory was named, or there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        territory_match: Option<TerritoryMatch>,
+        /// Why it went to its assignee; none when the assignee was named, or there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        routing: Option<Routing>,
     },
     /// Name, e-mail or phone changed.
     LeadContactChanged {
@@ -463,6 +481,8 @@ impl Decide for Lead {
                 answers,
                 extra,
                 estimated_value,
+                territory_match: _,
+                routing: _,
             } => {
                 *self = Self {
                     company_id: Some(company_id),
@@ -536,6 +556,9 @@ impl Lead {
         }
         let answers = merge_answers(&[], create.answers);
         check_sizes(&create.extra, &answers)?;
+        let named = create.classification.territory_id;
+        let territory_match = create.territory_match.filter(|_| named.is_none());
+        let routing = create.routing.filter(|_| create.user_access_id.is_none());
         Ok(vec![LeadEvent::LeadCreated {
             lead_id: create.lead_id,
             company_id: create.company_id,
@@ -544,11 +567,15 @@ impl Lead {
             source_id: create.classification.source_id,
             campaign_id: create.classification.campaign_id,
             cycle_id: create.cycle_id,
-            territory_id: create.classification.territory_id,
-            user_access_id: create.user_access_id,
+            territory_id: named.or(territory_match.map(|matched| matched.territory_id)),
+            user_access_id: create
+                .user_access_id
+                .or(routing.map(|routing| routing.user_access_id)),
             answers: answers.into(),
             extra: create.extra.into(),
             estimated_value: create.estimated_value,
+            territory_match,
+            routing,
         }])
     }
 

@@ -4,6 +4,9 @@
 //! bytes), and free of NUL (which PostgreSQL's `text` cannot hold) and other control characters. What a text
 //! means, and how long it may be, belongs to the type that asks.
 
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
 /// Why a text is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
@@ -51,6 +54,23 @@ fn checked(raw: &str, max: usize, refused: fn(char) -> bool) -> Result<&str, Tex
         return Err(TextError::ControlCharacter);
     }
     Ok(text)
+}
+
+/// For comparing and searching: lower case, accents taken off, runs of white space folded to one space.
+#[must_use]
+pub fn fold(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for c in text.nfkd().filter(|c| !is_combining_mark(*c)) {
+        if c.is_whitespace() {
+            if !folded.is_empty() && !folded.ends_with(' ') {
+                folded.push(' ');
+            }
+        } else {
+            folded.extend(c.to_lowercase());
+        }
+    }
+    folded.truncate(folded.trim_end().len());
+    folded
 }
 
 #[cfg(test)]

@@ -226,6 +226,8 @@ fn command(id: i64, region: Region) -> Result<LeadCommand> {
         answers: vec![],
         extra: aggregates::lead::ExtraFields::new(),
         estimated_value: None,
+        territory_match: None,
+        routing: None,
     })))
 }
 

@@ -85,6 +85,8 @@ impl Default for Batch {
                 Box::<crate::cycles::Cycles>::default(),
                 Box::<crate::lead_stages::LeadStages>::default(),
                 Box::<crate::appointments::Appointments>::default(),
+                Box::<crate::sources::Sources>::default(),
+                Box::<crate::territories::Territories>::default(),
             ],
         }
     }

@@ -1,13 +1,15 @@
 //! Companies as a tree: each row knows its path from the root, so that a role above is found without walking.
 
-use std::collections::BTreeMap;
+pub mod moves;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use aggregates::company::CompanyEvent;
 use aggregates::ids::CompanyId;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, QueryBuilder};
 
-use crate::batch::{Projection, Table};
+use crate::batch::{LookUp, Projection, Table};
 use crate::page::{Page, PageRequest, Total};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::search;
@@ -18,17 +20,32 @@ struct NewCompany {
     parent: Option<i64>,
     is_default: bool,
     region: String,
+    cycles: bool,
     created_at: DateTime<Utc>,
+}
+
+/// The last words of a batch on a company that is in the table already.
+#[derive(Default)]
+struct Changes {
+    name: Option<String>,
+    is_default: Option<bool>,
+    region: Option<String>,
+    cycles: Option<bool>,
 }
 
 /// Owns `companies`.
 #[derive(Default)]
 pub struct Companies {
     new: BTreeMap<i64, NewCompany>,
+    changes: BTreeMap<i64, Changes>,
+    /// Where the batch puts the companies that are new or moved.
+    parents: BTreeMap<i64, Option<i64>>,
+    /// Those that are in the table already and move.
+    moved: BTreeSet<i64>,
+    /// Looked up when something moves.
+    paths: BTreeMap<i64, Vec<i64>>,
     /// Version, position and time of the last event of each company.
     touched: BTreeMap<i64, (i64, i64, DateTime<Utc>)>,
-    /// The flag after the batch, of the companies that the batch switches.
-    cycles: BTreeMap<i64, bool>,
 }
 
 impl Projection for Companies {
@@ -41,7 +58,7 @@ impl Projection for Companies {
             name: "companies",
             key: &["id"],
             counts_when: "true",
-            looked_up_by: &[],
+            looked_up_by: &["companies_path"],
         }]
     }
 
@@ -54,9 +71,6 @@ impl Projection for Companies {
             id,
             (recorded.sequence, recorded.position, recorded.recorded_at),
         );
-        if let CompanyEvent::CyclesSwitched { to, .. } = event {
-            self.cycles.insert(id, *to);
-        }
         if let CompanyEvent::CompanyCreated {
             company_id: _,
             name,
@@ -65,51 +79,177 @@ impl Projection for Companies {
             region,
         } = event
         {
+            let parent = parent_company_id.map(aggregates::ids::CompanyId::get);
+            self.parents.insert(id, parent);
             self.new.insert(
                 id,
                 NewCompany {
                     name: name.as_str().to_owned(),
-                    parent: parent_company_id.map(aggregates::ids::CompanyId::get),
+                    parent,
                     is_default: *default,
                     region: region.to_string(),
+                    cycles: false,
                     created_at: recorded.recorded_at,
                 },
             );
         }
+        self.fold_change(id, event);
+    }
+
+    fn can_assume(&self) -> bool {
+        self.moved.is_empty()
+    }
+
+    fn look_up<'a>(&'a mut self, connection: &'a mut PgConnection) -> LookUp<'a> {
+        Box::pin(async {
+            if !self.moved.is_empty() {
+                self.paths = moves::paths(connection, &self.moved, &self.parents).await?;
+            }
+            Ok(())
+        })
     }
 
     fn write(&mut self, statement: &mut Statement) {
-        let mut touched = std::mem::take(&mut self.touched);
-        let new = std::mem::take(&mut self.new);
-        let cycles = std::mem::take(&mut self.cycles);
-        if !new.is_empty() {
-            write_new(statement, &new, &mut touched, &cycles);
+        let mut batch = std::mem::take(self);
+        if !batch.new.is_empty() {
+            write_new(statement, &batch.new, &mut batch.touched, &mut batch.paths);
         }
-        if !touched.is_empty() {
-            let ids: Vec<i64> = touched.keys().copied().collect();
-            let versions: Vec<i64> = touched.values().map(|t| t.0).collect();
-            let positions: Vec<i64> = touched.values().map(|t| t.1).collect();
-            let times: Vec<DateTime<Utc>> = touched.values().map(|t| t.2).collect();
-            let cycles: Vec<Option<bool>> = ids.iter().map(|id| cycles.get(id).copied()).collect();
-            statement.part("touched_companies", |s| {
-                s.sql("UPDATE companies c SET version = r.version, position = r.position, updated_at = r.at, \
-                       cycles = coalesce(r.cycles, c.cycles) FROM head, unnest(")
-                    .bind(ids)
-                    .also(versions)
-                    .also(positions)
-                    .also(times)
-                    .also(cycles)
-                    .sql(") AS r(id, version, position, at, cycles) WHERE c.id = r.id");
-            });
+        if !batch.touched.is_empty() || !batch.paths.is_empty() {
+            batch.write_changed(statement);
         }
     }
+}
+
+impl Companies {
+    fn fold_change(&mut self, id: i64, event: &CompanyEvent) {
+        if let CompanyEvent::CompanyMoved {
+            to_parent_company_id,
+            ..
+        } = event
+        {
+            let parent = to_parent_company_id.map(aggregates::ids::CompanyId::get);
+            self.parents.insert(id, parent);
+            match self.new.get_mut(&id) {
+                Some(new) => new.parent = parent,
+                None => {
+                    self.moved.insert(id);
+                }
+            }
+        }
+        let mut changes = Changes::default();
+        match event {
+            CompanyEvent::CompanyRenamed { to, .. } => changes.name = Some(to.as_str().to_owned()),
+            CompanyEvent::CompanyDefaultChanged { to, .. } => changes.is_default = Some(*to),
+            CompanyEvent::CompanyRegionChanged { to, .. } => changes.region = Some(to.to_string()),
+            CompanyEvent::CyclesSwitched { to, .. } => changes.cycles = Some(*to),
+            _ => return,
+        }
+        if let Some(new) = self.new.get_mut(&id) {
+            new.name = changes.name.unwrap_or(std::mem::take(&mut new.name));
+            new.is_default = changes.is_default.unwrap_or(new.is_default);
+            new.cycles = changes.cycles.unwrap_or(new.cycles);
+            new.region = changes.region.unwrap_or(std::mem::take(&mut new.region));
+        } else {
+            let known = self.changes.entry(id).or_default();
+            known.name = changes.name.or(known.name.take());
+            known.is_default = changes.is_default.or(known.is_default);
+            known.cycles = changes.cycles.or(known.cycles);
+            known.region = changes.region.or(known.region.take());
+        }
+    }
+
+    /// Also those that moved only because something above them did: of these no more than the path changes.
+    fn write_changed(mut self, statement: &mut Statement) {
+        let mut columns = ChangedColumns::default();
+        let ids: BTreeSet<i64> = self
+            .touched
+            .keys()
+            .chain(self.paths.keys())
+            .copied()
+            .collect();
+        for id in ids {
+            let touched = self.touched.get(&id);
+            let changes = self.changes.remove(&id).unwrap_or_default();
+            columns.ids.push(id);
+            columns.versions.push(touched.map(|t| t.0));
+            columns.positions.push(touched.map(|t| t.1));
+            columns.updated.push(touched.map(|t| t.2));
+            columns.moved.push(self.moved.contains(&id));
+            columns
+                .parents
+                .push(self.parents.get(&id).copied().flatten());
+            columns.paths.push(self.paths.get(&id).map(|p| json(p)));
+            columns
+                .searches
+                .push(changes.name.as_deref().map(search::fold));
+            columns.names.push(changes.name);
+            columns.defaults.push(changes.is_default);
+            columns.regions.push(changes.region);
+            columns.cycles.push(changes.cycles);
+        }
+        columns.write(statement);
+    }
+}
+
+#[derive(Default)]
+struct ChangedColumns {
+    ids: Vec<i64>,
+    versions: Vec<Option<i64>>,
+    positions: Vec<Option<i64>>,
+    updated: Vec<Option<DateTime<Utc>>>,
+    moved: Vec<bool>,
+    parents: Vec<Option<i64>>,
+    paths: Vec<Option<String>>,
+    names: Vec<Option<String>>,
+    searches: Vec<Option<String>>,
+    defaults: Vec<Option<bool>>,
+    regions: Vec<Option<String>>,
+    cycles: Vec<Option<bool>>,
+}
+
+impl ChangedColumns {
+    fn write(self, statement: &mut Statement) {
+        statement.part("changed_companies", |s| {
+            s.sql(
+                "UPDATE companies c SET version = coalesce(r.version, c.version), \
+                 position = coalesce(r.position, c.position), updated_at = coalesce(r.at, c.updated_at), \
+                 parent_company_id = CASE WHEN r.moved THEN r.parent ELSE c.parent_company_id END, \
+                 path = CASE WHEN r.path IS NULL THEN c.path ELSE ARRAY(SELECT e::bigint \
+                 FROM json_array_elements_text(r.path::json) WITH ORDINALITY AS t(e, n) ORDER BY n) END, \
+                 name = coalesce(r.name, c.name), search = coalesce(r.search, c.search), \
+                 is_default = coalesce(r.is_default, c.is_default), region = coalesce(r.region, c.region), \
+                 cycles = coalesce(r.cycles, c.cycles) \
+                 FROM head, unnest(",
+            )
+            .bind(self.ids)
+            .also(self.versions)
+            .also(self.positions)
+            .also(self.updated)
+            .also(self.moved)
+            .also(self.parents)
+            .also(self.paths)
+            .also(self.names)
+            .also(self.searches)
+            .also(self.defaults)
+            .also(self.regions)
+            .also(self.cycles)
+            .sql(
+                ") AS r(id, version, position, at, moved, parent, path, name, search, is_default, region, cycles) \
+                 WHERE c.id = r.id",
+            );
+        });
+    }
+}
+
+fn json(ids: &[i64]) -> String {
+    serde_json::to_string(ids).expect("a list of integers always serialises")
 }
 
 fn write_new(
     statement: &mut Statement,
     new: &BTreeMap<i64, NewCompany>,
     touched: &mut BTreeMap<i64, (i64, i64, DateTime<Utc>)>,
-    cycles: &BTreeMap<i64, bool>,
+    paths: &mut BTreeMap<i64, Vec<i64>>,
 ) {
     let mut columns = NewColumns::default();
     for (id, company) in new {
@@ -123,13 +263,15 @@ fn write_new(
             tail.insert(0, parent);
             above = new[&parent].parent;
         }
+        // With a move in the batch, what is in the table may not be the way any more.
+        if let Some(path) = paths.remove(id) {
+            (above, tail) = (None, path);
+        }
         columns.ids.push(*id);
         columns.names.push(company.name.clone());
         columns.parents.push(company.parent);
         columns.above.push(above);
-        columns
-            .tails
-            .push(serde_json::to_string(&tail).expect("a list of integers always serialises"));
+        columns.tails.push(json(&tail));
         columns.defaults.push(company.is_default);
         columns.regions.push(company.region.clone());
         columns.searches.push(search::fold(&company.name));
@@ -137,9 +279,7 @@ fn write_new(
         columns.positions.push(position);
         columns.created.push(company.created_at);
         columns.updated.push(updated_at);
-        columns
-            .cycles
-            .push(cycles.get(id).copied().unwrap_or(false));
+        columns.cycles.push(company.cycles);
     }
     statement.part("new_companies", |s| {
         s.sql(

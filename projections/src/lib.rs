@@ -14,8 +14,10 @@ pub mod leads;
 pub mod page;
 pub mod recorded;
 pub mod search;
+pub mod sources;
 pub mod statement;
 pub mod subscriptions;
+pub mod territories;
 mod total;
 pub mod users;
 

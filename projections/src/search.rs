@@ -1,24 +1,6 @@
 //! Text as it is searched: without regard to case and accents.
 
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
-
-/// Lower case, accents taken off, runs of white space folded to one space.
-#[must_use]
-pub fn fold(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
-    for c in text.nfkd().filter(|c| !is_combining_mark(*c)) {
-        if c.is_whitespace() {
-            if !folded.is_empty() && !folded.ends_with(' ') {
-                folded.push(' ');
-            }
-        } else {
-            folded.extend(c.to_lowercase());
-        }
-    }
-    folded.truncate(folded.trim_end().len());
-    folded
-}
+pub use aggregates::text::fold;
 
 /// The pattern for `LIKE` that finds the folded text anywhere; the text's own wildcards mean themselves.
 #[must_use]

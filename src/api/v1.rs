@@ -5,6 +5,7 @@
 mod accesses;
 mod companies;
 mod company_membership;
+mod company_updates;
 mod company_users;
 mod dates;
 mod invitations;
@@ -14,7 +15,9 @@ mod leads;
 mod memberships;
 mod pages;
 mod refusals;
+mod sources;
 mod stages;
+mod territories;
 mod user_access;
 mod users;
 
@@ -51,6 +54,9 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(questions::routes())
             .merge(campaigns::routes())
             .merge(cycles::routes())
-            .merge(appointments::routes()),
+            .merge(appointments::routes())
+            .merge(company_updates::routes())
+            .merge(sources::routes())
+            .merge(territories::routes()),
     )
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aggregates::company::Company;
-use aggregates::ids::{CompanyId, LeadId};
+use aggregates::ids::{CompanyId, LeadId, SourceId};
 use aggregates::lead::{Classification, CreateLead, Lead, LeadCommand};
 use aggregates::phone::Region;
 use aggregates::stage::Stage;
@@ -11,18 +11,18 @@ use anyhow::Context;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use indicatif::ProgressBar;
-use projections::{companies, duplicates};
+use projections::companies::{self, CompanyRow};
+use projections::duplicates;
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 
 use super::columns::Columns;
-use super::{Fate, NewLead, Report, Row};
+use super::{Destination, Fate, NewLead, Report, Row};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::Database;
-use crate::ledger::{
-    CommitError, IdKind, Ledger, Provenance, Secrets, StreamKey, StreamKind, Work,
-};
+use crate::lead_routing;
+use crate::ledger::{CommitError, IdKind, Ledger, Provenance, Secrets, Work};
 use crate::plan_limits::PlanLimits;
 
 /// How many rows are decided together.
@@ -31,7 +31,7 @@ const AT_ONCE: usize = 1_000;
 /// Opens the database, imports, and closes it again.
 pub async fn run(
     settings: &Settings,
-    company: i64,
+    to: Destination,
     columns: Columns,
     rows: mpsc::Receiver<Row>,
     bar: &ProgressBar,
@@ -40,15 +40,7 @@ pub async fn run(
     let clock = Clock::system();
     let secrets = Secrets::load(&mut *database.pool.acquire().await?).await?;
     let (ledger, tasks) = Ledger::open(&database.pool, &database.options, &secrets, clock).await?;
-    let report = import(
-        &ledger,
-        &database.pool,
-        CompanyId(company),
-        columns,
-        rows,
-        bar,
-    )
-    .await;
+    let report = import(&ledger, &database.pool, to, columns, rows, bar).await;
     drop(ledger);
     tasks.finished().await;
     database.close().await;
@@ -58,15 +50,16 @@ pub async fn run(
 async fn import(
     ledger: &Ledger,
     pool: &PgPool,
-    company: CompanyId,
+    to: Destination,
     columns: Columns,
     mut rows: mpsc::Receiver<Row>,
     bar: &ProgressBar,
 ) -> anyhow::Result<Report> {
-    let row = companies::by_id(&mut *pool.acquire().await?, company).await?;
-    let row = row.with_context(|| format!("there is no company {company}"))?;
-    let limits = PlanLimits::of(&row);
-    let region = Region::parse(&row.region).unwrap_or_default();
+    let company = companies::by_id(&mut *pool.acquire().await?, CompanyId(to.company)).await?;
+    let company = company.with_context(|| format!("there is no company {}", to.company))?;
+    let company = Arc::new(company);
+    let limits = PlanLimits::of(&company);
+    let region = Region::parse(&company.region).unwrap_or_default();
     let code: Arc<str> = ledger.clock().new_id().to_string().into();
     let mut report = Report::default();
     let mut under_way = FuturesUnordered::new();
@@ -79,8 +72,8 @@ async fn import(
                 report.total += 1;
                 match columns.lead(&row, region) {
                     Ok(lead) => {
-                        let source = format!("import {code} row {}", row.number);
-                        under_way.push(commit(ledger, (company, limits), lead, source, row));
+                        let provenance = format!("import {code} row {}", row.number);
+                        under_way.push(commit(ledger, (company.clone(), limits), to.source, lead, provenance, row));
                     }
                     Err(reason) => report.rejected.push((row.number, row.fields, reason)),
                 }
@@ -100,33 +93,45 @@ async fn import(
 
 async fn commit(
     ledger: &Ledger,
-    (company_id, limits): (CompanyId, PlanLimits),
+    (company, limits): (Arc<CompanyRow>, PlanLimits),
+    source: Option<i64>,
     lead: NewLead,
-    source: String,
+    provenance: String,
     row: Row,
 ) -> anyhow::Result<(Row, Fate)> {
-    let work = Work::new(Provenance::system(&source), move |unit| {
+    let create = CreateLead {
+        lead_id: LeadId(0),
+        company_id: CompanyId(company.id),
+        contact: lead.contact,
+        stage: Stage::default(),
+        classification: Classification {
+            source_id: source.map(SourceId),
+            ..Classification::default()
+        },
+        territory_match: None,
+        routing: None,
+        cycle_id: None,
+        user_access_id: None,
+        answers: Vec::new(),
+        extra: lead.extra,
+        estimated_value: None,
+    };
+    let reading = create.clone();
+    let work = Work::new(Provenance::system(&provenance), move |unit| {
         limits.add_lead(unit)?;
-        let lead_id = LeadId(unit.next_id(IdKind::Lead));
         let today = unit.now().date_naive();
         let open = |company: &Company| company.cycles().open_on(today);
-        let cycle_id = unit.read(company_id.get(), open);
-        let create = CreateLead {
+        let lead_id = LeadId(unit.next_id(IdKind::Lead));
+        let mut create = CreateLead {
             lead_id,
-            company_id,
-            contact: lead.contact.clone(),
-            stage: Stage::default(),
-            classification: Classification::default(),
-            cycle_id,
-            user_access_id: None,
-            answers: Vec::new(),
-            extra: lead.extra.clone(),
-            estimated_value: None,
+            cycle_id: unit.look_at(create.company_id.get(), open),
+            ..create.clone()
         };
+        lead_routing::settle(unit, &mut create)?;
         unit.execute::<Lead>(lead_id.get(), LeadCommand::Create(Box::new(create)))?;
         Ok(lead_id.get())
     });
-    let work = work.on(StreamKey::new(StreamKind::Company, company_id.get()));
+    let work = lead_routing::reading_for_new(work, &company, &reading);
     match ledger.commit(limits.watch_leads(work)).await {
         Ok(committed) => Ok((
             row,

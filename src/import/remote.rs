@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::columns::Columns;
-use super::{NewLead, Report, Row};
+use super::{Destination, NewLead, Report, Row};
 use crate::clock::Clock;
 
 /// How many requests are under way: where the server's batches begin to pay.
@@ -25,6 +25,7 @@ const ATTEMPTS: u32 = 8;
 struct Remote {
     client: Client,
     leads: Url,
+    source: Option<i64>,
     token: SecretString,
     run: String,
 }
@@ -38,7 +39,7 @@ enum Answer {
 pub async fn run(
     url: &str,
     token: &SecretString,
-    company: i64,
+    to: Destination,
     columns: Columns,
     mut rows: mpsc::Receiver<Row>,
     bar: &ProgressBar,
@@ -46,11 +47,12 @@ pub async fn run(
     let base = Url::parse(url).context("--url is not a URL")?;
     let remote = Remote {
         client: Client::new(),
-        leads: base.join(&format!("/api/v1/companies/{company}/leads"))?,
+        leads: base.join(&format!("/api/v1/companies/{}/leads", to.company))?,
+        source: to.source,
         token: token.clone(),
         run: Clock::system().new_id().to_string(),
     };
-    let region = remote.region(&base, company).await?;
+    let region = remote.region(&base, to.company).await?;
     let mut report = Report::default();
     let mut under_way = FuturesUnordered::new();
     loop {
@@ -115,6 +117,7 @@ impl Remote {
             "email": contact.email,
             "phone_number": contact.phone,
             "extra": lead.extra,
+            "source_id": self.source,
         });
         let key = format!("import-{}-{}", self.run, row.number);
         let mut attempt = 0;

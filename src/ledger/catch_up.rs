@@ -190,6 +190,12 @@ fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent
         DomainEvent::Company(CompanyEvent::CycleCreated { cycle }) => {
             raise(IdKind::Cycle, cycle.cycle_id.get());
         }
+        DomainEvent::Company(CompanyEvent::SourceAdded { source_id, .. }) => {
+            raise(IdKind::Source, source_id.get());
+        }
+        DomainEvent::Company(CompanyEvent::TerritoryAdded { territory_id, .. }) => {
+            raise(IdKind::Territory, territory_id.get());
+        }
         _ => {}
     }
 }

@@ -57,6 +57,14 @@ pub enum Refusal {
     /// The idempotency key was used before, for another request.
     #[error("this idempotency key was used for another request")]
     IdempotencyKeyReused,
+    /// A field refers to something that is not the company's, nor of one above it, or is removed.
+    #[error("{field} is not a {thing} of this company")]
+    UnknownReference {
+        /// The field, as on the wire.
+        field: &'static str,
+        /// What it should be, as `source`.
+        thing: &'static str,
+    },
     /// A rule across aggregates, decided by the caller's own work; the text is a stable code.
     #[error("{0}")]
     Rule(&'static str),

@@ -54,6 +54,8 @@ pub enum IdKind {
     Campaign,
     Cycle,
     Appointment,
+    Source,
+    Territory,
 }
 
 impl IdKind {
@@ -73,6 +75,8 @@ impl IdKind {
             Self::Campaign => "campaign",
             Self::Cycle => "cycle",
             Self::Appointment => "appointment",
+            Self::Source => "source",
+            Self::Territory => "territory",
         }
     }
 }
@@ -178,12 +182,12 @@ impl<'a> Unit<'a> {
         A::of(&loaded.state).cloned().unwrap_or_default()
     }
 
-    /// Reads the state of an aggregate where it is: for one that is too big to copy for each command.
-    pub fn read<A: Streamed, R>(&self, id: i64, read: impl FnOnce(&A) -> R) -> R {
+    /// Looks at the state of an aggregate without copying it; the empty state when it has no events.
+    pub fn look_at<A: Streamed, T>(&self, id: i64, look: impl FnOnce(&A) -> T) -> T {
         let loaded = self.loaded(StreamKey::new(A::KIND, id));
         match A::of(&loaded.state) {
-            Some(state) => read(state),
-            None => read(&A::default()),
+            Some(state) => look(state),
+            None => look(&A::default()),
         }
     }
 

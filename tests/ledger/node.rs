@@ -43,6 +43,8 @@ pub fn new_lead(lead_id: i64, company_id: i64, contact: Contact) -> CreateLead {
         contact,
         stage: Stage::New,
         classification: Classification::default(),
+        territory_match: None,
+        routing: None,
         cycle_id: None,
         user_access_id: None,
         answers: Vec::new(),

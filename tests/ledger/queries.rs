@@ -2,13 +2,15 @@
 
 use aggregates::ids::{CompanyId, LeadId, UserId};
 use chrono::NaiveDate;
-use projections::companies::{self, Visible};
+use projections::companies::{self, Visible, moves};
 use projections::facts::{Fact, FactKind};
 use projections::leads::counts::{self, LeadFilter};
 use projections::leads::list::{self, Cursor, Sort, SortColumn};
 use projections::page::{PageFrom, PageRequest};
 use projections::users::list as users;
-use projections::{duplicates, facts, invitations, lead_notes, subscriptions};
+use projections::{
+    duplicates, facts, invitations, lead_notes, sources, subscriptions, territories,
+};
 
 use crate::node::{add_note, contact, create, open};
 use crate::support::database::TestDatabase;
@@ -174,6 +176,27 @@ async fn every_other_query_runs() {
     for but_in in [None, Some(COMPANY)] {
         let assigned = users::leads_assigned_to(c, COMPANY, but_in, 1).await;
         assert!(assigned.unwrap().is_empty());
+    }
+
+    let turns = Fact {
+        kind: &sources::TURNS,
+        id: 1,
+    };
+    assert!(facts::read(c, [turns]).await.unwrap()[&turns].is_empty());
+    for request in pages(1) {
+        sources::page(c, COMPANY, &request).await.unwrap();
+        for text in [None, Some("a_%\\")] {
+            territories::page(c, COMPANY, text, &request).await.unwrap();
+        }
+    }
+    for (to, becomes_default) in [
+        (None, true),
+        (Some(None), false),
+        (Some(Some(CompanyId(2))), false),
+        (Some(Some(CompanyId(2))), true),
+    ] {
+        let touched = moves::touched_by_update(c, COMPANY, to, becomes_default).await;
+        assert!(touched.unwrap().leads.is_empty());
     }
 
     let text = Some("ana_%\\".to_owned());

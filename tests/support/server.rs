@@ -119,6 +119,11 @@ impl TestServer {
         .expect("reading events")
     }
 
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        &self.base
+    }
+
     pub fn get(&self, path: impl AsRef<str>) -> Call {
         self.call(Method::GET, path)
     }
@@ -220,17 +225,41 @@ impl TestServer {
         answer["question"].take()
     }
 
+    /// A new source of the company.
+    pub async fn source(&self, person: &Person, company: i64, name: &str) -> i64 {
+        let call = self.post(format!("/api/v1/companies/{company}/sources"));
+        let call = call.token(&person.token).json(&json!({"name": name}));
+        int(&call.expect(201).await["source"]["id"])
+    }
+
+    /// A new territory of the company that no rule puts leads into.
+    pub async fn territory(&self, person: &Person, company: i64, name: &str) -> i64 {
+        let call = self.post(format!("/api/v1/companies/{company}/territories"));
+        let body = json!({"territories": [{"name": name}]});
+        let made = call.token(&person.token).json(&body).expect(201).await;
+        int(&made["territories"][0]["id"])
+    }
+
+    /// The payloads of a stream's events, in their order.
+    pub async fn payloads(&self, aggregate: &str, id: i64) -> Vec<Value> {
+        self.stored("payload", aggregate, id).await
+    }
+
     /// The metadata of a stream's events, in their order.
     pub async fn metadata(&self, aggregate: &str, id: i64) -> Vec<Value> {
-        let texts: Vec<String> = sqlx::query_scalar(
-            "SELECT metadata::text FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence",
-        )
+        self.stored("metadata", aggregate, id).await
+    }
+
+    async fn stored(&self, column: &str, aggregate: &str, id: i64) -> Vec<Value> {
+        let texts: Vec<String> = sqlx::query_scalar(&format!(
+            "SELECT {column}::text FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence"
+        ))
         .bind(aggregate)
         .bind(id.to_string())
         .fetch_all(self.database.pool())
         .await
         .expect("reading events");
-        let read = |text: &String| serde_json::from_str(text).expect("metadata in JSON");
+        let read = |text: &String| serde_json::from_str(text).expect("stored JSON");
         texts.iter().map(read).collect()
     }
 }

@@ -123,10 +123,14 @@ async fn metrics_count_each_stage_under_every_filter() {
     let company = server.company(&ana, "Acme").await;
     let bob = server.member(company, &ana, Role::Agent, "Bob").await;
     let campaign = server.campaign(&ana, company, json!({"name": "C"})).await;
+    let (web, fair) = (
+        server.source(&ana, company, "Web").await,
+        server.source(&ana, company, "Fair").await,
+    );
     for body in [
-        json!({"first_name": "A", "stage_id": 1, "source_id": 1, "campaign_id": campaign}),
-        json!({"first_name": "B", "stage_id": 1, "source_id": 2, "user_access_id": bob.access_id}),
-        json!({"first_name": "C", "stage_id": 5, "source_id": 1}),
+        json!({"first_name": "A", "stage_id": 1, "source_id": web, "campaign_id": campaign}),
+        json!({"first_name": "B", "stage_id": 1, "source_id": fair, "user_access_id": bob.access_id}),
+        json!({"first_name": "C", "stage_id": 5, "source_id": web}),
     ] {
         server.lead(&ana, company, body).await;
     }
@@ -145,7 +149,7 @@ async fn metrics_count_each_stage_under_every_filter() {
     let (yesterday, tomorrow) = (today.pred_opt().unwrap(), today.succ_opt().unwrap());
     assert_eq!(metrics("").await, (vec![2, 0, 0, 0, 1, 0], json!(66.67)));
     for (query, expected) in [
-        ("source_id=1".to_owned(), [1, 0, 0, 0, 1, 0]),
+        (format!("source_id={web}"), [1, 0, 0, 0, 1, 0]),
         (format!("campaign_id={campaign}"), [1, 0, 0, 0, 0, 0]),
         ("cycle_id=1".into(), [0; 6]),
         (
@@ -159,7 +163,7 @@ async fn metrics_count_each_stage_under_every_filter() {
         ),
         (format!("created_from={tomorrow}"), [0; 6]),
         (
-            format!("created_from={yesterday}&source_id=2"),
+            format!("created_from={yesterday}&source_id={fair}"),
             [1, 0, 0, 0, 0, 0],
         ),
         ("source_id=99".into(), [0; 6]),

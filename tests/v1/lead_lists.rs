@@ -102,10 +102,15 @@ async fn leads_are_filtered_by_everything_that_classifies_them() {
     let company = server.company(&ana, "Acme").await;
     let bob = server.member(company, &ana, Role::Agent, "Bob").await;
     let campaign = server.campaign(&ana, company, json!({"name": "C"})).await;
+    let (web, fair) = (
+        server.source(&ana, company, "Web").await,
+        server.source(&ana, company, "Fair").await,
+    );
+    let north = server.territory(&ana, company, "North").await;
     let mut made = Vec::new();
     for body in [
-        json!({"first_name": "A", "stage_id": 2, "source_id": 1, "campaign_id": campaign, "territory_id": 9}),
-        json!({"first_name": "B", "stage_id": 2, "source_id": 2, "user_access_id": bob.access_id}),
+        json!({"first_name": "A", "stage_id": 2, "source_id": web, "campaign_id": campaign, "territory_id": north}),
+        json!({"first_name": "B", "stage_id": 2, "source_id": fair, "user_access_id": bob.access_id}),
         json!({"first_name": "C"}),
     ] {
         made.push(int(&server.lead(&ana, company, body).await["id"]));
@@ -117,14 +122,14 @@ async fn leads_are_filtered_by_everything_that_classifies_them() {
         ("stage_id=2".to_owned(), vec![1, 0]),
         ("stage_id=1".into(), vec![2]),
         ("stage_id=99".into(), vec![]),
-        ("source_id=1".into(), vec![0]),
+        (format!("source_id={web}"), vec![0]),
         (format!("campaign_id={campaign}"), vec![0]),
-        ("territory_id=9".into(), vec![0]),
-        ("territory_id=8".into(), vec![]),
+        (format!("territory_id={north}"), vec![0]),
+        ("territory_id=99".into(), vec![]),
         ("cycle_id=1".into(), vec![]),
         (format!("user_access_id={access}"), vec![1]),
-        ("stage_id=2&source_id=2".into(), vec![1]),
-        ("stage_id=1&source_id=2".into(), vec![]),
+        (format!("stage_id=2&source_id={fair}"), vec![1]),
+        (format!("stage_id=1&source_id={fair}"), vec![]),
         (
             format!("created_from={yesterday}&created_to={tomorrow}"),
             vec![2, 1, 0],

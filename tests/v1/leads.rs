@@ -14,6 +14,8 @@ async fn a_lead_is_created_in_full_and_read_back() {
         .company_with(&ana, json!({"name": "Acme", "region": "MX"}))
         .await;
     let bob = server.member(company, &ana, Role::Agent, "Bob").await;
+    let source = server.source(&ana, company, "Web").await;
+    let territory = server.territory(&ana, company, "North").await;
     let campaign = server
         .campaign(&ana, company, json!({"name": "Spring"}))
         .await;
@@ -23,7 +25,7 @@ async fn a_lead_is_created_in_full_and_read_back() {
     let answer = json!({"question_id": question["id"], "option_id": question["options"][0]["id"], "value": "yes"});
     let body = json!({
         "first_name": "José", "last_name": "Muñoz", "email": " Jose@Example.com ", "phone_number": "55 1234 5678",
-        "stage_id": 3, "source_id": 1, "campaign_id": campaign, "territory_id": 3, "user_access_id": bob.access_id,
+        "stage_id": 3, "source_id": source, "campaign_id": campaign, "territory_id": territory, "user_access_id": bob.access_id,
         "answers": [answer],
         "extra": {"shoe size": "42"}, "estimated_value": {"amount": "1200.50", "currency": "MXN"},
     });
@@ -41,6 +43,8 @@ async fn a_lead_is_created_in_full_and_read_back() {
     assert_eq!(lead["phone_number"], "+525512345678");
     assert_eq!(lead["stage"]["code"], "qualified");
     assert_eq!(lead["user_access"]["user"]["id"], bob.person.id);
+    assert_eq!(lead["source"], json!({"id": source, "name": "Web"}));
+    assert_eq!(lead["territory"], json!({"id": territory, "name": "North"}));
     assert_eq!(lead["answers"][0]["value"], "yes");
     assert_eq!(lead["campaign"]["name"], "Spring");
     assert_eq!(lead["extra"], json!({"shoe size": "42"}));
@@ -162,11 +166,12 @@ async fn an_update_changes_only_what_it_names_and_null_clears() {
     let server = TestServer::start().await;
     let ana = server.sign_up("Ana").await;
     let company = server.company(&ana, "Acme").await;
+    let source = server.source(&ana, company, "Web").await;
     let question = json!({"text": "Q", "question_type": "text"});
     let one = int(&server.question(&ana, company, question.clone()).await["id"]);
     let two = int(&server.question(&ana, company, question).await["id"]);
     let lead = server.lead(&ana, company, json!({"first_name": "Zoë", "email": "z@example.com", "phone_number": "+14155550100",
-        "source_id": 4, "extra": {"a": "1", "b": "2"}, "answers": [{"question_id": one, "value": "old"}]})).await;
+        "source_id": source, "extra": {"a": "1", "b": "2"}, "answers": [{"question_id": one, "value": "old"}]})).await;
     let path = format!("/api/v1/leads/{}", lead["id"]);
     let put = async |body: Value| {
         let answer = server
@@ -185,7 +190,7 @@ async fn an_update_changes_only_what_it_names_and_null_clears() {
     assert_eq!(after["full_name"], "Zoë Q");
     assert_eq!(after["email"], "z@example.com");
     assert_eq!(after["extra"], json!({"b": "2", "c": "3"}));
-    assert_eq!(after["source"]["id"], 4);
+    assert_eq!(after["source"]["id"], source);
     let after = put(json!({"phone_number": null, "source_id": null, "stage_id": null})).await;
     assert_eq!(
         (&after["phone_number"], &after["source"]),

@@ -92,6 +92,7 @@ struct Neighbours {
     campaign: i64,
     question: i64,
     appointment: i64,
+    source: i64,
 }
 
 async fn neighbours(server: &TestServer) -> Neighbours {
@@ -118,6 +119,11 @@ async fn neighbours(server: &TestServer) -> Neighbours {
         .token(&owner.token);
     let meeting = json!({"title": "A", "starts_at": "2027-01-01T10:00:00Z", "ends_at": "2027-01-01T11:00:00Z"});
     let appointment = call.json(&meeting).expect(201).await;
+    let source = server.source(&owner, company, "Web").await;
+    let people = format!("/api/v1/companies/{company}/sources/{source}/user_access");
+    let call = server.post(people).token(&owner.token);
+    let body = json!({"user_access_id": bob.access_id});
+    call.json(&body).expect(201).await;
     Neighbours {
         stranger,
         owner,
@@ -130,6 +136,7 @@ async fn neighbours(server: &TestServer) -> Neighbours {
         campaign,
         question: int(&question["id"]),
         appointment: int(&appointment["appointment"]["id"]),
+        source,
     }
 }
 
@@ -152,6 +159,7 @@ impl Neighbours {
                 ("campaigns", _) => self.campaign,
                 ("questions", _) => self.question,
                 ("appointments", _) => self.appointment,
+                ("sources", _) => self.source,
                 _ => {
                     complete = false;
                     0
@@ -167,7 +175,8 @@ impl Neighbours {
         let mut body = json!({"name": "M", "cycles": true, "start_date": "2020-01-01", "end_date": "2020-01-02", "text": "M",
             "question_type": "text", "question_ids": [], "questions": [], "title": "M", "starts_at": "2027-01-01T10:00:00Z",
             "ends_at": "2027-01-01T11:00:00Z"});
-        let more = json!({"company_id": self.company, "access_id": 5, "primary": true, "content": "x", "first_name": "Mallory"});
+        let more = json!({"company_id": self.company, "access_id": 5, "primary": true, "content": "x", "first_name": "Mallory",
+            "source_ids": [self.source], "user_access_id": self.access, "territories": [{"name": "Mallory's"}]});
         let more = more.as_object().expect("an object").clone();
         body.as_object_mut().expect("an object").extend(more);
         body
@@ -179,6 +188,8 @@ impl Neighbours {
             format!("/api/v1/companies/{}", self.company),
             format!("/api/v1/companies/{}/users", self.company),
             format!("/api/v1/companies/{}/leads", self.company),
+            format!("/api/v1/companies/{}/sources", self.company),
+            format!("/api/v1/companies/{}/territories", self.company),
             format!("/api/v1/users/{}", self.member),
             format!("/api/v1/leads/{}", self.lead),
             format!("/api/v1/companies/{}/invitations", self.company),

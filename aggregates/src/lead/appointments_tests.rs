@@ -13,6 +13,8 @@ const ASSIGNEE: UserAccessId = UserAccessId(5);
 
 fn lead() -> LeadEvent {
     LeadEvent::LeadCreated {
+        routing: None,
+        territory_match: None,
         lead_id: LeadId(1),
         company_id: CompanyId(3),
         contact: crate::lead::Contact::default().into(),

@@ -61,6 +61,8 @@ fn create() -> CreateLead {
         answers: vec![answer(1, Some("two rooms"))],
         extra: extra([("budget", "low")]),
         estimated_value: None,
+        territory_match: None,
+        routing: None,
     }
 }
 
@@ -78,6 +80,8 @@ fn created() -> LeadEvent {
         answers: vec![answer(1, Some("two rooms"))].into(),
         extra: extra([("budget", "low")]).into(),
         estimated_value: None,
+        territory_match: None,
+        routing: None,
     }
 }
 
@@ -308,5 +312,84 @@ fn an_erased_lead_takes_notes_but_no_changes() {
         let wish = UpdateLead::default();
         expect_error(vec![event.clone()], update(wish), LeadError::Erased);
         expect(vec![event], add_note(4, None), vec![note_added(4)]);
+    }
+}
+
+mod routing_and_territory {
+    use super::*;
+    use crate::lead::routing::ChosenAs;
+    use crate::testing::assert_survives_storage;
+
+    fn routing() -> Routing {
+        Routing {
+            source_id: SourceId(1),
+            user_access_id: UserAccessId(8),
+            chosen_as: ChosenAs::LeastRecentlyServed,
+            turn: 3,
+        }
+    }
+
+    fn matched() -> TerritoryMatch {
+        TerritoryMatch {
+            territory_id: crate::ids::TerritoryId(4),
+            rule_version: 1,
+        }
+    }
+
+    fn event_of(command: CreateLead) -> LeadEvent {
+        let events = Lead::default()
+            .decide(LeadCommand::Create(Box::new(command)))
+            .unwrap();
+        events.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn who_is_nobodys_goes_where_source_and_territory_say() {
+        let event = event_of(CreateLead {
+            user_access_id: None,
+            classification: Classification::default(),
+            territory_match: Some(matched()),
+            routing: Some(routing()),
+            ..create()
+        });
+        let stored = serde_json::to_value(&event).unwrap();
+        let stored = &stored["LeadCreated"];
+        assert_eq!(
+            (&stored["user_access_id"], &stored["territory_id"]),
+            (&8.into(), &4.into())
+        );
+        assert_eq!(
+            stored["routing"].to_string(),
+            r#"{"chosen_as":"least_recently_served","source_id":1,"turn":3,"user_access_id":8}"#
+        );
+        assert_eq!(
+            stored["territory_match"].to_string(),
+            r#"{"rule_version":1,"territory_id":4}"#
+        );
+        assert_survives_storage(&event, &[]);
+    }
+
+    #[test]
+    fn what_was_named_counts() {
+        let named = crate::ids::TerritoryId(9);
+        let event = event_of(CreateLead {
+            user_access_id: Some(UserAccessId(7)),
+            classification: Classification {
+                territory_id: Some(named),
+                ..Classification::default()
+            },
+            territory_match: Some(matched()),
+            routing: Some(routing()),
+            ..create()
+        });
+        let stored = serde_json::to_value(&event).unwrap();
+        let stored = &stored["LeadCreated"];
+        assert_eq!(
+            (&stored["user_access_id"], &stored["territory_id"]),
+            (&7.into(), &9.into())
+        );
+        // And an event without them is stored as it always was.
+        assert!(stored.get("routing").is_none() && stored.get("territory_match").is_none());
+        assert_survives_storage(&event, &[]);
     }
 }

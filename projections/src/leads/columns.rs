@@ -103,6 +103,8 @@ impl Row {
                 answers,
                 extra,
                 estimated_value,
+                territory_match: _,
+                routing: _,
             } => {
                 self.company_id = company_id.get();
                 self.contact = contact.clone();

@@ -233,7 +233,7 @@ fn whole(changes: AppointmentChanges, caller: UserId) -> Result<Appointment, Pro
 
 /// Decides inside the commit that the user holds a role in the company with this path from the root.
 fn check_role(unit: &Unit<'_>, user: UserId, path: &[i64]) -> Result<(), Refusal> {
-    let holds = unit.read(user.get(), |user: &User| {
+    let holds = unit.look_at(user.get(), |user: &User| {
         let mut accesses = user.accesses().iter();
         accesses.any(|access| path.contains(&access.company_id.get()))
     });

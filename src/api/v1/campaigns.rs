@@ -28,7 +28,8 @@ use crate::api::extract::{Json, Patch, Path, Query};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 use crate::app::App;
-use crate::ledger::{IdKind, StreamKey, StreamKind};
+use crate::ledger::{IdKind, Refusal, StreamKey, StreamKind, Unit};
+use crate::{lead_routing, lineage};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -193,7 +194,7 @@ async fn create_campaign(
     Json(body): Json<CampaignBody>,
 ) -> Result<Response, Problem> {
     let company = CompanyId(company_id);
-    caller.scope_with(&app, company, Right::Configure).await?;
+    let (scope, _) = caller.scope_with(&app, company, Right::Configure).await?;
     let changes = check(body)?;
     let name = changes
         .name
@@ -206,6 +207,7 @@ async fn create_campaign(
         end_date: changes.end_date.apply(None),
     };
     let work = caller.work(move |unit| {
+        known_source(unit, company, campaign.source_id)?;
         let campaign_id = CampaignId(unit.next_id(IdKind::Campaign));
         let create = CampaignCommand::Create {
             campaign_id,
@@ -214,7 +216,7 @@ async fn create_campaign(
         unit.execute::<Company>(company_id, CompanyCommand::Campaigns(create))?;
         Ok(campaign_id.get())
     });
-    let work = work.on(StreamKey::new(StreamKind::Company, company_id));
+    let work = lineage::reading(work, &scope.company);
     let committed = app.ledger.commit(work).await?;
     let campaign = one(&app, committed.resource_id).await?;
     Ok((StatusCode::CREATED, campaign).into_response())
@@ -242,6 +244,7 @@ async fn update_campaign(
     let if_match = caller.write.if_match.clone();
     let work = caller.work(move |unit| {
         if_match.check(unit, stream)?;
+        known_source(unit, CompanyId(stream.id), changes.source_id.apply(None))?;
         let update = CampaignCommand::Update {
             campaign_id: CampaignId(id),
             changes: changes.clone(),
@@ -249,8 +252,25 @@ async fn update_campaign(
         unit.execute::<Company>(stream.id, CompanyCommand::Campaigns(update))?;
         Ok(id)
     });
-    app.ledger.commit(work.on(stream)).await?;
+    let work = lineage::reading(work, &scope.company);
+    app.ledger.commit(work).await?;
     one(&app, id).await
+}
+
+fn known_source(
+    unit: &Unit<'_>,
+    company: CompanyId,
+    source: Option<SourceId>,
+) -> Result<(), Refusal> {
+    match source {
+        Some(source) if !lead_routing::knows_source(unit, company, source) => {
+            Err(Refusal::UnknownReference {
+                field: "source_id",
+                thing: "source",
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// List campaigns for a company

@@ -1,4 +1,4 @@
-//! Companies: create, list, get.
+//! Companies: create, list, get. The update is in `company_updates`.
 
 use aggregates::access::{Right, Role};
 use aggregates::company::{Company, CompanyCommand, CompanyName};
@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::company_updates::FormerDefaults;
 use super::pages::{Meta, PageQuery};
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
@@ -122,8 +123,13 @@ async fn create_company(
     let limits = parent.as_deref().map(PlanLimits::of);
     let parent_company_id = parent.map(|parent| CompanyId(parent.id));
     let (user_id, default) = (caller.user_id, body.default.unwrap_or(false));
+    let former = FormerDefaults::default();
+    let find = parent_company_id
+        .filter(|_| default)
+        .map(|parent| former.find(parent));
     let mut work = caller
         .work(move |unit| {
+            former.clear(unit)?;
             if let Some(limits) = limits {
                 limits.add_company(unit)?;
             }
@@ -163,12 +169,19 @@ async fn create_company(
     if let Some(limits) = limits {
         work = limits.watch_companies(work);
     }
+    if let Some(find) = find {
+        work = work.sweeping(find);
+    }
     let committed = app.ledger.commit(work).await?;
     let company = one(&app, CompanyId(committed.resource_id)).await?;
     Ok((StatusCode::CREATED, company).into_response())
 }
 
-async fn parent(
+/// The company to stand under, where the caller administers.
+///
+/// # Errors
+/// 422 when they do not see it, 403 when the right is missing.
+pub async fn parent(
     app: &App,
     caller: &Caller,
     id: Option<i64>,

@@ -8,15 +8,31 @@ use aggregates::company::answers::AnswerFault;
 use aggregates::company::campaigns::CampaignError;
 use aggregates::company::{Company, CompanyError};
 use aggregates::ids::{CampaignId, QuestionId, SourceId};
-use aggregates::lead::{Answer, CreateLead, Lead, UpdateLead};
+use aggregates::lead::{Answer, Classification, CreateLead, Lead, UpdateLead};
+use projections::campaigns;
 
-use crate::ledger::{Refusal, StreamKey, StreamKind, Unit, Work};
+use crate::api::problem::Problem;
+use crate::app::App;
+use crate::lead_routing;
+use crate::ledger::{Refusal, Unit};
 
-/// The work with the streams that hold the catalogues of the company with this path from the root.
-pub fn on_catalogues(work: Work, path: &[i64]) -> Work {
-    path.iter().fold(work, |work, company| {
-        work.on(StreamKey::new(StreamKind::Company, *company))
-    })
+/// The source that a new lead will have: its own, or its campaign's as it is known now. Whose turn it is must be asked before
+/// the decision; should the campaign's source change in between, the lead goes to the first of the new source's people.
+///
+/// # Errors
+/// What the database answers.
+pub async fn likely_source(
+    app: &App,
+    classification: Classification,
+) -> Result<Option<SourceId>, Problem> {
+    match (classification.source_id, classification.campaign_id) {
+        (None, Some(campaign)) => {
+            let mut connection = app.pool.acquire().await?;
+            let row = campaigns::by_id(&mut connection, campaign).await?;
+            Ok(row.and_then(|row| row.source_id).map(SourceId))
+        }
+        (own, _) => Ok(own),
+    }
 }
 
 /// Whether the changes need the catalogues.
@@ -30,13 +46,15 @@ pub fn refers(update: &UpdateLead) -> bool {
 /// A campaign that takes no leads, an answer that does not fit.
 pub fn settle_new(unit: &Unit<'_>, path: &[i64], create: &mut CreateLead) -> Result<(), Refusal> {
     let today = unit.now().date_naive();
-    create.cycle_id = unit.read(create.company_id.get(), |company: &Company| {
+    create.cycle_id = unit.look_at(create.company_id.get(), |company: &Company| {
         company.cycles().open_on(today)
     });
     let campaign = create.classification.campaign_id;
     if let Some(campaign) = campaign {
         let source = source_of_open(unit, path, campaign)?;
         let own = create.classification.source_id;
+        // One that was removed since the campaign named it takes no more leads.
+        let source = source.filter(|s| lead_routing::knows_source(unit, create.company_id, *s));
         create.classification.source_id = own.or(source);
     }
     let answers = std::mem::take(&mut create.answers);
@@ -77,7 +95,7 @@ fn source_of_open(
 ) -> Result<Option<SourceId>, Refusal> {
     let today = unit.now().date_naive();
     let found = path.iter().rev().find_map(|company| {
-        unit.read(*company, |company: &Company| {
+        unit.look_at(*company, |company: &Company| {
             let known = company.campaigns().get(campaign)?;
             Some((known.takes_leads_on(today), known.source_id))
         })
@@ -104,7 +122,7 @@ fn worded(
             continue;
         }
         let found = path.iter().rev().find_map(|company| {
-            unit.read(*company, |company: &Company| {
+            unit.look_at(*company, |company: &Company| {
                 let questions = company.questions();
                 questions.get(answer.question_id)?;
                 Some(questions.worded(&answer, campaign))

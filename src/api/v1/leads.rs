@@ -44,7 +44,9 @@ use crate::api::optimistic::OptimisticCaller;
 use crate::api::preconditions::etag;
 use crate::api::problem::Problem;
 use crate::app::App;
+use crate::lead_routing;
 use crate::ledger::{IdKind, Refusal, StreamKey, StreamKind, Unit};
+use crate::lineage;
 use crate::plan_limits::PlanLimits;
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -171,15 +173,7 @@ impl LeadView {
 
 impl From<LeadRow> for LeadView {
     fn from(row: LeadRow) -> Self {
-        let named = |id: Option<i64>| id.map(|id| NamedView { id, name: None });
-        let campaign = row.campaign_id.map(|id| NamedView {
-            id,
-            name: row.campaign_name,
-        });
-        let cycle = row.cycle_id.map(|id| NamedView {
-            id,
-            name: row.cycle_name,
-        });
+        let named = |id: Option<i64>, name: Option<String>| id.map(|id| NamedView { id, name });
         let user_access = row
             .user_access_id
             .zip(row.assignee_user_id)
@@ -209,10 +203,10 @@ impl From<LeadRow> for LeadView {
             phone_number: row.phone,
             stage: Stage::from_id(row.stage_id).map(StageView::from),
             stage_entered_at: row.stage_entered_at,
-            source: named(row.source_id),
-            campaign,
-            cycle,
-            territory: named(row.territory_id),
+            source: named(row.source_id, row.source_name),
+            campaign: named(row.campaign_id, row.campaign_name),
+            cycle: named(row.cycle_id, row.cycle_name),
+            territory: named(row.territory_id, row.territory_name),
             user_access,
             duplicate: duplicate_of_id.is_some(),
             duplicate_of_id,
@@ -388,12 +382,12 @@ fn check_assignee(
     let (Some(user), Some(access)) = (assignee, access) else {
         return Ok(());
     };
-    let user = unit.state::<User>(user);
-    let held = user.access(access);
-    if held.is_some_and(|held| company.path.contains(&held.company_id.get())) {
-        Ok(())
-    } else {
-        Err(Refusal::Rule("assignee_has_no_access"))
+    let held = unit.look_at(user, |user: &User| {
+        user.access(access).map(|held| held.company_id)
+    });
+    match held {
+        Some(at) if lineage::upwards(unit, CompanyId(company.id)).contains(&at) => Ok(()),
+        _ => Err(Refusal::Rule("assignee_has_no_access")),
     }
 }
 
@@ -428,7 +422,10 @@ async fn create(
     let company = scope.company.clone();
     let limits = PlanLimits::of(&company);
     let create = new_lead(company_id, user_access_id, update);
-    let mut work = caller.work(move |unit| {
+    let mut reading = create.clone();
+    reading.classification.source_id =
+        lead_answers::likely_source(app, create.classification).await?;
+    let work = caller.work(move |unit| {
         check_assignee(unit, assignee, user_access_id, &company)?;
         limits.add_lead(unit)?;
         let lead_id = LeadId(unit.next_id(IdKind::Lead));
@@ -437,10 +434,11 @@ async fn create(
             ..create.clone()
         };
         lead_answers::settle_new(unit, &company.path, &mut create)?;
+        lead_routing::settle(unit, &mut create)?;
         unit.execute::<Lead>(lead_id.get(), LeadCommand::Create(Box::new(create)))?;
         Ok(lead_id.get())
     });
-    work = lead_answers::on_catalogues(work, &scope.company.path);
+    let mut work = lead_routing::reading_for_new(work, &scope.company, &reading);
     if let Some(user) = assignee {
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
@@ -488,6 +486,8 @@ fn new_lead(
             campaign_id: body.campaign_id.apply(None),
             territory_id: body.territory_id.apply(None),
         },
+        territory_match: None,
+        routing: None,
         cycle_id: None,
         user_access_id,
         answers: body.answers,
@@ -586,21 +586,19 @@ async fn update(app: &App, caller: Caller, id: i64, body: LeadBody) -> Result<Re
     let stream = StreamKey::new(StreamKind::Lead, id);
     let if_match = caller.write.if_match.clone();
     let company = scope.company.clone();
-    let refers = lead_answers::refers(&update);
-    let mut work = caller
+    let work = caller
         .work(move |unit| {
             if_match.check(unit, stream)?;
             let access = update.user_access_id.apply(None);
             check_assignee(unit, assignee, access, &company)?;
             let mut update = update.clone();
+            lead_routing::check_changes(unit, id, &update)?;
             lead_answers::settle_update(unit, &company.path, id, &mut update)?;
             unit.execute::<Lead>(id, LeadCommand::Update(Box::new(update)))?;
             Ok(id)
         })
         .on(stream);
-    if refers {
-        work = lead_answers::on_catalogues(work, &scope.company.path);
-    }
+    let mut work = lineage::reading(work, &scope.company);
     if let Some(user) = assignee {
         work = work.on(StreamKey::new(StreamKind::User, user));
     }

@@ -1,6 +1,8 @@
 //! How a refused command is answered in this dialect.
 
 use aggregates::company::CompanyError;
+use aggregates::company::sources::SourceError;
+use aggregates::company::territories::TerritoryError;
 use aggregates::invitation::InvitationError;
 use aggregates::lead::LeadError;
 use aggregates::subscription::SubscriptionError;
@@ -85,6 +87,22 @@ impl From<Refusal> for Problem {
                 Self::refused("answer_refused", detail).with_error(field, fault.to_string())
             }
             Refusal::Lead(LeadError::Appointment(error)) => appointments::refused(error),
+            Refusal::Company(CompanyError::UnderItself) => Self::refused("cycle", detail)
+                .with_error("parent_company_id", "is the company itself or one below it"),
+            Refusal::Company(CompanyError::NoOwner) => {
+                Self::refused("no_owner", detail.clone()).with_error("parent_company_id", detail)
+            }
+            Refusal::Company(CompanyError::Source(error)) => source(error, detail),
+            Refusal::Company(CompanyError::Territory(TerritoryError::TooMany)) => {
+                Self::refused("too_many_territories", detail.clone())
+                    .with_error("territories", detail)
+            }
+            Refusal::UnknownReference { field, thing } => {
+                Self::refused("unknown_reference", detail).with_error(
+                    field,
+                    format!("is not a {thing} of this company or of one above it"),
+                )
+            }
             Refusal::EmailTaken => {
                 Self::refused("email_taken", detail).with_error("email", "has already been taken")
             }
@@ -93,6 +111,24 @@ impl From<Refusal> for Problem {
             Refusal::IdempotencyKeyReused => idempotency::reused(),
             Refusal::Rule(code) => Self::refused(code, code.replace('_', " ")),
         }
+    }
+}
+
+fn source(error: SourceError, detail: String) -> Problem {
+    match error {
+        SourceError::Unknown => Problem::not_found("source"),
+        SourceError::NotAssigned => Problem::not_found("user access on this source"),
+        SourceError::NameTaken => Problem::refused("name_taken", detail)
+            .with_error("name", "is the name of another source of this company"),
+        SourceError::IncompleteOrder => Problem::refused("incomplete_order", detail).with_error(
+            "source_ids",
+            "must name every source of the company exactly once",
+        ),
+        SourceError::TooMany => {
+            Problem::refused("too_many_sources", detail.clone()).with_error("name", detail)
+        }
+        SourceError::TooManyAccesses => Problem::refused("too_many_accesses", detail.clone())
+            .with_error("user_access_id", detail),
     }
 }
 

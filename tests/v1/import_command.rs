@@ -1,0 +1,106 @@
+//! `leadledger import`: its leads are matched and routed like all others, straight into the ledger and through a server.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use aggregates::access::Role;
+use clap::Parser;
+use leadledger::config::{Cli, Command};
+use leadledger::import::{self, Report};
+use serde_json::{Value, json};
+
+use crate::server::{TestServer, int};
+
+async fn run(arguments: &[&str]) -> Report {
+    let line = ["leadledger", "import"].iter().chain(arguments);
+    let cli = Cli::parse_from(line);
+    let Some(Command::Import(arguments)) = cli.command else {
+        panic!("the import command")
+    };
+    import::run(&cli.settings, &arguments)
+        .await
+        .expect("an import to its end")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn imported_leads_fall_into_territories_and_go_to_their_sources_people() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let source = server.source(&ana, company, "Fair").await;
+    let people = format!("/api/v1/companies/{company}/sources/{source}/user_access");
+    for name in ["Abel", "Bea", "Cid"] {
+        let agent = server.member(company, &ana, Role::Agent, name).await;
+        let body = json!({"user_access_id": agent.access_id});
+        let call = server.post(&people).token(&ana.token).json(&body);
+        call.expect(201).await;
+    }
+    let territories = json!({"territories": [{"name": "Centre", "postal_codes": ["06*"]}]});
+    let call = server.post(format!("/api/v1/companies/{company}/territories"));
+    let call = call.token(&ana.token).json(&territories);
+    call.expect(201).await;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |n: usize| {
+        let mut text = "First name,E-mail,Código Postal\n".to_owned();
+        for row in 0..10 {
+            let code = if row < 4 { "06700" } else { "11000" };
+            writeln!(text, "L{row},l{row}of{n}@example.com,{code}").expect("writing into a text");
+        }
+        let path = folder.path().join(format!("{n}.csv"));
+        std::fs::write(&path, text).expect("a file");
+        path.to_str().expect("a path in UTF-8").to_owned()
+    };
+    let (company_text, source_text) = (company.to_string(), source.to_string());
+    let to = ["--company", &company_text, "--source", &source_text];
+    let database = server.database.url();
+    let files = [file(1), file(2)];
+    let [direct, remote] = [
+        vec![files[0].as_str(), "--database-url", &database],
+        vec![
+            files[1].as_str(),
+            "--url",
+            server.url(),
+            "--token",
+            &ana.token,
+        ],
+    ];
+    for arguments in [direct, remote] {
+        let report = run(&[&arguments[..], &to].concat()).await;
+        assert_eq!((report.created, report.rejected.len()), (10, 0));
+    }
+    let leads = server
+        .get(format!("/api/v1/companies/{company}/leads?per_page=100"))
+        .token(&ana.token)
+        .expect(200)
+        .await;
+    let leads = leads["leads"].as_array().expect("a list");
+    assert_eq!(leads.len(), 20);
+    let mut by_person: BTreeMap<i64, usize> = BTreeMap::new();
+    for lead in leads {
+        *by_person
+            .entry(int(&lead["user_access"]["id"]))
+            .or_default() += 1;
+        assert_eq!(lead["source"]["name"], "Fair");
+    }
+    let mut counts: Vec<_> = by_person.into_values().collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [6, 7, 7]);
+    let centre = leads
+        .iter()
+        .filter(|lead| lead["territory"]["name"] == "Centre");
+    assert_eq!(centre.count(), 8);
+    assert!(leads.iter().any(|lead| lead["territory"] == Value::Null));
+
+    // A source that is not the company's is told with every row.
+    let wrong = ["--company", &company_text, "--source", "999999"];
+    let arguments = [
+        &[files[0].as_str(), "--database-url", &database],
+        &wrong[..],
+    ]
+    .concat();
+    let report = run(&arguments).await;
+    assert_eq!((report.created, report.rejected.len()), (0, 10));
+    assert!(report.rejected[0].2.contains("source_id"), "{report:?}");
+    server.assert_sound().await;
+}
