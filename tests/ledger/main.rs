@@ -6,6 +6,7 @@
 )]
 
 mod append_only;
+mod catalogues;
 mod claims;
 mod many_writers;
 mod node;
