@@ -27,7 +27,7 @@ struct NewQuestion {
 pub struct Questions {
     new: BTreeMap<i64, NewQuestion>,
     archived: Vec<i64>,
-    /// The last complete order of each company that the batch gives one.
+    /// The last complete order of each company that the batch gives one; what is created later stands behind it already.
     orders: BTreeMap<i64, Vec<QuestionId>>,
     /// What a campaign shows of a question after the batch, and the position of the event that says so.
     shown: BTreeMap<(CampaignId, QuestionId), (Vec<ShownOption>, i64)>,
@@ -62,9 +62,6 @@ impl Projection for Questions {
         let company_id = recorded.aggregate_id;
         match event {
             CompanyEvent::QuestionCreated { question, priority } => {
-                if let Some(order) = self.orders.get_mut(&company_id) {
-                    order.push(question.question_id);
-                }
                 self.new.insert(
                     question.question_id.get(),
                     NewQuestion {

@@ -6,6 +6,7 @@
 )]
 
 mod append_only;
+mod catalogues;
 mod claims;
 mod company_trees;
 mod facts;
