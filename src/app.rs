@@ -14,6 +14,7 @@ use projections::users::list::authority;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::auth::invitation_code::InvitationCodes;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::clock::Clock;
@@ -29,6 +30,8 @@ pub struct App {
     pub ledger: Ledger,
     /// Issues and checks tokens.
     pub tokens: Tokens,
+    /// Derives the codes of invitations.
+    pub invitation_codes: InvitationCodes,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// The time.

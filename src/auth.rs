@@ -1,4 +1,5 @@
-//! Signing in: password hashes and tokens. Who may do what is not decided here, but in `aggregates::access`.
+//! Signing in: password hashes, tokens and invitation codes. Who may do what is not decided here, but in `aggregates::access`.
 
+pub mod invitation_code;
 pub mod password;
 pub mod token;

@@ -15,4 +15,6 @@ pub mod lead_routing;
 pub mod ledger;
 pub mod lineage;
 pub mod observability;
+pub mod plan_limits;
 pub mod serve;
+pub mod worker;

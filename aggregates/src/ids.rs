@@ -78,3 +78,11 @@ id!(
     /// One of the prepared answers to a question.
     OptionId
 );
+id!(
+    /// An offer of a role to an e-mail address.
+    InvitationId
+);
+id!(
+    /// One subscription of a company to a plan.
+    SubscriptionId
+);

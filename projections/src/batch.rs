@@ -79,6 +79,9 @@ impl Default for Batch {
                 Box::<crate::lead_notes::LeadNotes>::default(),
                 Box::<crate::sources::Sources>::default(),
                 Box::<crate::territories::Territories>::default(),
+                Box::<crate::invitations::Invitations>::default(),
+                Box::<crate::subscriptions::Subscriptions>::default(),
+                Box::<crate::company_totals::CompanyTotals>::default(),
             ],
         }
     }

@@ -328,10 +328,17 @@ pub struct CompanyRow {
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    /// The nearest company on the path that ever subscribed to a plan.
+    pub governed_by: Option<i64>,
+    /// How many leads that plan allows, if it limits them.
+    pub lead_limit: Option<i64>,
 }
 
 const COLUMNS: &str = "c.id, c.name, c.parent_company_id, c.path, c.is_default, c.cycles, c.region, c.version, \
-     c.created_at, c.updated_at";
+     c.created_at, c.updated_at, g.governed_by, g.lead_limit";
+const GOVERNED: &str = " LEFT JOIN LATERAL (SELECT s.company_id AS governed_by, s.lead_limit \
+     FROM unnest(c.path) WITH ORDINALITY AS p(id, n) JOIN subscriptions s ON s.company_id = p.id \
+     ORDER BY p.n DESC LIMIT 1) g ON true";
 
 /// One company.
 ///
@@ -342,7 +349,7 @@ pub async fn by_id(
     company: CompanyId,
 ) -> Result<Option<CompanyRow>, sqlx::Error> {
     sqlx::query_as(&format!(
-        "SELECT {COLUMNS} FROM companies c WHERE c.id = $1"
+        "SELECT {COLUMNS} FROM companies c{GOVERNED} WHERE c.id = $1"
     ))
     .bind(company.get())
     .fetch_optional(connection)
@@ -370,7 +377,7 @@ pub async fn page(
     request: &PageRequest<i64>,
 ) -> Result<(Page<CompanyRow>, Total), sqlx::Error> {
     let conditions = |query: &mut QueryBuilder<'_, sqlx::Postgres>| {
-        query.push(" FROM companies c WHERE true");
+        query.push(" WHERE true");
         if let Visible::Under(roots) = visible {
             query.push(" AND c.path && ").push_bind(roots.clone());
         }
@@ -383,13 +390,13 @@ pub async fn page(
                 .push_bind(search::contains_pattern(text));
         }
     };
-    let mut query = QueryBuilder::new("SELECT count(*)");
+    let mut query = QueryBuilder::new("SELECT count(*) FROM companies c");
     conditions(&mut query);
     let count: i64 = query
         .build_query_scalar()
         .fetch_one(&mut *connection)
         .await?;
-    let mut query = QueryBuilder::new(format!("SELECT {COLUMNS}"));
+    let mut query = QueryBuilder::new(format!("SELECT {COLUMNS} FROM companies c{GOVERNED}"));
     conditions(&mut query);
     if let Some(id) = request.after() {
         query.push(" AND c.id > ").push_bind(*id);

@@ -5,8 +5,10 @@
 
 pub mod batch;
 pub mod companies;
+pub mod company_totals;
 pub mod duplicates;
 pub mod facts;
+pub mod invitations;
 pub mod lead_notes;
 pub mod leads;
 pub mod page;
@@ -14,6 +16,7 @@ pub mod recorded;
 pub mod search;
 pub mod sources;
 pub mod statement;
+pub mod subscriptions;
 pub mod territories;
 mod total;
 pub mod users;

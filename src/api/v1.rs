@@ -4,12 +4,15 @@
 
 mod accesses;
 mod companies;
+mod company_membership;
 mod company_updates;
 mod company_users;
 mod dates;
+mod invitations;
 mod lead_lists;
 mod lead_notes;
 mod leads;
+mod memberships;
 mod pages;
 mod refusals;
 mod sources;
@@ -39,6 +42,9 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(lead_notes::routes())
             .merge(company_updates::routes())
             .merge(sources::routes())
-            .merge(territories::routes()),
+            .merge(territories::routes())
+            .merge(invitations::routes())
+            .merge(memberships::routes())
+            .merge(company_membership::routes()),
     )
 }

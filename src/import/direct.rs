@@ -22,6 +22,7 @@ use crate::config::Settings;
 use crate::database::Database;
 use crate::lead_routing;
 use crate::ledger::{CommitError, IdKind, Ledger, Provenance, Secrets, Work};
+use crate::plan_limits::PlanLimits;
 
 /// How many rows are decided together.
 const AT_ONCE: usize = 1_000;
@@ -96,6 +97,7 @@ async fn commit(
     provenance: String,
     row: Row,
 ) -> anyhow::Result<(Row, Fate)> {
+    let limits = PlanLimits::of(&company);
     let create = CreateLead {
         lead_id: LeadId(0),
         company_id: CompanyId(company.id),
@@ -115,6 +117,7 @@ async fn commit(
     };
     let reading = create.clone();
     let work = Work::new(Provenance::system(&provenance), move |unit| {
+        limits.add_lead(unit)?;
         let lead_id = LeadId(unit.next_id(IdKind::Lead));
         let mut create = CreateLead {
             lead_id,
@@ -125,7 +128,7 @@ async fn commit(
         Ok(lead_id.get())
     });
     let work = lead_routing::reading_for_new(work, &company, &reading);
-    match ledger.commit(work).await {
+    match ledger.commit(limits.watch_leads(work)).await {
         Ok(committed) => Ok((
             row,
             Fate::Created {

@@ -9,6 +9,7 @@ use super::head::{Head, View};
 use super::leaf;
 use super::load::cipher_of;
 use super::sealing::SubjectKey;
+use super::snapshots;
 use super::stream::{self, StreamKey, StreamKind};
 use super::unit::{Changes, LastIds, Loaded};
 use super::work::{Committed, IdempotencyKey};
@@ -71,8 +72,9 @@ impl Append {
                 .streams
                 .get_mut(&stream)
                 .expect("a stream with pending events is among the changes");
-            // Companies hold no personal data; their streams need no key.
-            if loaded.key.is_none() && stream.kind != StreamKind::Company {
+            // Companies and subscriptions hold no personal data; their streams need no key.
+            let personal = !matches!(stream.kind, StreamKind::Company | StreamKind::Subscription);
+            if loaded.key.is_none() && personal {
                 let key = SubjectKey::random(stream);
                 new_keys.push((stream, clock.new_id(), *key.bytes()));
                 loaded.key = Some(key);
@@ -128,6 +130,7 @@ impl Append {
             columns.write(&mut statement, head.position, recorded_at);
             write_keys(&mut statement, new_keys);
             write_claims(&mut statement, &changes);
+            snapshots::write(&mut statement, changes.streams.iter_mut());
             batch.write(&mut statement);
         }
         write_used_keys(&mut statement, used_keys, recorded_at);

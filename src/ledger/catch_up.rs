@@ -7,6 +7,7 @@ use sqlx::{PgConnection, Row};
 
 use aggregates::company::CompanyEvent;
 use aggregates::lead::LeadEvent;
+use aggregates::subscription::SubscriptionEvent;
 
 use super::append::last_ids_json;
 use super::head::View;
@@ -159,6 +160,9 @@ fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent
         StreamKind::User => raise(IdKind::User, stream.id),
         StreamKind::Company => raise(IdKind::Company, stream.id),
         StreamKind::Lead => raise(IdKind::Lead, stream.id),
+        StreamKind::Invitation => raise(IdKind::Invitation, stream.id),
+        // Named by the company's id, which the company's own stream raises.
+        StreamKind::Subscription => {}
     }
     match event {
         DomainEvent::Lead(LeadEvent::LeadNoteAdded { note_id, .. }) => {
@@ -173,6 +177,10 @@ fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent
         DomainEvent::Company(CompanyEvent::TerritoryAdded { territory_id, .. }) => {
             raise(IdKind::Territory, territory_id.get());
         }
+        DomainEvent::Subscription(SubscriptionEvent::SubscriptionStarted {
+            subscription_id,
+            ..
+        }) => raise(IdKind::Subscription, subscription_id.get()),
         _ => {}
     }
 }

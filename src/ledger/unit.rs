@@ -23,6 +23,8 @@ pub(super) struct Loaded {
     pub version: i64,
     /// `None` until the stream needs a key, and after the key was destroyed.
     pub key: Option<SubjectKey>,
+    /// The last event in the stream's stored snapshot; 0 while it has none.
+    pub snapshot: i64,
 }
 
 impl Loaded {
@@ -31,6 +33,7 @@ impl Loaded {
             state: State::empty(stream.kind),
             version: 0,
             key: None,
+            snapshot: 0,
         }
     }
 }
@@ -46,6 +49,8 @@ pub enum IdKind {
     Note,
     Source,
     Territory,
+    Invitation,
+    Subscription,
 }
 
 impl IdKind {
@@ -60,6 +65,8 @@ impl IdKind {
             Self::Note => "note",
             Self::Source => "source",
             Self::Territory => "territory",
+            Self::Invitation => "invitation",
+            Self::Subscription => "subscription",
         }
     }
 }

@@ -9,6 +9,7 @@ mod append_only;
 mod claims;
 mod company_trees;
 mod facts;
+mod long_streams;
 mod many_writers;
 mod node;
 mod once;

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Method};
 use clap::Parser;
 use leadledger::app::App;
 use leadledger::auth::token::Session;
+use leadledger::clock::Clock;
 use leadledger::config::Cli;
 use leadledger::ledger::verify;
 use leadledger::{api, serve};
@@ -68,35 +69,21 @@ pub struct Call {
 
 impl TestServer {
     pub async fn start() -> Self {
-        Self::on(Arc::new(TestDatabase::create().await)).await
+        Self::start_by(Clock::system()).await
+    }
+
+    /// With a clock that the test moves.
+    pub async fn start_by(clock: Clock) -> Self {
+        Self::on(Arc::new(TestDatabase::create().await), clock).await
     }
 
     /// One more server on the same database.
     pub async fn beside(&self) -> Self {
-        Self::on(self.database.clone()).await
+        Self::on(self.database.clone(), self.app.clock.clone()).await
     }
 
-    async fn on(database: Arc<TestDatabase>) -> Self {
-        let options = database.connect_options();
-        let pool = PgPoolOptions::new()
-            .max_connections(8)
-            .connect_with(options.clone())
-            .await
-            .expect("connecting to the test's database");
-        let settings = Cli::parse_from([
-            "leadledger",
-            "--owner-email",
-            OWNER_EMAIL,
-            "--owner-password",
-            OWNER_PASSWORD,
-            "--region",
-            "US",
-        ])
-        .settings;
-        let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let (app, _, _) = serve::build_app(&pool, &options, &settings, metrics)
-            .await
-            .expect("putting the server together");
+    async fn on(database: Arc<TestDatabase>, clock: Clock) -> Self {
+        let app = node(&database, clock).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("the port just bound");
         let service = api::service(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
@@ -115,6 +102,26 @@ impl TestServer {
     /// Where it listens.
     pub fn url(&self) -> &str {
         &self.base
+    }
+
+    /// The read tables are what a rebuild from the ledger gives.
+    pub async fn assert_sound(&self) {
+        let found = verify::run(&self.database.connect_options(), &[], |_, _| {})
+            .await
+            .expect("verifying");
+        assert_eq!(found.differences, Vec::<String>::new());
+    }
+
+    /// The types of a stream's events, in their order.
+    pub async fn events(&self, aggregate: &str, id: i64) -> Vec<String> {
+        sqlx::query_scalar(
+            "SELECT event_type FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence",
+        )
+        .bind(aggregate)
+        .bind(id.to_string())
+        .fetch_all(self.database.pool())
+        .await
+        .expect("reading events")
     }
 
     pub fn get(&self, path: impl AsRef<str>) -> Call {
@@ -219,16 +226,8 @@ impl TestServer {
         int(&made["territories"][0]["id"])
     }
 
-    /// Every leaf hash is that of its event, and every read table is what the events make.
-    pub async fn assert_verified(&self) {
-        let found = verify::run(&self.database.connect_options(), &[], |_, _| {})
-            .await
-            .expect("verifying");
-        assert_eq!(found.differences, Vec::<String>::new());
-    }
-
     /// The payloads of a stream's events, in their order.
-    pub async fn events(&self, aggregate: &str, id: i64) -> Vec<Value> {
+    pub async fn payloads(&self, aggregate: &str, id: i64) -> Vec<Value> {
         self.stored("payload", aggregate, id).await
     }
 
@@ -249,6 +248,31 @@ impl TestServer {
         let read = |text: &String| serde_json::from_str(text).expect("stored JSON");
         texts.iter().map(read).collect()
     }
+}
+
+/// The parts of a node on this database; the first one makes the platform owner.
+pub async fn node(database: &TestDatabase, clock: Clock) -> App {
+    let options = database.connect_options();
+    let pool = PgPoolOptions::new()
+        .max_connections(8)
+        .connect_with(options.clone())
+        .await
+        .expect("connecting to the test's database");
+    let settings = Cli::parse_from([
+        "leadledger",
+        "--owner-email",
+        OWNER_EMAIL,
+        "--owner-password",
+        OWNER_PASSWORD,
+        "--region",
+        "US",
+    ])
+    .settings;
+    let metrics = PrometheusBuilder::new().build_recorder().handle();
+    let (app, _, _) = serve::build_app_by(clock, &pool, &options, &settings, metrics)
+        .await
+        .expect("putting the server together");
+    app
 }
 
 impl Call {

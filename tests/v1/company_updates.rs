@@ -60,7 +60,7 @@ async fn a_company_changes_what_the_body_names() {
     let lead = json!({"phone_number": "55 1234 5678"});
     let lead = server.lead(&ana, company, lead).await;
     assert_eq!(lead["phone_number"], "+525512345678");
-    server.assert_verified().await;
+    server.assert_sound().await;
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn what_moves_takes_all_below_it_and_the_roles_above_follow_its_place() {
     put(&server, &ana, low, &body).expect(200).await;
     assert!(sees(&server, &of_one.person, new).await);
     assert!(!sees(&server, &of_two.person, new).await);
-    server.assert_verified().await;
+    server.assert_sound().await;
 }
 
 #[tokio::test]
@@ -239,7 +239,7 @@ async fn nothing_moves_under_itself() {
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 422]);
     }
-    server.assert_verified().await;
+    server.assert_sound().await;
 }
 
 #[tokio::test]
@@ -305,5 +305,5 @@ async fn a_tree_has_one_company_that_users_land_on() {
     let body = json!({"parent_company_id": one, "default": true});
     put(&server, &ana, low, &body).expect(200).await;
     assert_eq!(defaults().await, [two, low]);
-    server.assert_verified().await;
+    server.assert_sound().await;
 }

@@ -102,5 +102,5 @@ async fn imported_leads_fall_into_territories_and_go_to_their_sources_people() {
     let report = run(&arguments).await;
     assert_eq!((report.created, report.rejected.len()), (0, 10));
     assert!(report.rejected[0].2.contains("source_id"), "{report:?}");
-    server.assert_verified().await;
+    server.assert_sound().await;
 }

@@ -62,18 +62,18 @@ async fn sixty_four_leads_at_once_go_to_five_people_fairly() {
     .await;
     assert_fair(&leads, 5);
     let id = int(&leads[0]["id"]);
-    let created = &server.events("lead", id).await[0]["LeadCreated"];
+    let created = &server.payloads("lead", id).await[0]["LeadCreated"];
     assert_eq!(created["routing"]["source_id"], source);
     assert_eq!(created["routing"]["user_access_id"], assignee(&leads[0]));
     assert_eq!(created["routing"]["chosen_as"], "least_recently_served");
     let mut turns = Vec::new();
     for lead in &leads {
-        let events = server.events("lead", int(&lead["id"])).await;
+        let events = server.payloads("lead", int(&lead["id"])).await;
         turns.push(int(&events[0]["LeadCreated"]["routing"]["turn"]));
     }
     turns.sort_unstable();
     assert_eq!(turns, (1..=64).collect::<Vec<_>>());
-    server.assert_verified().await;
+    server.assert_sound().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,7 +90,7 @@ async fn two_nodes_serve_the_same_people_fairly() {
     }))
     .await;
     assert_fair(&leads, 5);
-    server.assert_verified().await;
+    server.assert_sound().await;
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn a_lead_is_not_routed_when_somebody_is_named_or_nobody_serves() {
     ] {
         let lead = server.lead(person, company, body.clone()).await;
         assert_eq!(lead["user_access"]["id"], expected, "{body}");
-        let created = &server.events("lead", int(&lead["id"])).await[0]["LeadCreated"];
+        let created = &server.payloads("lead", int(&lead["id"])).await[0]["LeadCreated"];
         assert!(created.get("routing").is_none(), "{created}");
     }
 }
@@ -225,7 +225,7 @@ async fn leads_keep_a_deleted_source_and_show_its_name() {
     let create = server.post(format!("/api/v1/companies/{company}/leads"));
     let refused = create.token(&ana.token).json(&body).expect(422).await;
     assert!(refused["errors"]["source_id"].is_array(), "{refused}");
-    server.assert_verified().await;
+    server.assert_sound().await;
 }
 
 #[tokio::test]
@@ -277,7 +277,7 @@ async fn a_lead_falls_into_the_oldest_territory_that_matches() {
         let lead = server.lead(&ana, company, body).await;
         let found = lead["territory"]["name"].as_str();
         assert_eq!(found, expected, "{extra}");
-        let created = &server.events("lead", int(&lead["id"])).await[0]["LeadCreated"];
+        let created = &server.payloads("lead", int(&lead["id"])).await[0]["LeadCreated"];
         match expected {
             Some(_) => {
                 let id = &lead["territory"]["id"];
@@ -292,7 +292,7 @@ async fn a_lead_falls_into_the_oldest_territory_that_matches() {
     let body = json!({"first_name": "A", "territory_id": named, "extra": {"pais": "Mexico"}});
     let lead = server.lead(&ana, company, body).await;
     assert_eq!(lead["territory"]["name"], "Named");
-    let created = &server.events("lead", int(&lead["id"])).await[0]["LeadCreated"];
+    let created = &server.payloads("lead", int(&lead["id"])).await[0]["LeadCreated"];
     assert!(created.get("territory_match").is_none(), "{created}");
-    server.assert_verified().await;
+    server.assert_sound().await;
 }

@@ -2,18 +2,23 @@
 
 mod accesses;
 mod companies;
+mod company_membership;
 mod company_updates;
 mod company_users;
 mod contract;
 mod duplicates;
 mod idempotency;
 mod import_command;
+mod invitations;
 mod lead_access;
 mod lead_counts;
 mod lead_lists;
 mod lead_notes;
 mod lead_routing;
 mod leads;
+mod memberships;
+mod passing_time;
+mod plan_limits;
 mod problems;
 mod roles;
 mod sign_in;

@@ -62,7 +62,7 @@ async fn a_source_is_created_last_listed_in_order_and_deleted_without_a_gap() {
     let again = post("FAIR").expect(201).await;
     assert_eq!(again["source"]["priority"], 3);
     assert_ne!(again["source"]["id"], fair);
-    server.assert_verified().await;
+    server.assert_sound().await;
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn a_reorder_takes_every_source_exactly_once() {
         );
     }
     assert_eq!(order(&server, &ana, company).await, expected);
-    server.assert_verified().await;
+    server.assert_sound().await;
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn an_access_is_assigned_once_and_removed_once() {
         .expect(200)
         .await;
     assert_eq!(ids(&list["sources"][0]["user_accesses"]), [above.access_id]);
-    server.assert_verified().await;
+    server.assert_sound().await;
 }
 
 #[tokio::test]
@@ -261,7 +261,7 @@ async fn an_access_that_ends_or_moves_leaves_every_source_where_it_holds_no_more
     let lead = json!({"first_name": "A", "source_id": sources[0]});
     let lead = server.lead(&ana, root, lead).await;
     assert_eq!(lead["user_access"], Value::Null);
-    server.assert_verified().await;
+    server.assert_sound().await;
 }
 
 #[tokio::test]

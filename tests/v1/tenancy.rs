@@ -89,6 +89,7 @@ struct Neighbours {
     lead: i64,
     note: i64,
     source: i64,
+    invitation: i64,
 }
 
 async fn neighbours(server: &TestServer) -> Neighbours {
@@ -109,6 +110,9 @@ async fn neighbours(server: &TestServer) -> Neighbours {
     let call = server.post(people).token(&owner.token);
     let body = json!({"user_access_id": bob.access_id});
     call.json(&body).expect(201).await;
+    let call = server.post("/api/v1/invitations").token(&owner.token);
+    let body = json!({"email": "cleo@people.example", "company_id": company, "access_id": 4});
+    let invitation = call.json(&body).expect(201).await;
     Neighbours {
         stranger,
         owner,
@@ -118,6 +122,7 @@ async fn neighbours(server: &TestServer) -> Neighbours {
         lead,
         note: int(&note["note"]["id"]),
         source,
+        invitation: int(&invitation["invitation"]["id"]),
     }
 }
 
@@ -137,6 +142,7 @@ impl Neighbours {
                 ("leads", _) => self.lead,
                 ("notes", _) => self.note,
                 ("sources", _) => self.source,
+                ("invitations", _) => self.invitation,
                 _ => {
                     complete = false;
                     0
@@ -164,6 +170,7 @@ impl Neighbours {
             format!("/api/v1/companies/{}/territories", self.company),
             format!("/api/v1/users/{}", self.member),
             format!("/api/v1/leads/{}", self.lead),
+            format!("/api/v1/companies/{}/invitations", self.company),
         ] {
             all.push(server.get(path).token(&self.owner.token).expect(200).await);
         }

@@ -39,7 +39,7 @@ async fn territories_are_created_together_and_listed_oldest_first() {
     assert_eq!(list("search=SUR").await, both[1..]);
     assert_eq!(list("search=%25").await, [0_i64; 0]);
     assert_eq!(list("per_page=1&page=2").await, both[1..]);
-    server.assert_verified().await;
+    server.assert_sound().await;
 }
 
 #[tokio::test]

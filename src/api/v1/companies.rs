@@ -25,6 +25,7 @@ use crate::api::preconditions::etag;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{IdKind, StreamKey, StreamKind};
+use crate::plan_limits::PlanLimits;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -119,6 +120,7 @@ async fn create_company(
         (None, Some(parent)) => Region::parse(&parent.region).unwrap_or(app.region),
         (None, None) => app.region,
     };
+    let limits = parent.as_deref().map(PlanLimits::of);
     let parent_company_id = parent.map(|parent| CompanyId(parent.id));
     let (user_id, default) = (caller.user_id, body.default.unwrap_or(false));
     let former = FormerDefaults::default();
@@ -127,6 +129,9 @@ async fn create_company(
         .map(|parent| former.find(parent));
     let mut work = caller
         .work(move |unit| {
+            if let Some(limits) = limits {
+                limits.add_company(unit)?;
+            }
             former.clear(unit)?;
             let company_id = CompanyId(unit.next_id(IdKind::Company));
             unit.execute::<Company>(
@@ -163,6 +168,9 @@ async fn create_company(
         .on(StreamKey::new(StreamKind::User, user_id.get()));
     if let Some(find) = find {
         work = work.sweeping(find);
+    }
+    if let Some(limits) = limits {
+        work = limits.watch_companies(work);
     }
     let committed = app.ledger.commit(work).await?;
     let company = one(&app, CompanyId(committed.resource_id)).await?;

@@ -45,6 +45,7 @@ use crate::app::App;
 use crate::lead_routing;
 use crate::ledger::{IdKind, Refusal, StreamKey, StreamKind, Unit};
 use crate::lineage;
+use crate::plan_limits::PlanLimits;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -413,10 +414,12 @@ async fn create(
     // An access that was not asked for is the caller's own.
     let assignee = assignee.or(user_access_id.map(|_| caller.user_id.get()));
     let company = scope.company.clone();
+    let limits = PlanLimits::of(&company);
     let create = new_lead(company_id, user_access_id, update);
     let reading = create.clone();
     let work = caller.work(move |unit| {
         check_assignee(unit, assignee, user_access_id, &company)?;
+        limits.add_lead(unit)?;
         let lead_id = LeadId(unit.next_id(IdKind::Lead));
         let mut create = CreateLead {
             lead_id,
@@ -430,7 +433,7 @@ async fn create(
     if let Some(user) = assignee {
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
-    let committed = app.ledger.commit(work).await?;
+    let committed = app.ledger.commit(limits.watch_leads(work)).await?;
     let row = app.reads.lead.get(LeadId(committed.resource_id)).await?;
     let row = row.ok_or_else(|| Problem::not_found("lead"))?;
     // Nobody can have written a note before the id was known to anybody.

@@ -3,9 +3,12 @@
 use aggregates::company::CompanyError;
 use aggregates::company::sources::SourceError;
 use aggregates::company::territories::TerritoryError;
+use aggregates::invitation::InvitationError;
 use aggregates::lead::LeadError;
+use aggregates::subscription::SubscriptionError;
 use aggregates::user::UserError;
 
+use crate::api::field_errors::FieldErrors;
 use crate::api::idempotency;
 use crate::api::problem::Problem;
 use crate::auth::password::Busy;
@@ -54,7 +57,8 @@ impl From<Refusal> for Problem {
             Refusal::Company(CompanyError::LastOwner) => Self::refused("last_owner", detail),
             Refusal::Lead(LeadError::AlreadyCreated)
             | Refusal::User(UserError::AlreadyRegistered)
-            | Refusal::Company(CompanyError::AlreadyCreated) => {
+            | Refusal::Company(CompanyError::AlreadyCreated)
+            | Refusal::Invitation(InvitationError::AlreadyCreated) => {
                 Self::internal(anyhow::anyhow!("an id was given twice"))
             }
             Refusal::Company(CompanyError::Cycle) => Self::refused("cycle", detail)
@@ -72,6 +76,23 @@ impl From<Refusal> for Problem {
                     field,
                     format!("is not a {thing} of this company or of one above it"),
                 )
+            }
+            Refusal::Invitation(InvitationError::NotCreated) => Self::not_found("invitation"),
+            Refusal::Invitation(InvitationError::Used) => Self::gone("invitation_used", detail),
+            Refusal::Invitation(InvitationError::Revoked) => {
+                Self::gone("invitation_revoked", detail)
+            }
+            Refusal::Invitation(InvitationError::Expired) => {
+                Self::gone("invitation_expired", detail)
+            }
+            Refusal::NotInvited => Self::unprocessable(FieldErrors::of("invitation_code", detail)),
+            Refusal::AlreadyInvited => Self::conflict("already_invited", detail),
+            Refusal::AlreadyMember => Self::conflict("already_member", detail),
+            Refusal::Subscription(SubscriptionError::NotSubscribed) => {
+                Self::refused("not_subscribed", detail)
+            }
+            Refusal::PlanLimit { limited, .. } => {
+                Self::refused("plan_limit", detail.clone()).with_error(limited.name(), detail)
             }
             Refusal::EmailTaken => {
                 Self::refused("email_taken", detail).with_error("email", "has already been taken")
