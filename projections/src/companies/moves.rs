@@ -191,13 +191,13 @@ async fn joins(
     let number = |fact| now[&fact].get(&0).copied().unwrap_or(0);
     let grown = |joining: i64, now: i64| if joining == 0 { 0 } else { joining + now };
     let known = &now[&now_users];
-    let new_users = users.iter().filter(|user| !known.contains_key(user));
+    let strangers = users.iter().filter(|user| !known.contains_key(user));
     let count = |users: usize| i64::try_from(users).unwrap_or(i64::MAX);
     Ok(Some(Joins {
         governed_by: id,
         companies: grown(companies, number(now_companies)),
         leads: grown(leads, number(now_leads)),
-        users: grown(count(new_users.count()), count(known.len())),
+        users: grown(count(strangers.count()), count(known.len())),
     }))
 }
 
