@@ -30,6 +30,15 @@ impl PlanLimits {
         }
     }
 
+    /// Those of the subscription of this company, whatever it governs; for [`PlanLimits::check`].
+    #[must_use]
+    pub fn of_subscription(company: i64) -> Self {
+        Self {
+            governed_by: Some(company),
+            lead_limit: None,
+        }
+    }
+
     /// The work reads what adding a lead depends on.
     #[must_use]
     pub fn watch_leads(self, work: Work) -> Work {

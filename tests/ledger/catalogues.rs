@@ -45,7 +45,7 @@ fn question(unit: &mut Unit<'_>) -> QuestionCommand {
 
 /// A wish for each number, made from what is there when it is decided.
 fn wish(unit: &mut Unit<'_>, n: i64) -> CompanyCommand {
-    let asked = unit.read(COMPANY, |company: &Company| {
+    let asked = unit.look_at(COMPANY, |company: &Company| {
         company.questions().asked().to_vec()
     });
     let picked = usize::try_from(n).ok().filter(|_| !asked.is_empty());

@@ -3,8 +3,12 @@
 use aggregates::access::Role;
 use serde_json::{Value, json};
 
+use crate::company_membership::attach;
 use crate::contract::assert_as_in;
 use crate::server::{Call, Person, TestServer, ids, int};
+
+const FREE: i64 = 1;
+const ENTERPRISE: i64 = 4;
 
 fn path(company: i64) -> String {
     format!("/api/v1/companies/{company}")
@@ -305,5 +309,28 @@ async fn a_tree_has_one_company_that_users_land_on() {
     let body = json!({"parent_company_id": one, "default": true});
     put(&server, &ana, low, &body).expect(200).await;
     assert_eq!(defaults().await, [two, low]);
+    server.assert_sound().await;
+}
+
+#[tokio::test]
+async fn the_plan_above_the_new_place_has_room_for_what_comes_under_it() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let (plan, other) = (
+        server.company(&ana, "Plan").await,
+        server.company(&ana, "Other").await,
+    );
+    child(&server, &ana, other, "Below").await;
+    attach(&server, &ana, plan, FREE).await;
+    let body = json!({"parent_company_id": plan});
+    let refused = put(&server, &ana, other, &body).expect(422).await;
+    assert_eq!(refused["code"], "plan_limit");
+    assert!(refused["errors"]["companies"].is_array(), "{refused}");
+    // What has a plan of its own stays under that, and a bigger plan has room.
+    let own = server.company(&ana, "Own").await;
+    attach(&server, &ana, own, FREE).await;
+    put(&server, &ana, own, &body).expect(200).await;
+    attach(&server, &ana, plan, ENTERPRISE).await;
+    put(&server, &ana, other, &body).expect(200).await;
     server.assert_sound().await;
 }

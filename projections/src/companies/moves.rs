@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use aggregates::ids::CompanyId;
 use sqlx::PgConnection;
 
+use crate::facts::{self, Fact};
+use crate::subscriptions::{GOVERNED_COMPANIES, GOVERNED_LEADS, GOVERNED_USERS};
+
 /// The way from the root to each company whose way a batch changes: everything under a moved company, and whatever is new.
 ///
 /// `parents` are the batch's last words on who stands under whom. The tables are read as they were before the batch; what is
@@ -63,8 +66,23 @@ pub struct Touched {
     pub sources: Vec<(i64, i64)>,
     /// Other companies that users land on no more.
     pub defaults: Vec<i64>,
+    /// What comes under another company's plan, if anything does.
+    pub joins: Option<Joins>,
     /// It meets a default in the tree that it enters: none of its own stays one.
     pub gives_way: bool,
+}
+
+/// What a plan would govern after a move. What did not grow is zero.
+#[derive(Debug, Clone, Default)]
+pub struct Joins {
+    /// The company whose subscription it is.
+    pub governed_by: i64,
+    /// How many companies.
+    pub companies: i64,
+    /// How many leads.
+    pub leads: i64,
+    /// How many users.
+    pub users: i64,
 }
 
 /// Looks up what is touched when the company goes under `to` (`None`: stays where it is; `Some(None)`: stands alone), and
@@ -80,16 +98,18 @@ pub async fn touched_by_update(
 ) -> Result<Touched, sqlx::Error> {
     let id = company.get();
     let old = path_of(connection, id).await?;
+    let old_above: Vec<i64> = old.iter().copied().filter(|above| *above != id).collect();
     let mut touched = Touched::default();
     let above = match to {
         Some(Some(parent)) => path_of(connection, parent.get()).await?,
         Some(None) => Vec::new(),
-        None => old.iter().copied().filter(|above| *above != id).collect(),
+        None => old_above.clone(),
     };
     if to.is_some() {
-        let lost: Vec<i64> = old
-            .into_iter()
-            .filter(|held| *held != id && !above.contains(held))
+        let lost: Vec<i64> = old_above
+            .iter()
+            .copied()
+            .filter(|held| !above.contains(held))
             .collect();
         touched.leads = sqlx::query_as(
             "SELECT l.id, a.id FROM user_accesses a CROSS JOIN companies c \
@@ -108,6 +128,7 @@ pub async fn touched_by_update(
         .bind(id)
         .fetch_all(&mut *connection)
         .await?;
+        touched.joins = joins(&mut *connection, id, &old_above, &above).await?;
         touched.above_parent = above.iter().copied().map(CompanyId).collect();
     }
     let root = above.first().copied().unwrap_or(id);
@@ -137,6 +158,60 @@ pub async fn touched_by_update(
         }
     }
     Ok(touched)
+}
+
+/// What the move adds to the plan that governs above the new place, when another one did above the old.
+async fn joins(
+    connection: &mut PgConnection,
+    moved: i64,
+    old_above: &[i64],
+    above: &[i64],
+) -> Result<Option<Joins>, sqlx::Error> {
+    let (before, after) = (
+        governing(connection, old_above).await?,
+        governing(connection, above).await?,
+    );
+    let Some(id) = after.filter(|_| before != after) else {
+        return Ok(None);
+    };
+    // What has a subscription of its own stays under that.
+    let (companies, leads, users): (i64, i64, Vec<i64>) = sqlx::query_as(
+        "WITH joining AS (SELECT c.id FROM companies c WHERE c.path && ARRAY[$1] AND NOT EXISTS (SELECT 1 \
+         FROM subscriptions s WHERE s.company_id = ANY(c.path[array_position(c.path, $1):]))) \
+         SELECT (SELECT count(*) FROM joining), \
+         (SELECT coalesce(sum(t.leads), 0)::bigint FROM company_totals t JOIN joining j ON j.id = t.company_id), \
+         ARRAY(SELECT DISTINCT a.user_id FROM user_accesses a JOIN joining j ON j.id = a.company_id)",
+    )
+    .bind(moved)
+    .fetch_one(&mut *connection)
+    .await?;
+    let [now_companies, now_leads, now_users] =
+        [&GOVERNED_COMPANIES, &GOVERNED_LEADS, &GOVERNED_USERS].map(|kind| Fact { kind, id });
+    let now = facts::read(connection, [now_companies, now_leads, now_users]).await?;
+    let number = |fact| now[&fact].get(&0).copied().unwrap_or(0);
+    let grown = |joining: i64, now: i64| if joining == 0 { 0 } else { joining + now };
+    let known = &now[&now_users];
+    let strangers = users.iter().filter(|user| !known.contains_key(user));
+    let count = |users: usize| i64::try_from(users).unwrap_or(i64::MAX);
+    Ok(Some(Joins {
+        governed_by: id,
+        companies: grown(companies, number(now_companies)),
+        leads: grown(leads, number(now_leads)),
+        users: grown(count(strangers.count()), count(known.len())),
+    }))
+}
+
+async fn governing(
+    connection: &mut PgConnection,
+    path: &[i64],
+) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT s.company_id FROM unnest($1::bigint[]) WITH ORDINALITY AS p(id, n) \
+         JOIN subscriptions s ON s.company_id = p.id ORDER BY p.n DESC LIMIT 1",
+    )
+    .bind(path)
+    .fetch_optional(connection)
+    .await
 }
 
 /// The companies of the tree with this member that users land on.

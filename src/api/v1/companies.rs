@@ -129,10 +129,10 @@ async fn create_company(
         .map(|parent| former.find(parent));
     let mut work = caller
         .work(move |unit| {
-            former.clear(unit)?;
             if let Some(limits) = limits {
                 limits.add_company(unit)?;
             }
+            former.clear(unit)?;
             let company_id = CompanyId(unit.next_id(IdKind::Company));
             unit.execute::<Company>(
                 company_id.get(),

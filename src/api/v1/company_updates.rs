@@ -10,10 +10,11 @@ use aggregates::company::{Company, CompanyCommand, CompanyName};
 use aggregates::ids::{CompanyId, UserAccessId};
 use aggregates::lead::{Lead, LeadCommand};
 use aggregates::phone::Region;
+use aggregates::plan::Limited;
 use axum::extract::State;
 use axum::response::Response;
 use garde::Validate;
-use projections::companies::moves::{self, Touched};
+use projections::companies::moves::{self, Joins, Touched};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -27,6 +28,7 @@ use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind, Unit};
+use crate::plan_limits::PlanLimits;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(update_company))
@@ -53,7 +55,8 @@ struct CompanyChanges {
 ///
 /// Takes an administrator there; to move it, also above it, where it was and where it goes. Roles held above the new place
 /// hold in it and below at once. Those held only above the old one end there: their leads become unassigned and sources lose
-/// them in the same commit. Leads keep the sources and territories that they have.
+/// them in the same commit. Leads keep the sources and territories that they have. The plan above
+/// the new place must have room for what comes under it.
 #[utoipa::path(put, path = "/companies/{id}", tag = "Companies", security(("bearer" = [])), params(("id" = i64, Path)),
     request_body = CompanyChanges,
     responses((status = 200, description = "Company updated successfully", body = CompanyEnvelope), (status = 401, description = "No or bad token"),
@@ -168,7 +171,10 @@ impl Sweep {
                 let companies = touched.sources.iter().map(|(company, _)| company);
                 let companies = companies.chain(&touched.defaults);
                 let companies = companies.map(|id| StreamKey::new(StreamKind::Company, *id));
-                let streams = leads.chain(companies).collect();
+                let plan = touched.joins.iter();
+                let plan =
+                    plan.map(|joins| StreamKey::new(StreamKind::Subscription, joins.governed_by));
+                let streams = leads.chain(companies).chain(plan).collect();
                 *found.0.lock().unwrap_or_else(PoisonError::into_inner) = touched;
                 Ok(streams)
             })
@@ -187,6 +193,9 @@ impl Sweep {
             update.default = Some(false);
         }
         unit.execute::<Company>(company.get(), CompanyCommand::Update(update))?;
+        if let Some(joins) = &touched.joins {
+            make_room(unit, joins)?;
+        }
         no_more_defaults(unit, &touched.defaults)?;
         for (lead, access) in &touched.leads {
             let user_access_id = UserAccessId(*access);
@@ -199,6 +208,14 @@ impl Sweep {
         }
         Ok(())
     }
+}
+
+/// Decides that the plan above the new place has room for what comes under it.
+fn make_room(unit: &Unit<'_>, joins: &Joins) -> Result<(), Refusal> {
+    let limits = PlanLimits::of_subscription(joins.governed_by);
+    limits.check(unit, Limited::Companies, joins.companies)?;
+    limits.check(unit, Limited::Leads, joins.leads)?;
+    limits.check(unit, Limited::Users, joins.users)
 }
 
 fn no_more_defaults(unit: &mut Unit<'_>, companies: &[i64]) -> Result<(), Refusal> {
