@@ -4,13 +4,17 @@
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod avatars;
 pub mod clock;
 pub mod coalesce;
 pub mod config;
 pub mod database;
+pub mod digests;
 pub mod embedded;
 pub mod first_run;
 pub mod import;
 pub mod ledger;
+pub mod mail;
 pub mod observability;
+pub mod providers;
 pub mod serve;

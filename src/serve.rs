@@ -10,6 +10,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
 use sqlx::PgPool;
@@ -23,12 +24,16 @@ use crate::api::problem::Problem;
 use crate::app::{App, SharedReads};
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
+use crate::avatars::Avatars;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::Database;
 use crate::first_run::{self, FirstLogin};
 use crate::ledger::{Ledger, LedgerTasks, Secrets, answers};
+use crate::mail::delivery::{self, Delivery};
+use crate::mail::links::Links;
 use crate::observability;
+use crate::providers::Issuers;
 
 /// Runs the server.
 ///
@@ -55,6 +60,15 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     // The first phone number costs 60 ms of reading tables: not on a client's time.
     tokio::task::spawn_blocking(aggregates::phone::warm);
     let upkeep = tokio::spawn(upkeep(app.clone()));
+    let mails = Delivery::of(
+        settings,
+        &format!("http://{address}"),
+        &app.secrets,
+        app.ledger.clone(),
+        database.options.clone(),
+    )?;
+    let (stop_mails, mails_stopped) = tokio::sync::oneshot::channel::<()>();
+    let mails = tokio::spawn(delivery::run(mails, mails_stopped.map(drop)));
     // Nobody else sets it: the door was made above, for this run alone.
     let _ = opened.set(api::service(app));
     print_banner(address, settings, first.as_ref());
@@ -63,6 +77,8 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     tracing::info!("stopping: every request is answered");
     upkeep.abort();
     let _ = upkeep.await;
+    drop(stop_mails);
+    let _ = mails.await;
     tasks.finished().await;
     database.close().await;
     Ok(())
@@ -101,6 +117,7 @@ pub async fn build_app(
         || secrets.tokens().to_vec(),
         |secret| secret.expose_secret().as_bytes().to_vec(),
     );
+    let links = Links::new(&secrets);
     let app = App {
         pool: pool.clone(),
         ledger,
@@ -112,6 +129,9 @@ pub async fn build_app(
         metrics,
         reads: SharedReads::new(options),
         authority: Arc::default(),
+        links,
+        avatars: Avatars::open(settings.object_store.as_deref(), &settings.data_dir)?,
+        issuers: Issuers::open(settings.oidc.as_deref())?,
     };
     Ok((app, tasks, first))
 }

@@ -8,12 +8,16 @@
 //! Which role a user holds lives on the user's own stream; the owners are repeated here because only this stream can
 //! decide who is the last. Whoever changes an owner's role changes both streams in one commit.
 
+pub mod legal_terms;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use self::legal_terms::{LegalTerms, LegalText};
 use crate::Decide;
-use crate::ids::{CompanyId, UserAccessId, UserId};
+use crate::avatar::Avatar;
+use crate::ids::{CompanyId, LegalTermId, UserAccessId, UserId};
 use crate::phone::Region;
 use crate::text::{self, TextError};
 
@@ -43,6 +47,8 @@ impl CompanyName {
 pub struct Company {
     id: Option<CompanyId>,
     owners: BTreeSet<UserAccessId>,
+    avatar: Option<Avatar>,
+    legal_terms: LegalTerms,
 }
 
 impl Company {
@@ -50,6 +56,12 @@ impl Company {
     #[must_use]
     pub fn exists(&self) -> bool {
         self.id.is_some()
+    }
+
+    /// Its picture.
+    #[must_use]
+    pub fn avatar(&self) -> Option<&Avatar> {
+        self.avatar.as_ref()
     }
 
     /// The accesses that own it.
@@ -89,6 +101,17 @@ pub enum CompanyCommand {
         /// Whose it is.
         user_id: UserId,
     },
+    /// Show this picture, or none.
+    SetAvatar(Option<Avatar>),
+    /// Publish legal terms. For the company that stands for the installation.
+    PublishLegalTerms {
+        /// The new text's id.
+        legal_term_id: LegalTermId,
+        /// The text.
+        text: LegalText,
+        /// SHA-256 of its content, in hexadecimal.
+        content_hash: String,
+    },
 }
 
 /// What happened to a company. These names and shapes are the storage format.
@@ -121,6 +144,26 @@ pub enum CompanyEvent {
         /// Whose it is.
         user_id: UserId,
     },
+    /// The company shows another picture, or none.
+    CompanyAvatarChanged {
+        /// Before.
+        from: Option<Avatar>,
+        /// After.
+        to: Option<Avatar>,
+    },
+    /// These legal terms are the current ones from now on.
+    LegalTermsPublished {
+        /// Their id.
+        legal_term_id: LegalTermId,
+        /// How they call themselves.
+        version: String,
+        /// Their heading.
+        title: String,
+        /// The text itself.
+        content: String,
+        /// SHA-256 of the content, in hexadecimal.
+        content_hash: String,
+    },
 }
 
 impl CompanyEvent {
@@ -134,6 +177,8 @@ impl CompanyEvent {
             Self::CompanyCreated { .. } => "CompanyCreated",
             Self::OwnerAdded { .. } => "OwnerAdded",
             Self::OwnerRemoved { .. } => "OwnerRemoved",
+            Self::CompanyAvatarChanged { .. } => "CompanyAvatarChanged",
+            Self::LegalTermsPublished { .. } => "LegalTermsPublished",
         }
     }
 }
@@ -150,6 +195,9 @@ pub enum CompanyError {
     /// Nobody would own the company any more.
     #[error("the last owner of a company cannot be removed or demoted")]
     LastOwner,
+    /// A version names one text for ever.
+    #[error("legal terms of this version are published already")]
+    VersionPublished,
 }
 
 impl Decide for Company {
@@ -200,10 +248,24 @@ impl Decide for Company {
                     user_id,
                 }])
             }
+            CompanyCommand::SetAvatar(to) => Ok(if to == self.avatar {
+                vec![]
+            } else {
+                vec![CompanyEvent::CompanyAvatarChanged {
+                    from: self.avatar.clone(),
+                    to,
+                }]
+            }),
+            CompanyCommand::PublishLegalTerms {
+                legal_term_id,
+                text,
+                content_hash,
+            } => self.publish(legal_term_id, text, content_hash),
         }
     }
 
     fn evolve(&mut self, event: &CompanyEvent) {
+        self.legal_terms.evolve(event);
         match event {
             CompanyEvent::CompanyCreated { company_id, .. } => self.id = Some(*company_id),
             CompanyEvent::OwnerAdded { user_access_id, .. } => {
@@ -212,6 +274,8 @@ impl Decide for Company {
             CompanyEvent::OwnerRemoved { user_access_id, .. } => {
                 self.owners.remove(user_access_id);
             }
+            CompanyEvent::CompanyAvatarChanged { to, .. } => self.avatar.clone_from(to),
+            CompanyEvent::LegalTermsPublished { .. } => {}
         }
     }
 }

@@ -78,3 +78,11 @@ id!(
     /// One of the prepared answers to a question.
     OptionId
 );
+id!(
+    /// A published text of legal terms.
+    LegalTermId
+);
+id!(
+    /// A linked `OpenID` Connect identity of a user.
+    ProviderId
+);

@@ -68,6 +68,11 @@ impl Default for Batch {
                 Box::<crate::leads::Leads>::default(),
                 Box::<crate::duplicates::Duplicates>::default(),
                 Box::<crate::lead_notes::LeadNotes>::default(),
+                Box::<crate::mail_outbox::MailOutbox>::default(),
+                Box::<crate::avatars::Avatars>::default(),
+                Box::<crate::onboarding::Onboarding>::default(),
+                Box::<crate::legal_terms::LegalTerms>::default(),
+                Box::<crate::providers::Providers>::default(),
             ],
         }
     }

@@ -186,10 +186,12 @@ pub struct CompanyRow {
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    /// The avatar's file.
+    pub avatar: Option<String>,
 }
 
 const COLUMNS: &str = "c.id, c.name, c.parent_company_id, c.path, c.is_default, c.cycles, c.region, c.version, \
-     c.created_at, c.updated_at";
+     c.created_at, c.updated_at, (SELECT v.file FROM company_avatars v WHERE v.company_id = c.id) AS avatar";
 
 /// One company.
 ///

@@ -3,13 +3,20 @@
 //! No SQL here (that is `projections`), no rules (those are `aggregates`), and nothing of another dialect.
 
 mod accesses;
+mod avatars;
 mod companies;
 mod company_users;
 mod dates;
+mod email_proofs;
 mod lead_lists;
 mod lead_notes;
 mod leads;
+mod legal_terms;
+mod link_pages;
+mod onboarding;
 mod pages;
+mod passwords;
+mod providers;
 mod refusals;
 mod stages;
 mod user_access;
@@ -33,6 +40,12 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(stages::routes())
             .merge(leads::routes())
             .merge(lead_lists::routes())
-            .merge(lead_notes::routes()),
+            .merge(lead_notes::routes())
+            .merge(passwords::routes())
+            .merge(email_proofs::routes())
+            .merge(avatars::routes())
+            .merge(onboarding::routes())
+            .merge(legal_terms::routes())
+            .merge(providers::routes()),
     )
 }

@@ -163,6 +163,13 @@ fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent
         DomainEvent::User(aggregates::user::UserEvent::AccessGranted {
             user_access_id, ..
         }) => raise(IdKind::UserAccess, user_access_id.get()),
+        DomainEvent::User(aggregates::user::UserEvent::ProviderLinked { provider_id, .. }) => {
+            raise(IdKind::Provider, provider_id.get());
+        }
+        DomainEvent::Company(aggregates::company::CompanyEvent::LegalTermsPublished {
+            legal_term_id,
+            ..
+        }) => raise(IdKind::LegalTerm, legal_term_id.get()),
         _ => {}
     }
 }

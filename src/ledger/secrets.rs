@@ -8,6 +8,7 @@ pub struct Secrets {
     tokens: Vec<u8>,
     claims: Vec<u8>,
     responses: Vec<u8>,
+    links: Vec<u8>,
 }
 
 impl Secrets {
@@ -20,6 +21,7 @@ impl Secrets {
             tokens: secret(connection, "tokens").await?,
             claims: secret(connection, "claims").await?,
             responses: secret(connection, "responses").await?,
+            links: secret(connection, "links").await?,
         })
     }
 
@@ -39,6 +41,12 @@ impl Secrets {
     #[must_use]
     pub fn responses(&self) -> &[u8] {
         &self.responses
+    }
+
+    /// What the links in mails are derived from.
+    #[must_use]
+    pub fn links(&self) -> &[u8] {
+        &self.links
     }
 }
 

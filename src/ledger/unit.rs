@@ -43,6 +43,8 @@ pub enum IdKind {
     UserAccess,
     Lead,
     Note,
+    LegalTerm,
+    Provider,
 }
 
 impl IdKind {
@@ -55,6 +57,8 @@ impl IdKind {
             Self::UserAccess => "user_access",
             Self::Lead => "lead",
             Self::Note => "note",
+            Self::LegalTerm => "legal_term",
+            Self::Provider => "provider",
         }
     }
 }

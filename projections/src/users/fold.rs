@@ -101,6 +101,13 @@ impl Projection for Users {
             | UserEvent::AccessChanged { .. }
             | UserEvent::AccessRevoked { .. }
             | UserEvent::PrimaryAccessChanged { .. } => {}
+            UserEvent::PasswordResetRequested { .. }
+            | UserEvent::EmailProofRequested { .. }
+            | UserEvent::UserAvatarChanged { .. }
+            | UserEvent::OnboardingCompleted { .. }
+            | UserEvent::LegalTermsApproved { .. }
+            | UserEvent::ProviderLinked { .. }
+            | UserEvent::ProviderUnlinked { .. } => {}
         }
     }
 

@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::avatars;
 use super::pages::{Meta, PageQuery};
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
@@ -76,7 +77,7 @@ impl From<CompanyRow> for CompanyView {
             name: row.name,
             default: row.is_default,
             parent_company_id: row.parent_company_id,
-            avatar_route: None,
+            avatar_route: avatars::route_of(row.avatar),
             cycles: row.cycles,
             region: row.region,
             created_at: row.created_at,
@@ -86,7 +87,7 @@ impl From<CompanyRow> for CompanyView {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct CompanyEnvelope {
+pub struct CompanyEnvelope {
     company: CompanyView,
 }
 
@@ -181,7 +182,7 @@ async fn parent(
     }
 }
 
-async fn one(app: &App, id: CompanyId) -> Result<Response, Problem> {
+pub async fn one(app: &App, id: CompanyId) -> Result<Response, Problem> {
     let mut connection = app.pool.acquire().await?;
     let row = companies::by_id(&mut connection, id)
         .await?

@@ -26,6 +26,7 @@ use utoipa_axum::routes;
 use super::accesses::role_of;
 use super::dates::day;
 use super::pages::{Meta, PageQuery};
+use super::{avatars, email_proofs};
 use crate::api::caller::{Anonymous, Caller};
 use crate::api::extract::{Json, Patch, Path, Query};
 use crate::api::field_errors::FieldErrors;
@@ -138,6 +139,9 @@ pub struct UserView {
     phone_number: Option<String>,
     primary_access: Option<PrimaryAccess>,
     primary_company: Option<PrimaryCompany>,
+    onboarding_completed_at: Option<DateTime<Utc>>,
+    /// Whether there are legal terms that the user has yet to approve.
+    terms_pending: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -166,12 +170,12 @@ pub struct PersonView {
 }
 
 impl PersonView {
-    pub fn new(id: i64, full_name: String, email: Option<String>) -> Self {
+    pub fn new(id: i64, full_name: String, email: Option<String>, avatar: Option<String>) -> Self {
         Self {
             id,
             full_name,
             email,
-            avatar_route: None,
+            avatar_route: avatars::route_of(avatar),
         }
     }
 }
@@ -218,7 +222,7 @@ impl From<UserRow> for UserView {
             email: row.email,
             status: row.status,
             full_name: row.full_name,
-            avatar_route: None,
+            avatar_route: avatars::route_of(row.avatar),
             birthdate: row.birthdate,
             theme: row.theme,
             lang: row.lang,
@@ -226,12 +230,14 @@ impl From<UserRow> for UserView {
             phone_number: row.phone_number,
             primary_access,
             primary_company,
+            onboarding_completed_at: row.onboarding_completed_at,
+            terms_pending: row.terms_pending,
         }
     }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct UserEnvelope {
+pub struct UserEnvelope {
     user: UserView,
 }
 
@@ -308,6 +314,7 @@ async fn create_user(
             platform_owner: false,
         };
         unit.execute::<User>(user_id.get(), UserCommand::Register(Box::new(register)))?;
+        email_proofs::request_proof(unit, user_id.get())?;
         for grant in &grants {
             grant.execute(unit, user_id)?;
         }
@@ -458,7 +465,7 @@ pub fn checked_change<T, U, E: std::fmt::Display>(
     checked(errors, field, Change::from(patch).try_map(check)).unwrap_or_default()
 }
 
-fn check_password(errors: &mut FieldErrors, password: Option<&str>) {
+pub fn check_password(errors: &mut FieldErrors, password: Option<&str>) {
     if let Some(Err(broken)) = password.map(password::check) {
         for rule in broken {
             errors.add("password", rule);
@@ -466,7 +473,7 @@ fn check_password(errors: &mut FieldErrors, password: Option<&str>) {
     }
 }
 
-async fn one(app: &App, caller: &Caller, id: UserId) -> Result<Response, Problem> {
+pub async fn one(app: &App, caller: &Caller, id: UserId) -> Result<Response, Problem> {
     let row = row(app, id).await?;
     Ok(envelope(row.version, UserView::seen_by(caller, row)))
 }
