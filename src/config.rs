@@ -73,7 +73,7 @@ pub struct Settings {
     /// Country in which a new top-level company's phone numbers are read (ISO 3166)
     #[arg(long, env = "LEADLEDGER_REGION", default_value = "US", value_parser = region, global = true)]
     pub region: Region,
-    /// SMTP server that mails go out by: smtp://user:password@host:587?tls=required (STARTTLS) or smtps://…; written to a folder when unset
+    /// SMTP server that mails go out by: `smtp://user:password@host:587?tls=required` (STARTTLS) or `smtps://…`; written to a folder when unset
     #[arg(
         long,
         env = "LEADLEDGER_SMTP_URL",
@@ -87,10 +87,10 @@ pub struct Settings {
     /// Address at which people reach this server, for the links in mails; where it listens when unset
     #[arg(long, env = "LEADLEDGER_PUBLIC_URL", global = true)]
     pub public_url: Option<String>,
-    /// Store of avatars: s3://bucket/folder, with the usual AWS_… variables; a folder of the data directory when unset
+    /// Store of avatars: `s3://bucket/folder`, with the usual `AWS_…` variables; a folder of the data directory when unset
     #[arg(long, env = "LEADLEDGER_OBJECT_STORE", global = true)]
     pub object_store: Option<String>,
-    /// OpenID Connect issuers whose identities users may link: a JSON list of {provider, issuer, audience, jwks}
+    /// `OpenID` Connect issuers whose identities users may link: a JSON list of {provider, issuer, audience, jwks}
     #[arg(long, env = "LEADLEDGER_OIDC", global = true)]
     pub oidc: Option<String>,
     /// Log filter, such as info or leadledger=debug

@@ -1,4 +1,4 @@
-//! OpenID Connect issuers whose identities users may link: which ones are configured, and whether an identity token is
+//! `OpenID` Connect issuers whose identities users may link: which ones are configured, and whether an identity token is
 //! one of theirs. Nobody signs in with a linked identity here; that it is genuine is all that is asked.
 
 use std::path::Path;

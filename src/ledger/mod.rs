@@ -137,7 +137,7 @@ impl Ledger {
         }
     }
 
-    /// The claim that stands for an identity of an OpenID Connect provider.
+    /// The claim that stands for an identity of an `OpenID` Connect provider.
     #[must_use]
     pub fn provider_claim(&self, provider: &str, uid: &str) -> Claim {
         let mut context = hmac::Context::with_key(&self.claim_key);

@@ -148,16 +148,13 @@ const fn role_name(role: Role, language: Language) -> &'static str {
     match (language, role) {
         (Language::English, role) => role.name(),
         (Language::Spanish, Role::Owner) => "propietario",
-        (Language::Spanish, Role::Admin) => "administrador",
-        (Language::Spanish, Role::Manager) => "gerente",
-        (Language::Spanish, Role::Agent) => "agente",
-        (Language::Spanish, Role::Analyst) => "analista",
         (Language::Portuguese, Role::Owner) => "proprietário",
-        (Language::Portuguese, Role::Admin) => "administrador",
-        (Language::Portuguese, Role::Manager) => "gerente",
-        (Language::Portuguese, Role::Agent) => "agente",
-        (Language::Portuguese, Role::Analyst) => "analista",
-        (Language::Spanish | Language::Portuguese, Role::Auditor) => "auditor",
+        // The two languages share these words.
+        (_, Role::Admin) => "administrador",
+        (_, Role::Manager) => "gerente",
+        (_, Role::Agent) => "agente",
+        (_, Role::Analyst) => "analista",
+        (_, Role::Auditor) => "auditor",
     }
 }
 

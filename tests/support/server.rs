@@ -10,6 +10,7 @@ use clap::Parser;
 use leadledger::app::App;
 use leadledger::auth::token::Session;
 use leadledger::config::Cli;
+use leadledger::mail::delivery::{self, Delivery};
 use leadledger::{api, serve};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
@@ -25,6 +26,8 @@ pub const OWNER_PASSWORD: &str = "Correct-horse-7-battery";
 
 /// A running server. It ends with the test.
 pub struct TestServer {
+    /// Its data directory: objects and mails.
+    pub data: tempfile::TempDir,
     /// Its database, to look at what is stored.
     pub database: TestDatabase,
     /// Its parts, to issue tokens with.
@@ -66,6 +69,12 @@ pub struct Call {
 
 impl TestServer {
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With further arguments of the command line.
+    pub async fn start_with(arguments: &[&str]) -> Self {
+        let data = tempfile::tempdir().expect("a temporary directory");
         let database = TestDatabase::create().await;
         let options = database.connect_options();
         let pool = PgPoolOptions::new()
@@ -73,28 +82,37 @@ impl TestServer {
             .connect_with(options.clone())
             .await
             .expect("connecting to the test's database");
-        let settings = Cli::parse_from([
+        let data_dir = data.path().to_str().expect("a path in UTF-8");
+        let fixed = [
             "leadledger",
+            "--data-dir",
+            data_dir,
             "--owner-email",
             OWNER_EMAIL,
             "--owner-password",
             OWNER_PASSWORD,
             "--region",
             "US",
-        ])
-        .settings;
+        ];
+        let settings = Cli::parse_from(fixed.iter().chain(arguments)).settings;
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let (app, _, _) = serve::build_app(&pool, &options, &settings, metrics)
             .await
             .expect("putting the server together");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("the port just bound");
+        let base = format!("http://{address}");
+        let (secrets, ledger) = (&app.secrets, app.ledger.clone());
+        let mails = Delivery::of(&settings, &base, secrets, ledger, options)
+            .expect("settings that mails go out by");
+        tokio::spawn(delivery::run(mails, std::future::pending()));
         let service = api::service(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         Self {
             database,
             app,
-            base: format!("http://{address}"),
+            base,
+            data,
             client: reqwest::Client::builder()
                 .no_proxy()
                 .build()

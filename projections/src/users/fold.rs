@@ -100,8 +100,8 @@ impl Projection for Users {
             UserEvent::AccessGranted { .. }
             | UserEvent::AccessChanged { .. }
             | UserEvent::AccessRevoked { .. }
-            | UserEvent::PrimaryAccessChanged { .. } => {}
-            UserEvent::PasswordResetRequested { .. }
+            | UserEvent::PrimaryAccessChanged { .. }
+            | UserEvent::PasswordResetRequested { .. }
             | UserEvent::EmailProofRequested { .. }
             | UserEvent::UserAvatarChanged { .. }
             | UserEvent::OnboardingCompleted { .. }
