@@ -247,6 +247,13 @@ impl Call {
         self
     }
 
+    /// A form as a browser sends it.
+    pub fn form(mut self, body: String) -> Self {
+        let form = "application/x-www-form-urlencoded";
+        self.request = self.request.header("content-type", form).body(body);
+        self
+    }
+
     /// Sends it; whatever comes back is right.
     pub async fn answer(self) -> Answer {
         let response = self.request.send().await.expect("an answer");
