@@ -1,6 +1,8 @@
 //! What a user can be known by.
 
 use aggregates::access::Role;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -17,22 +19,19 @@ struct Issuer {
 
 impl Issuer {
     fn new() -> Self {
-        use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
-        use aws_lc_rs::rsa::KeySize;
-        use aws_lc_rs::signature::{KeyPair, RsaKeyPair};
-        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
-        let public = pair.public_key();
+        let random = SystemRandom::new();
+        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        let private = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, private.as_ref()).unwrap();
+        // An uncompressed point: a mark, then both coordinates.
+        let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
         let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let jwks = json!({"keys": [{"kty": "RSA", "kid": "one", "use": "sig",
-            "n": part(public.modulus().big_endian_without_leading_zero()),
-            "e": part(public.exponent().big_endian_without_leading_zero())}]});
+        let jwks = json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "one", "use": "sig",
+            "x": part(x), "y": part(y)}]});
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), jwks.to_string()).unwrap();
-        let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
-        let text = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
-        let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
         Self {
-            key: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(),
+            key: EncodingKey::from_ec_der(private.as_ref()),
             jwks: file,
         }
     }
@@ -49,7 +48,7 @@ impl Issuer {
         for (name, value) in changes.as_object().unwrap() {
             claims[name] = value.clone();
         }
-        let mut header = Header::new(Algorithm::RS256);
+        let mut header = Header::new(Algorithm::ES256);
         header.kid = Some("one".to_owned());
         encode(&header, &claims, &self.key).unwrap()
     }
