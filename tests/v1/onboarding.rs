@@ -1,9 +1,11 @@
 //! First steps: the onboarding, and the legal terms.
 
 use aggregates::access::Role;
+use leadledger::ledger::verify;
 use serde_json::json;
 
 use crate::contract::assert_as_in;
+use crate::mailbox::token;
 use crate::server::{TestServer, int};
 
 const TERMS: &str = "/api/v1/legal_terms";
@@ -162,4 +164,44 @@ async fn only_the_platform_owner_publishes_and_a_version_only_once() {
         .await;
     server.get(format!("{TERMS}/current")).expect(401).await;
     server.get(format!("{TERMS}/1")).expect(401).await;
+}
+
+#[tokio::test]
+async fn what_all_of_it_leaves_is_what_a_rebuild_makes() {
+    let server = TestServer::start().await;
+    let (owner, ana) = (server.owner().await, server.sign_up("Ana").await);
+    let company = server.company(&ana, "Acme").await;
+    let put = |path: String, body: serde_json::Value| {
+        server.put(path).token(&ana.token).json(&body).expect(200)
+    };
+    // One pixel, transparent.
+    let gif = "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7";
+    put(
+        "/api/v1/users/avatar".to_owned(),
+        json!({"avatar_base64": gif}),
+    )
+    .await;
+    let body = json!({"company_id": company, "avatar_base64": gif});
+    put("/api/v1/companies/avatar".to_owned(), body).await;
+    let own = server.delete("/api/v1/users/avatar").token(&ana.token);
+    own.expect(200).await;
+    let steps = format!("/api/v1/users/{}/onboarding", ana.id);
+    put(format!("{steps}/complete"), json!({})).await;
+    let terms = json!({"legal_term_id": 1});
+    put(format!("{steps}/terms_and_conditions"), terms).await;
+    let body = json!({"title": "Terms", "content": "Text"});
+    let publish = server.post(TERMS).token(&owner.token).json(&body);
+    publish.expect(201).await;
+    let body = json!({"email": ana.email});
+    let ask = server.post("/api/v1/users/reset_password").json(&body);
+    ask.expect(200).await;
+    let token = token(&server, &ana.email, "users/password", 1).await;
+    let body = json!({"token": token, "password": "Entirely-new-2026"});
+    put("/api/v1/users/password".to_owned(), body).await;
+
+    let options = server.database.connect_options();
+    let found = verify::run(&options, &[], |_, _| {}).await.unwrap();
+    let told: Vec<_> = found.differences.iter().map(ToString::to_string).collect();
+    assert_eq!(told, Vec::<String>::new());
+    assert!(found.rows > 10);
 }
