@@ -644,4 +644,6 @@ impl User {
 crate::bridge_to_cqrs_es!(User, "user", UserCommand, UserEvent, UserError);
 
 #[cfg(test)]
+mod profile_tests;
+#[cfg(test)]
 mod tests;

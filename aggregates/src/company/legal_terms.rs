@@ -121,3 +121,60 @@ impl LegalTerms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Decide;
+    use crate::company::{CompanyCommand, CompanyName};
+    use crate::phone::Region;
+    use crate::testing::{assert_survives_storage, carry_out};
+
+    fn publish(id: i64, version: Option<&str>) -> CompanyCommand {
+        CompanyCommand::PublishLegalTerms {
+            legal_term_id: LegalTermId(id),
+            text: LegalText::parse("Terms", "Text", version).unwrap(),
+            content_hash: format!("hash {id}"),
+        }
+    }
+
+    #[test]
+    fn the_latest_text_is_current_and_a_version_names_one_text_for_ever() {
+        let mut company = Company::default();
+        assert_eq!(
+            company.decide(publish(1, None)),
+            Err(CompanyError::NotCreated)
+        );
+        let create = CompanyCommand::Create {
+            company_id: INSTALLATION,
+            name: CompanyName::parse("Acme").unwrap(),
+            default: true,
+            parent_company_id: None,
+            region: Region::US,
+        };
+        carry_out(&mut company, create);
+        assert_eq!(company.current_terms(), None);
+        for (id, version, called) in [(1, None, "1"), (2, Some("two"), "two")] {
+            let events = carry_out(&mut company, publish(id, version));
+            assert_survives_storage(&events[0], &[]);
+            let current = company.current_terms().unwrap();
+            assert_eq!(current.version, called);
+            assert_eq!(current.content_hash, format!("hash {id}"));
+        }
+        for taken in ["1", "two"] {
+            assert_eq!(
+                company.decide(publish(3, Some(taken))),
+                Err(CompanyError::VersionPublished)
+            );
+        }
+    }
+
+    #[test]
+    fn every_wrong_field_of_a_text_is_told() {
+        let wrong = LegalText::parse(" ", "", Some("\n")).unwrap_err();
+        let fields: Vec<_> = wrong.iter().map(|(field, _)| *field).collect();
+        assert_eq!(fields, ["title", "content", "version"]);
+        let long = "x".repeat(100_001);
+        assert_eq!(LegalText::parse("t", &long, None).unwrap_err().len(), 1);
+    }
+}

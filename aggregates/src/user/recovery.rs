@@ -158,3 +158,128 @@ impl Recovery {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Decide;
+    use crate::email::Email;
+    use crate::ids::UserId;
+    use crate::testing::{assert_survives_storage, carry_out};
+    use crate::user::{Profile, Register, UserCommand};
+
+    fn at(minutes: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
+    }
+
+    fn nonce(text: &str) -> Nonce {
+        Nonce(text.to_owned())
+    }
+
+    fn registered(status: Status) -> User {
+        let mut user = User::default();
+        let register = Register {
+            user_id: UserId(1),
+            email: Email::parse("ana@example.com").unwrap(),
+            profile: Profile::default(),
+            password_hash: None,
+            status,
+            platform_owner: false,
+        };
+        carry_out(&mut user, UserCommand::Register(Box::new(register)));
+        user
+    }
+
+    fn recover(user: &mut User, command: RecoveryCommand) -> Result<usize, UserError> {
+        let events = user.decide(UserCommand::Recover(command))?;
+        for event in &events {
+            assert_survives_storage(event, &["argon2"]);
+            user.evolve(event);
+        }
+        Ok(events.len())
+    }
+
+    fn ask_reset(name: &str, minute: i64) -> RecoveryCommand {
+        RecoveryCommand::RequestPasswordReset {
+            nonce: nonce(name),
+            at: at(minute),
+        }
+    }
+
+    fn reset(name: &str, minute: i64) -> RecoveryCommand {
+        RecoveryCommand::ResetPassword {
+            nonce: nonce(name),
+            password_hash: "$argon2id$new".to_owned(),
+            at: at(minute),
+        }
+    }
+
+    fn ask_proof(name: &str, minute: i64) -> RecoveryCommand {
+        RecoveryCommand::RequestEmailProof {
+            nonce: nonce(name),
+            at: at(minute),
+        }
+    }
+
+    fn prove(name: &str, minute: i64) -> RecoveryCommand {
+        RecoveryCommand::ProveEmailByLink {
+            nonce: nonce(name),
+            at: at(minute),
+        }
+    }
+
+    #[test]
+    fn a_reset_link_serves_once_and_proves_the_e_mail() {
+        let mut user = registered(Status::Pending);
+        let invalid = Err(UserError::InvalidLink);
+        assert_eq!(recover(&mut user, reset("one", 0)), invalid);
+        assert_eq!(recover(&mut user, ask_reset("one", 0)), Ok(1));
+        assert_eq!(recover(&mut user, reset("two", 1)), invalid);
+        assert_eq!(recover(&mut user, reset("one", 59)), Ok(2));
+        assert_eq!((user.status, user.session_epoch), (Status::Active, 1));
+        assert_eq!(recover(&mut user, reset("one", 59)), invalid);
+    }
+
+    #[test]
+    fn a_reset_link_ends_with_its_hour_with_a_newer_one_and_with_any_new_password() {
+        let invalid = Err(UserError::InvalidLink);
+        let mut user = registered(Status::Active);
+        assert_eq!(recover(&mut user, ask_reset("one", 0)), Ok(1));
+        assert_eq!(recover(&mut user.clone(), reset("one", 60)), invalid);
+        let mut newer = user.clone();
+        assert_eq!(recover(&mut newer, ask_reset("two", 5)), Ok(1));
+        assert_eq!(recover(&mut newer, reset("one", 6)), invalid);
+        assert_eq!(recover(&mut newer, reset("two", 64)), Ok(1));
+        let password_hash = "$argon2id$other".to_owned();
+        carry_out(&mut user, UserCommand::SetPassword { password_hash });
+        assert_eq!(recover(&mut user, reset("one", 6)), invalid);
+    }
+
+    #[test]
+    fn a_proof_is_asked_for_once_a_minute_until_the_e_mail_is_proved() {
+        let mut user = registered(Status::Pending);
+        assert_eq!(recover(&mut user, ask_proof("one", 0)), Ok(1));
+        let recently = Err(UserError::ProofRequestedRecently);
+        assert_eq!(recover(&mut user, ask_proof("two", 0)), recently);
+        assert_eq!(recover(&mut user, ask_proof("two", 1)), Ok(1));
+        let invalid = Err(UserError::InvalidLink);
+        assert_eq!(recover(&mut user, prove("one", 2)), invalid);
+        assert_eq!(
+            recover(&mut user.clone(), prove("two", 1 + 72 * 60)),
+            invalid
+        );
+        assert_eq!(recover(&mut user, prove("two", 2)), Ok(1));
+        assert_eq!(recover(&mut user, prove("two", 3)), Ok(0));
+        assert_eq!(recover(&mut user, ask_proof("three", 9)), Ok(0));
+    }
+
+    #[test]
+    fn a_link_of_one_kind_is_none_of_the_other() {
+        let mut user = registered(Status::Pending);
+        assert_eq!(recover(&mut user, ask_proof("one", 0)), Ok(1));
+        let invalid = Err(UserError::InvalidLink);
+        assert_eq!(recover(&mut user, reset("one", 1)), invalid);
+        let nobody = User::default().decide(UserCommand::Recover(ask_proof("x", 0)));
+        assert_eq!(nobody, Err(UserError::NotRegistered));
+    }
+}
