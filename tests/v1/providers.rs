@@ -1,5 +1,10 @@
 //! What a user can be known by.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test reports what it did not expect by panicking"
+)]
+
 use aggregates::access::Role;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
