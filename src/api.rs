@@ -20,7 +20,7 @@ use axum::Router;
 use axum::middleware;
 use utoipa_axum::router::OpenApiRouter;
 
-use self::layers::{BODY_LIMIT, Layers};
+use self::layers::Layers;
 use crate::app::App;
 
 /// Every operation of every dialect, with the document that describes them.

@@ -17,9 +17,12 @@ use sqlx::postgres::PgConnectOptions;
 use crate::auth::invitation_code::InvitationCodes;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
+use crate::avatars::Avatars;
 use crate::clock::Clock;
 use crate::coalesce::Coalesced;
 use crate::ledger::{Ledger, Secrets, authority_position};
+use crate::mail::links::Links;
+use crate::providers::Issuers;
 
 /// The server's parts. Cheap to clone.
 #[derive(Clone)]
@@ -46,6 +49,12 @@ pub struct App {
     pub reads: SharedReads,
     /// See [`AuthorityCache`].
     pub authority: Arc<AuthorityCache>,
+    /// Reads the links in mails.
+    pub links: Links,
+    /// Pictures.
+    pub avatars: Avatars,
+    /// Whose identities users may link.
+    pub issuers: Issuers,
 }
 
 /// The reads that nearly every request makes; requests that come together share a round trip.

@@ -73,6 +73,26 @@ pub struct Settings {
     /// Country in which a new top-level company's phone numbers are read (ISO 3166)
     #[arg(long, env = "LEADLEDGER_REGION", default_value = "US", value_parser = region, global = true)]
     pub region: Region,
+    /// SMTP server that mails go out by: `smtp://user:password@host:587?tls=required` (STARTTLS) or `smtps://…`; written to a folder when unset
+    #[arg(
+        long,
+        env = "LEADLEDGER_SMTP_URL",
+        hide_env_values = true,
+        global = true
+    )]
+    pub smtp_url: Option<SecretString>,
+    /// Mailbox that mails come from, such as CRM <no-reply@example.com>; needed with an SMTP server
+    #[arg(long, env = "LEADLEDGER_MAIL_FROM", global = true)]
+    pub mail_from: Option<String>,
+    /// Address at which people reach this server, for the links in mails; where it listens when unset
+    #[arg(long, env = "LEADLEDGER_PUBLIC_URL", global = true)]
+    pub public_url: Option<String>,
+    /// Store of avatars: `s3://bucket/folder`, with the usual `AWS_…` variables; a folder of the data directory when unset
+    #[arg(long, env = "LEADLEDGER_OBJECT_STORE", global = true)]
+    pub object_store: Option<String>,
+    /// `OpenID` Connect issuers whose identities users may link: a JSON list of {provider, issuer, audience, jwks}
+    #[arg(long, env = "LEADLEDGER_OIDC", global = true)]
+    pub oidc: Option<String>,
     /// Log filter, such as info or leadledger=debug
     #[arg(
         long,
@@ -102,6 +122,15 @@ impl Settings {
         self.pg_bin = self.pg_bin.filter(|path| !path.as_os_str().is_empty());
         self.owner_password = self.owner_password.filter(is_set);
         self.jwt_secret = self.jwt_secret.filter(is_set);
+        self.smtp_url = self.smtp_url.filter(is_set);
+        for text in [
+            &mut self.mail_from,
+            &mut self.public_url,
+            &mut self.object_store,
+            &mut self.oidc,
+        ] {
+            text.take_if(|text| text.is_empty());
+        }
         if let Some(secret) = &self.jwt_secret {
             anyhow::ensure!(
                 secret.expose_secret().len() >= MIN_SECRET_BYTES,
@@ -227,7 +256,7 @@ mod tests {
             let name = setting.get_id().as_str();
             let variable = setting.get_env().and_then(|name| name.to_str());
             assert!(setting.get_long().is_some() && variable.is_some(), "{name}");
-            if ["database_url", "owner_password", "jwt_secret"].contains(&name) {
+            if ["database_url", "owner_password", "jwt_secret", "smtp_url"].contains(&name) {
                 assert!(setting.is_hide_env_values_set(), "{name}");
             }
         }

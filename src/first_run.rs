@@ -10,6 +10,8 @@ use anyhow::Context;
 use aws_lc_rs::rand;
 use secrecy::ExposeSecret;
 
+mod legal_terms;
+
 use crate::auth::password::Passwords;
 use crate::config::Settings;
 use crate::ledger::{CommitError, IdKind, Ledger, Provenance, Refusal, Work};
@@ -108,7 +110,8 @@ fn register(
         user_access_id,
         user_id,
     };
-    unit.execute::<Company>(company_id.get(), own)
+    unit.execute::<Company>(company_id.get(), own)?;
+    legal_terms::publish_first(unit)
 }
 
 /// 20 letters and digits without look-alikes, and one of each kind that the policy asks for: over 110 bits.

@@ -10,6 +10,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
 use sqlx::PgPool;
@@ -24,11 +25,15 @@ use crate::app::{App, SharedReads};
 use crate::auth::invitation_code::InvitationCodes;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
+use crate::avatars::Avatars;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::Database;
 use crate::first_run::{self, FirstLogin};
 use crate::ledger::{Ledger, LedgerTasks, Secrets, answers};
+use crate::mail::delivery::{self, Delivery};
+use crate::mail::links::Links;
+use crate::providers::Issuers;
 use crate::{observability, worker};
 
 /// Runs the server.
@@ -57,6 +62,15 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(aggregates::phone::warm);
     let upkeep = tokio::spawn(upkeep(app.clone()));
     let worker = tokio::spawn(worker::run(app.clone(), database.options.clone()));
+    let mails = Delivery::of(
+        settings,
+        &format!("http://{address}"),
+        &app.secrets,
+        app.ledger.clone(),
+        database.options.clone(),
+    )?;
+    let (stop_mails, mails_stopped) = tokio::sync::oneshot::channel::<()>();
+    let mails = tokio::spawn(delivery::run(mails, mails_stopped.map(drop)));
     // Nobody else sets it: the door was made above, for this run alone.
     let _ = opened.set(api::service(app));
     print_banner(address, settings, first.as_ref());
@@ -67,6 +81,8 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let _ = upkeep.await;
     worker.abort();
     let _ = worker.await;
+    drop(stop_mails);
+    let _ = mails.await;
     tasks.finished().await;
     database.close().await;
     Ok(())
@@ -118,6 +134,7 @@ pub async fn build_app_by(
         || secrets.tokens().to_vec(),
         |secret| secret.expose_secret().as_bytes().to_vec(),
     );
+    let links = Links::new(&secrets);
     let app = App {
         pool: pool.clone(),
         ledger,
@@ -130,6 +147,9 @@ pub async fn build_app_by(
         metrics,
         reads: SharedReads::new(options),
         authority: Arc::default(),
+        links,
+        avatars: Avatars::open(settings.object_store.as_deref(), &settings.data_dir)?,
+        issuers: Issuers::open(settings.oidc.as_deref())?,
     };
     Ok((app, tasks, first))
 }

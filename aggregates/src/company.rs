@@ -8,12 +8,18 @@
 //! Which role a user holds lives on the user's own stream; the owners are repeated here because only this stream can
 //! decide who is the last. Whoever changes an owner's role changes both streams in one commit.
 
+pub mod legal_terms;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use self::legal_terms::{LegalTerms, LegalText};
 use crate::Decide;
-use crate::ids::{CampaignId, CompanyId, QuestionId, SourceId, TerritoryId, UserAccessId, UserId};
+use crate::avatar::Avatar;
+use crate::ids::{
+    CampaignId, CompanyId, LegalTermId, QuestionId, SourceId, TerritoryId, UserAccessId, UserId,
+};
 use crate::phone::Region;
 use crate::text::{self, TextError};
 
@@ -68,6 +74,8 @@ pub struct Company {
     profile: Option<Profile>,
     sources: Sources,
     territories: Territories,
+    avatar: Option<Avatar>,
+    legal_terms: LegalTerms,
 }
 
 impl Company {
@@ -93,6 +101,12 @@ impl Company {
     #[must_use]
     pub fn exists(&self) -> bool {
         self.id.is_some()
+    }
+
+    /// Its picture.
+    #[must_use]
+    pub fn avatar(&self) -> Option<&Avatar> {
+        self.avatar.as_ref()
     }
 
     /// The accesses that own it.
@@ -156,6 +170,17 @@ pub enum CompanyCommand {
     Source(SourceCommand),
     /// Add territories.
     AddTerritories(Vec<NewTerritory>),
+    /// Show this picture, or none.
+    SetAvatar(Option<Avatar>),
+    /// Publish legal terms. For the company that stands for the installation.
+    PublishLegalTerms {
+        /// The new text's id.
+        legal_term_id: LegalTermId,
+        /// The text.
+        text: LegalText,
+        /// SHA-256 of its content, in hexadecimal.
+        content_hash: String,
+    },
 }
 
 /// What happened to a company. These names and shapes are the storage format.
@@ -330,6 +355,26 @@ pub enum CompanyEvent {
         /// The rule's version: 1, and one more with each change of the area.
         rule_version: u32,
     },
+    /// The company shows another picture, or none.
+    CompanyAvatarChanged {
+        /// Before.
+        from: Option<Avatar>,
+        /// After.
+        to: Option<Avatar>,
+    },
+    /// These legal terms are the current ones from now on.
+    LegalTermsPublished {
+        /// Their id.
+        legal_term_id: LegalTermId,
+        /// How they call themselves.
+        version: String,
+        /// Their heading.
+        title: String,
+        /// The text itself.
+        content: String,
+        /// SHA-256 of the content, in hexadecimal.
+        content_hash: String,
+    },
 }
 
 impl CompanyEvent {
@@ -361,6 +406,8 @@ impl CompanyEvent {
             Self::SourceUserAccessAssigned { .. } => "SourceUserAccessAssigned",
             Self::SourceUserAccessRemoved { .. } => "SourceUserAccessRemoved",
             Self::TerritoryAdded { .. } => "TerritoryAdded",
+            Self::CompanyAvatarChanged { .. } => "CompanyAvatarChanged",
+            Self::LegalTermsPublished { .. } => "LegalTermsPublished",
         }
     }
 }
@@ -406,6 +453,9 @@ pub enum CompanyError {
     /// A rule of its territories.
     #[error(transparent)]
     Territory(#[from] TerritoryError),
+    /// A version names one text for ever.
+    #[error("legal terms of this version are published already")]
+    VersionPublished,
 }
 
 impl Decide for Company {
@@ -472,10 +522,24 @@ impl Decide for Company {
             CompanyCommand::Update(update) => self.update(update),
             CompanyCommand::Source(command) => Ok(self.sources.decide(command)?),
             CompanyCommand::AddTerritories(new) => Ok(self.territories.add(new)?),
+            CompanyCommand::SetAvatar(to) => Ok(if to == self.avatar {
+                vec![]
+            } else {
+                vec![CompanyEvent::CompanyAvatarChanged {
+                    from: self.avatar.clone(),
+                    to,
+                }]
+            }),
+            CompanyCommand::PublishLegalTerms {
+                legal_term_id,
+                text,
+                content_hash,
+            } => self.publish(legal_term_id, text, content_hash),
         }
     }
 
     fn evolve(&mut self, event: &CompanyEvent) {
+        self.legal_terms.evolve(event);
         match event {
             CompanyEvent::CompanyCreated { company_id, .. } => {
                 self.id = Some(*company_id);
@@ -522,6 +586,8 @@ impl Decide for Company {
             | CompanyEvent::SourceUserAccessAssigned { .. }
             | CompanyEvent::SourceUserAccessRemoved { .. } => self.sources.evolve(event),
             CompanyEvent::TerritoryAdded { .. } => self.territories.evolve(event),
+            CompanyEvent::CompanyAvatarChanged { to, .. } => self.avatar.clone_from(to),
+            CompanyEvent::LegalTermsPublished { .. } => {}
         }
     }
 }

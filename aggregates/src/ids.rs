@@ -90,3 +90,11 @@ id!(
     /// A meeting with the person behind a lead.
     AppointmentId
 );
+id!(
+    /// A published text of legal terms.
+    LegalTermId
+);
+id!(
+    /// A linked `OpenID` Connect identity of a user.
+    ProviderId
+);

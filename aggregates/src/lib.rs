@@ -5,6 +5,7 @@
 //! shapes are a data format); how it is stored is not.
 
 pub mod access;
+pub mod avatar;
 pub mod change;
 pub mod company;
 pub mod decide;

@@ -8,13 +8,21 @@
 //!
 //! Passwords arrive as finished hashes. That an owner's role also stands on the company's stream is the caller's to keep.
 
-use chrono::NaiveDate;
+pub mod onboarding;
+pub mod providers;
+pub mod recovery;
+
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+use self::onboarding::{Onboarding, OnboardingCommand};
+use self::providers::{Provider, ProviderCommand};
+use self::recovery::{Nonce, Recovery, RecoveryCommand};
 use crate::access::Role;
+use crate::avatar::Avatar;
 use crate::change::Change;
 use crate::email::Email;
-use crate::ids::{CompanyId, UserAccessId, UserId};
+use crate::ids::{CompanyId, LegalTermId, ProviderId, UserAccessId, UserId};
 use crate::money::Currency;
 use crate::person_name::PersonName;
 use crate::phone::Phone;
@@ -82,6 +90,10 @@ pub struct User {
     /// Oldest first.
     accesses: Vec<Access>,
     primary: Option<UserAccessId>,
+    recovery: Recovery,
+    onboarding: Onboarding,
+    providers: Vec<Provider>,
+    avatar: Option<Personal<Avatar>>,
 }
 
 impl User {
@@ -101,6 +113,12 @@ impl User {
     #[must_use]
     pub fn accesses(&self) -> &[Access] {
         &self.accesses
+    }
+
+    /// Their picture.
+    #[must_use]
+    pub fn avatar(&self) -> Option<&Avatar> {
+        self.avatar.as_ref().and_then(Personal::plain)
     }
 
     /// The access that a client lands on.
@@ -151,6 +169,14 @@ pub enum UserCommand {
         /// Which one.
         user_access_id: UserAccessId,
     },
+    /// See [`recovery`].
+    Recover(RecoveryCommand),
+    /// See [`onboarding`].
+    Onboard(OnboardingCommand),
+    /// See [`providers`].
+    Provide(ProviderCommand),
+    /// Show this picture, or none.
+    SetAvatar(Option<Avatar>),
 }
 
 /// See [`UserCommand::Register`].
@@ -258,6 +284,63 @@ pub enum UserEvent {
         /// After.
         to: Option<UserAccessId>,
     },
+    /// A link to a new password was asked for; a mail is to be sent.
+    PasswordResetRequested {
+        /// What the link is derived from.
+        nonce: Nonce,
+        /// From then on the link does not hold.
+        expires_at: DateTime<Utc>,
+    },
+    /// A link that proves the e-mail was asked for; a mail is to be sent.
+    EmailProofRequested {
+        /// What the link is derived from.
+        nonce: Nonce,
+        /// From then on the link does not hold.
+        expires_at: DateTime<Utc>,
+    },
+    /// The user shows another picture, or none.
+    UserAvatarChanged {
+        /// Before.
+        from: Option<Personal<Avatar>>,
+        /// After.
+        to: Option<Personal<Avatar>>,
+    },
+    /// The onboarding is through.
+    OnboardingCompleted {
+        /// When.
+        completed_at: DateTime<Utc>,
+    },
+    /// The user agreed to the legal terms of the time.
+    LegalTermsApproved {
+        /// Which text.
+        legal_term_id: LegalTermId,
+        /// How the text calls itself.
+        version: String,
+        /// SHA-256 of the text, in hexadecimal.
+        content_hash: String,
+        /// When.
+        approved_at: DateTime<Utc>,
+        /// The network address that they agreed from.
+        ip: Option<Personal<String>>,
+    },
+    /// An identity of elsewhere was linked.
+    ProviderLinked {
+        /// The link.
+        provider_id: ProviderId,
+        /// The issuer as the installation calls it.
+        provider: String,
+        /// The issuer's own id of the person.
+        uid: Personal<String>,
+        /// The e-mail that the issuer vouches for.
+        email: Option<Personal<Email>>,
+    },
+    /// A linked identity was forgotten.
+    ProviderUnlinked {
+        /// The link.
+        provider_id: ProviderId,
+        /// The issuer as the installation calls it.
+        provider: String,
+    },
 }
 
 impl UserEvent {
@@ -276,6 +359,13 @@ impl UserEvent {
             Self::AccessChanged { .. } => "AccessChanged",
             Self::AccessRevoked { .. } => "AccessRevoked",
             Self::PrimaryAccessChanged { .. } => "PrimaryAccessChanged",
+            Self::PasswordResetRequested { .. } => "PasswordResetRequested",
+            Self::EmailProofRequested { .. } => "EmailProofRequested",
+            Self::UserAvatarChanged { .. } => "UserAvatarChanged",
+            Self::OnboardingCompleted { .. } => "OnboardingCompleted",
+            Self::LegalTermsApproved { .. } => "LegalTermsApproved",
+            Self::ProviderLinked { .. } => "ProviderLinked",
+            Self::ProviderUnlinked { .. } => "ProviderUnlinked",
         }
     }
 }
@@ -298,6 +388,15 @@ pub enum UserError {
     /// The person's data is erased.
     #[error("the user's personal data is erased")]
     Erased,
+    /// Another one was asked for since, its time is over, or it was used.
+    #[error("the link does not hold, or no longer")]
+    InvalidLink,
+    /// Less than a minute ago.
+    #[error("a mail was asked for less than a minute ago")]
+    ProofRequestedRecently,
+    /// Never linked, or unlinked since.
+    #[error("the user has no such provider")]
+    UnknownProvider,
 }
 
 impl Decide for User {
@@ -332,10 +431,17 @@ impl Decide for User {
                 primary,
             } => self.change_access(user_access_id, company_id, role, primary),
             UserCommand::RevokeAccess { user_access_id } => self.revoke(user_access_id),
+            UserCommand::Recover(command) => self.recover(command),
+            UserCommand::Onboard(command) => Ok(self.onboard(command)),
+            UserCommand::Provide(command) => self.provide(command),
+            UserCommand::SetAvatar(avatar) => Ok(self.set_avatar(avatar)),
         }
     }
 
     fn evolve(&mut self, event: &UserEvent) {
+        self.recovery.evolve(event);
+        self.onboarding.evolve(event);
+        self.evolve_providers(event);
         match event {
             UserEvent::UserRegistered {
                 user_id,
@@ -378,6 +484,13 @@ impl Decide for User {
                 self.accesses.retain(|access| access.id != *user_access_id);
             }
             UserEvent::PrimaryAccessChanged { to, .. } => self.primary = *to,
+            UserEvent::UserAvatarChanged { to, .. } => self.avatar.clone_from(to),
+            UserEvent::PasswordResetRequested { .. }
+            | UserEvent::EmailProofRequested { .. }
+            | UserEvent::OnboardingCompleted { .. }
+            | UserEvent::LegalTermsApproved { .. }
+            | UserEvent::ProviderLinked { .. }
+            | UserEvent::ProviderUnlinked { .. } => {}
         }
     }
 }
@@ -416,6 +529,17 @@ impl User {
                 to: profile.into(),
             }]
         })
+    }
+
+    fn set_avatar(&self, avatar: Option<Avatar>) -> Vec<UserEvent> {
+        let to = avatar.map(Personal::from);
+        if to == self.avatar {
+            return vec![];
+        }
+        vec![UserEvent::UserAvatarChanged {
+            from: self.avatar.clone(),
+            to,
+        }]
     }
 
     fn grant(
@@ -519,5 +643,7 @@ impl User {
 
 crate::bridge_to_cqrs_es!(User, "user", UserCommand, UserEvent, UserError);
 
+#[cfg(test)]
+mod profile_tests;
 #[cfg(test)]
 mod tests;

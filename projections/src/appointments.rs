@@ -222,12 +222,15 @@ pub struct AppointmentRow {
     pub company_parent_id: Option<i64>,
     pub user_full_name: String,
     pub user_email: Option<String>,
+    /// Of their avatar.
+    pub user_avatar: Option<String>,
 }
 
 const SELECT: &str = "SELECT a.id, a.lead_id, a.user_id, a.title, a.description, a.location, a.starts_at, a.ends_at, \
      a.status, a.created_at, a.updated_at, l.full_name AS lead_full_name, l.user_access_id AS lead_user_access_id, \
      l.version AS lead_version, c.id AS company_id, c.name AS company_name, c.is_default AS company_default, \
-     c.parent_company_id AS company_parent_id, coalesce(u.full_name, '') AS user_full_name, u.email AS user_email";
+     c.parent_company_id AS company_parent_id, coalesce(u.full_name, '') AS user_full_name, u.email AS user_email, \
+     (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS user_avatar";
 const FROM: &str = " FROM appointments a JOIN leads l ON l.id = a.lead_id JOIN companies c ON c.id = l.company_id \
      LEFT JOIN users u ON u.id = a.user_id";
 

@@ -87,6 +87,11 @@ impl Default for Batch {
                 Box::<crate::appointments::Appointments>::default(),
                 Box::<crate::sources::Sources>::default(),
                 Box::<crate::territories::Territories>::default(),
+                Box::<crate::mail_outbox::MailOutbox>::default(),
+                Box::<crate::avatars::Avatars>::default(),
+                Box::<crate::onboarding::Onboarding>::default(),
+                Box::<crate::legal_terms::LegalTerms>::default(),
+                Box::<crate::providers::Providers>::default(),
             ],
         }
     }

@@ -345,10 +345,13 @@ pub struct CompanyRow {
     pub governed_by: Option<i64>,
     /// How many leads that plan allows, if it limits them.
     pub lead_limit: Option<i64>,
+    /// The avatar's file.
+    pub avatar: Option<String>,
 }
 
 const COLUMNS: &str = "c.id, c.name, c.parent_company_id, c.path, c.is_default, c.cycles, c.region, c.version, \
-     c.created_at, c.updated_at, g.governed_by, g.lead_limit";
+     c.created_at, c.updated_at, g.governed_by, g.lead_limit, \
+     (SELECT v.file FROM company_avatars v WHERE v.company_id = c.id) AS avatar";
 const GOVERNED: &str = " LEFT JOIN LATERAL (SELECT s.company_id AS governed_by, s.lead_limit \
      FROM unnest(c.path) WITH ORDINALITY AS p(id, n) JOIN subscriptions s ON s.company_id = p.id \
      ORDER BY p.n DESC LIMIT 1) g ON true";

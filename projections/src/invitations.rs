@@ -216,12 +216,15 @@ pub struct InvitationRow {
     pub inviter_first_name: Option<String>,
     pub inviter_full_name: Option<String>,
     pub inviter_email: Option<String>,
+    /// Of their avatar.
+    pub inviter_avatar: Option<String>,
 }
 
 const SELECT: &str = "SELECT i.id, i.email, i.role, i.nonce, i.status, i.expires_at, i.version, i.created_at, i.company_id, \
      c.name AS company_name, c.is_default AS company_is_default, c.parent_company_id AS company_parent_id, \
      c.path AS company_path, u.id AS inviter_id, u.first_name AS inviter_first_name, u.full_name AS inviter_full_name, \
-     u.email AS inviter_email FROM invitations i JOIN companies c ON c.id = i.company_id \
+     u.email AS inviter_email, \
+     (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS inviter_avatar FROM invitations i JOIN companies c ON c.id = i.company_id \
      LEFT JOIN users u ON u.id = i.invited_by";
 
 /// One invitation, whatever became of it.

@@ -126,12 +126,15 @@ pub struct NoteRow {
     pub author_full_name: String,
     /// The author's e-mail.
     pub author_email: Option<String>,
+    /// The author's avatar's file.
+    pub author_avatar: Option<String>,
     /// When it was written.
     pub created_at: DateTime<Utc>,
 }
 
 const SELECT_NOTE: &str = "SELECT n.id, n.lead_id, n.content, n.author_id, \
-     coalesce(u.full_name, '') AS author_full_name, u.email AS author_email, n.created_at \
+     coalesce(u.full_name, '') AS author_full_name, u.email AS author_email, \
+     (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS author_avatar, n.created_at \
      FROM lead_notes n LEFT JOIN users u ON u.id = n.author_id";
 
 /// The notes on several leads, in the order of the leads, each list oldest first.

@@ -3,6 +3,7 @@
 //! A projection is a fold over a batch of events, whatever the batch's size: the committer, an import and a rebuild
 //! run the same code. Every table can be dropped and rebuilt from the ledger, row for row.
 
+pub mod avatars;
 pub mod batch;
 pub mod companies;
 pub mod company_totals;
@@ -11,7 +12,11 @@ pub mod facts;
 pub mod invitations;
 pub mod lead_notes;
 pub mod leads;
+pub mod legal_terms;
+pub mod mail_outbox;
+pub mod onboarding;
 pub mod page;
+pub mod providers;
 pub mod recorded;
 pub mod search;
 pub mod sources;

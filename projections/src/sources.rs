@@ -303,6 +303,8 @@ pub struct SourcePerson {
     pub user_id: i64,
     pub full_name: String,
     pub email: Option<String>,
+    /// Of their avatar.
+    pub avatar: Option<String>,
 }
 
 const COLUMNS: &str = "s.id, s.company_id, s.name, s.priority, s.created_at";
@@ -381,7 +383,8 @@ pub async fn people(
     sources: &[i64],
 ) -> Result<Vec<SourcePerson>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT p.source_id, p.user_access_id, a.role, u.id AS user_id, u.full_name, u.email \
+        "SELECT p.source_id, p.user_access_id, a.role, u.id AS user_id, u.full_name, u.email, \
+         (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS avatar \
          FROM source_user_accesses p JOIN user_accesses a ON a.id = p.user_access_id \
          JOIN users u ON u.id = a.user_id WHERE p.source_id = ANY($1) ORDER BY p.source_id, p.position",
     )

@@ -52,7 +52,7 @@ async fn run_once(
     let caller =
         <Option<Caller> as FromRequestParts<App>>::from_request_parts(&mut parts, app).await?;
     let user_id = caller.map_or(0, |caller| caller.user_id.get());
-    let body = to_bytes(body, super::BODY_LIMIT)
+    let body = to_bytes(body, super::layers::AVATAR_BODY_LIMIT)
         .await
         .map_err(|_| Problem::too_large())?;
     let fingerprint = fingerprint(&parts, &body);

@@ -21,6 +21,9 @@ use crate::clock::Clock;
 /// The largest body where a route sets no `DefaultBodyLimit` of its own: 2 MiB.
 pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
 
+/// The largest body that carries a picture: 2 MiB in base64, and what stands around it.
+pub const AVATAR_BODY_LIMIT: usize = 4 * 1024 * 1024;
+
 /// How long an answer's head may take where nothing else is set.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -3,17 +3,24 @@
 //! No SQL here (that is `projections`), no rules (those are `aggregates`), and nothing of another dialect.
 
 mod accesses;
+mod avatars;
 mod companies;
 mod company_membership;
 mod company_updates;
 mod company_users;
 mod dates;
+mod email_proofs;
 mod invitations;
 mod lead_lists;
 mod lead_notes;
 mod leads;
+mod legal_terms;
+mod link_pages;
 mod memberships;
+mod onboarding;
 mod pages;
+mod passwords;
+mod providers;
 mod refusals;
 mod sources;
 mod stages;
@@ -57,6 +64,12 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(appointments::routes())
             .merge(company_updates::routes())
             .merge(sources::routes())
-            .merge(territories::routes()),
+            .merge(territories::routes())
+            .merge(passwords::routes())
+            .merge(email_proofs::routes())
+            .merge(avatars::routes())
+            .merge(onboarding::routes())
+            .merge(legal_terms::routes())
+            .merge(providers::routes()),
     )
 }

@@ -196,6 +196,13 @@ fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent
         DomainEvent::Company(CompanyEvent::TerritoryAdded { territory_id, .. }) => {
             raise(IdKind::Territory, territory_id.get());
         }
+        DomainEvent::User(aggregates::user::UserEvent::ProviderLinked { provider_id, .. }) => {
+            raise(IdKind::Provider, provider_id.get());
+        }
+        DomainEvent::Company(aggregates::company::CompanyEvent::LegalTermsPublished {
+            legal_term_id,
+            ..
+        }) => raise(IdKind::LegalTerm, legal_term_id.get()),
         _ => {}
     }
 }

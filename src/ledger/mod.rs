@@ -10,10 +10,12 @@ mod committer;
 mod head;
 pub mod leaf;
 mod load;
+pub mod mail_deliveries;
 mod provenance;
 pub mod rebuild;
 mod refusal;
 pub mod replay;
+pub mod reset_requests;
 mod sealing;
 mod secrets;
 pub mod snapshots;
@@ -133,6 +135,19 @@ impl Ledger {
             value_hash: hmac::sign(&self.claim_key, email.as_str().as_bytes())
                 .as_ref()
                 .to_vec(),
+        }
+    }
+
+    /// The claim that stands for an identity of an `OpenID` Connect provider.
+    #[must_use]
+    pub fn provider_claim(&self, provider: &str, uid: &str) -> Claim {
+        let mut context = hmac::Context::with_key(&self.claim_key);
+        context.update(provider.as_bytes());
+        context.update(&[0]);
+        context.update(uid.as_bytes());
+        Claim {
+            kind: "provider",
+            value_hash: context.sign().as_ref().to_vec(),
         }
     }
 

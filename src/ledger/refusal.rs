@@ -45,6 +45,12 @@ pub enum Refusal {
     /// Another user has this e-mail.
     #[error("this e-mail is taken")]
     EmailTaken,
+    /// Another user has linked this identity.
+    #[error("this identity is linked to another user")]
+    IdentityTaken,
+    /// The terms are not, or no longer, the current ones.
+    #[error("these are not the current legal terms")]
+    NotCurrentTerms,
     /// The stream is not at the version that the caller expects.
     #[error("the resource is at version {actual}, not at the expected one")]
     VersionConflict {

@@ -9,6 +9,7 @@ pub struct Secrets {
     claims: Vec<u8>,
     responses: Vec<u8>,
     invitations: Vec<u8>,
+    links: Vec<u8>,
 }
 
 impl Secrets {
@@ -22,6 +23,7 @@ impl Secrets {
             claims: secret(connection, "claims").await?,
             responses: secret(connection, "responses").await?,
             invitations: secret(connection, "invitations").await?,
+            links: secret(connection, "links").await?,
         })
     }
 
@@ -47,6 +49,12 @@ impl Secrets {
     #[must_use]
     pub fn invitations(&self) -> &[u8] {
         &self.invitations
+    }
+
+    /// What the links in mails are derived from.
+    #[must_use]
+    pub fn links(&self) -> &[u8] {
+        &self.links
     }
 }
 

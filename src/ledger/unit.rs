@@ -56,6 +56,8 @@ pub enum IdKind {
     Appointment,
     Source,
     Territory,
+    LegalTerm,
+    Provider,
 }
 
 impl IdKind {
@@ -77,6 +79,8 @@ impl IdKind {
             Self::Appointment => "appointment",
             Self::Source => "source",
             Self::Territory => "territory",
+            Self::LegalTerm => "legal_term",
+            Self::Provider => "provider",
         }
     }
 }

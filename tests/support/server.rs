@@ -11,8 +11,9 @@ use clap::Parser;
 use leadledger::app::App;
 use leadledger::auth::token::Session;
 use leadledger::clock::Clock;
-use leadledger::config::Cli;
+use leadledger::config::{Cli, Settings};
 use leadledger::ledger::verify;
+use leadledger::mail::delivery::{self, Delivery};
 use leadledger::{api, serve};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
@@ -28,6 +29,8 @@ pub const OWNER_PASSWORD: &str = "Correct-horse-7-battery";
 
 /// A running server. It ends with the test.
 pub struct TestServer {
+    /// Its data directory: objects and mails.
+    pub data: tempfile::TempDir,
     /// Its database, to look at what is stored.
     pub database: Arc<TestDatabase>,
     /// Its parts, to issue tokens with.
@@ -74,24 +77,40 @@ impl TestServer {
 
     /// With a clock that the test moves.
     pub async fn start_by(clock: Clock) -> Self {
-        Self::on(Arc::new(TestDatabase::create().await), clock).await
+        let database = Arc::new(TestDatabase::create().await);
+        Self::on(database, clock, &[]).await
+    }
+
+    /// With further arguments of the command line.
+    pub async fn start_with(arguments: &[&str]) -> Self {
+        let database = Arc::new(TestDatabase::create().await);
+        Self::on(database, Clock::system(), arguments).await
     }
 
     /// One more server on the same database.
     pub async fn beside(&self) -> Self {
-        Self::on(self.database.clone(), self.app.clock.clone()).await
+        Self::on(self.database.clone(), self.app.clock.clone(), &[]).await
     }
 
-    async fn on(database: Arc<TestDatabase>, clock: Clock) -> Self {
-        let app = node(&database, clock).await;
+    async fn on(database: Arc<TestDatabase>, clock: Clock, arguments: &[&str]) -> Self {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let options = database.connect_options();
+        let settings = settings(data.path(), arguments);
+        let app = assembled(&database, clock, &settings).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("the port just bound");
+        let base = format!("http://{address}");
+        let (secrets, ledger) = (&app.secrets, app.ledger.clone());
+        let mails = Delivery::of(&settings, &base, secrets, ledger, options)
+            .expect("settings that mails go out by");
+        tokio::spawn(delivery::run(mails, std::future::pending()));
         let service = api::service(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         Self {
             database,
             app,
-            base: format!("http://{address}"),
+            base,
+            data,
             client: reqwest::Client::builder()
                 .no_proxy()
                 .build()
@@ -264,29 +283,39 @@ impl TestServer {
     }
 }
 
-/// The parts of a node on this database; the first one makes the platform owner.
-pub async fn node(database: &TestDatabase, clock: Clock) -> App {
-    let options = database.connect_options();
-    let pool = PgPoolOptions::new()
-        .max_connections(8)
-        .connect_with(options.clone())
-        .await
-        .expect("connecting to the test's database");
-    let settings = Cli::parse_from([
+fn settings(data_dir: &std::path::Path, arguments: &[&str]) -> Settings {
+    let fixed = [
         "leadledger",
+        "--data-dir",
+        data_dir.to_str().expect("a path in UTF-8"),
         "--owner-email",
         OWNER_EMAIL,
         "--owner-password",
         OWNER_PASSWORD,
         "--region",
         "US",
-    ])
-    .settings;
+    ];
+    Cli::parse_from(fixed.iter().chain(arguments)).settings
+}
+
+async fn assembled(database: &TestDatabase, clock: Clock, settings: &Settings) -> App {
+    let options = database.connect_options();
+    let pool = PgPoolOptions::new()
+        .max_connections(8)
+        .connect_with(options.clone())
+        .await
+        .expect("connecting to the test's database");
     let metrics = PrometheusBuilder::new().build_recorder().handle();
-    let (app, _, _) = serve::build_app_by(clock, &pool, &options, &settings, metrics)
+    let (app, _, _) = serve::build_app_by(clock, &pool, &options, settings, metrics)
         .await
         .expect("putting the server together");
     app
+}
+
+/// The parts of one more node on this database, which nobody reaches by HTTP.
+pub async fn node(database: &TestDatabase, clock: Clock) -> App {
+    let data = tempfile::tempdir().expect("a temporary directory");
+    assembled(database, clock, &settings(data.path(), &[])).await
 }
 
 impl Call {
@@ -311,6 +340,13 @@ impl Call {
             .request
             .header("content-type", "application/json")
             .body(body.into());
+        self
+    }
+
+    /// A form as a browser sends it.
+    pub fn form(mut self, body: String) -> Self {
+        let form = "application/x-www-form-urlencoded";
+        self.request = self.request.header("content-type", form).body(body);
         self
     }
 

@@ -1,12 +1,14 @@
 //! API V1 from outside: a real server, a real database, HTTP. One module per group of operations.
 
 mod accesses;
+mod avatars;
 mod companies;
 mod company_membership;
 mod company_updates;
 mod company_users;
 mod contract;
 mod duplicates;
+mod email_proofs;
 mod idempotency;
 mod import_command;
 mod invitations;
@@ -16,10 +18,14 @@ mod lead_lists;
 mod lead_notes;
 mod lead_routing;
 mod leads;
+mod mailbox;
 mod memberships;
+mod onboarding;
 mod passing_time;
+mod passwords;
 mod plan_limits;
 mod problems;
+mod providers;
 mod roles;
 mod sign_in;
 mod sources;

@@ -45,6 +45,8 @@ fn is_declared_open(path: &str) -> bool {
     [
         "/api/v1/users/reset_password",
         "/api/v1/users/password",
+        "/api/v1/users/email/prove",
+        "/api/v1/avatars/{file}",
         "/api/v1/invitations/{code}",
     ]
     .contains(&path)
@@ -176,7 +178,8 @@ impl Neighbours {
             "question_type": "text", "question_ids": [], "questions": [], "title": "M", "starts_at": "2027-01-01T10:00:00Z",
             "ends_at": "2027-01-01T11:00:00Z"});
         let more = json!({"company_id": self.company, "access_id": 5, "primary": true, "content": "x", "first_name": "Mallory",
-            "source_ids": [self.source], "user_access_id": self.access, "territories": [{"name": "Mallory's"}]});
+            "source_ids": [self.source], "user_access_id": self.access, "territories": [{"name": "Mallory's"}],
+            "legal_term_id": 1, "provider": "google", "id_token": "x.y.z"});
         let more = more.as_object().expect("an object").clone();
         body.as_object_mut().expect("an object").extend(more);
         body

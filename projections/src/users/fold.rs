@@ -100,7 +100,14 @@ impl Projection for Users {
             UserEvent::AccessGranted { .. }
             | UserEvent::AccessChanged { .. }
             | UserEvent::AccessRevoked { .. }
-            | UserEvent::PrimaryAccessChanged { .. } => {}
+            | UserEvent::PrimaryAccessChanged { .. }
+            | UserEvent::PasswordResetRequested { .. }
+            | UserEvent::EmailProofRequested { .. }
+            | UserEvent::UserAvatarChanged { .. }
+            | UserEvent::OnboardingCompleted { .. }
+            | UserEvent::LegalTermsApproved { .. }
+            | UserEvent::ProviderLinked { .. }
+            | UserEvent::ProviderUnlinked { .. } => {}
         }
     }
 

@@ -38,15 +38,22 @@ pub struct UserRow {
     pub company_parent_id: Option<i64>,
     /// Where the primary access holds: the company and all above it.
     pub company_path: Option<Vec<i64>>,
+    /// The avatar's file.
+    pub avatar: Option<String>,
+    pub onboarding_completed_at: Option<DateTime<Utc>>,
+    /// Whether terms are published that the user has not approved.
+    pub terms_pending: bool,
 }
 
 const COLUMNS: &str = "u.id, u.first_name, u.last_name, u.full_name, u.email, u.status, u.birthdate, u.theme, u.lang, \
      u.currency, u.phone_number, u.platform_owner, u.version, u.created_at, u.updated_at, a.id AS access_id, \
      a.company_id AS access_company_id, a.role AS access_role, c.name AS company_name, \
      c.is_default AS company_is_default, c.parent_company_id AS company_parent_id, \
-     c.path AS company_path";
+     c.path AS company_path, v.file AS avatar, o.completed_at AS onboarding_completed_at, \
+     coalesce((SELECT max(t.id) FROM legal_terms t) > coalesce(o.legal_term_id, 0), false) AS terms_pending";
 const PRIMARY_JOINS: &str = " LEFT JOIN user_accesses a ON a.user_id = u.id AND a.is_primary \
-     LEFT JOIN companies c ON c.id = a.company_id";
+     LEFT JOIN companies c ON c.id = a.company_id LEFT JOIN user_avatars v ON v.user_id = u.id \
+     LEFT JOIN user_onboarding o ON o.user_id = u.id";
 
 /// One user.
 ///
@@ -199,12 +206,14 @@ pub struct AccessRow {
     pub theme: Option<String>,
     pub currency: Option<String>,
     pub birthdate: Option<NaiveDate>,
+    /// The avatar's file.
+    pub avatar: Option<String>,
 }
 
 const ACCESS: &str = "SELECT a.id, a.role, a.is_primary, a.company_id, c.name AS company_name, \
      c.is_default AS company_is_default, c.parent_company_id AS company_parent_id, c.path AS company_path, \
      u.id AS user_id, u.version AS user_version, u.first_name, u.last_name, u.full_name, u.email, u.status, u.lang, \
-     u.theme, u.currency, u.birthdate";
+     u.theme, u.currency, u.birthdate, (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS avatar";
 const ACCESS_FROM: &str = " FROM user_accesses a JOIN companies c ON c.id = a.company_id JOIN users u ON u.id = a.user_id";
 
 /// One access.

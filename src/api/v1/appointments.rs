@@ -131,7 +131,12 @@ impl From<AppointmentRow> for AppointmentView {
                 default: row.company_default,
                 parent_company_id: row.company_parent_id,
             },
-            user: PersonView::new(row.user_id, row.user_full_name, row.user_email),
+            user: PersonView::new(
+                row.user_id,
+                row.user_full_name,
+                row.user_email,
+                row.user_avatar,
+            ),
             created_at: row.created_at,
             updated_at: row.updated_at,
             overlapping_appointment_ids: None,

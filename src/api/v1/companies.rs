@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::avatars;
 use super::company_updates::FormerDefaults;
 use super::pages::{Meta, PageQuery};
 use crate::api::caller::Caller;
@@ -78,7 +79,7 @@ impl From<CompanyRow> for CompanyView {
             name: row.name,
             default: row.is_default,
             parent_company_id: row.parent_company_id,
-            avatar_route: None,
+            avatar_route: avatars::route_of(row.avatar),
             cycles: row.cycles,
             region: row.region,
             created_at: row.created_at,

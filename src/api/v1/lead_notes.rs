@@ -55,7 +55,12 @@ impl From<NoteRow> for NoteView {
             id: row.id,
             lead_id: row.lead_id,
             content: row.content,
-            user: PersonView::new(row.author_id, row.author_full_name, row.author_email),
+            user: PersonView::new(
+                row.author_id,
+                row.author_full_name,
+                row.author_email,
+                row.author_avatar,
+            ),
             created_at: row.created_at,
         }
     }

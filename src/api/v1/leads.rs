@@ -183,6 +183,7 @@ impl From<LeadRow> for LeadView {
                     user_id,
                     row.assignee_full_name.unwrap_or_default(),
                     row.assignee_email,
+                    row.assignee_avatar,
                 ),
                 access: row
                     .assignee_role

@@ -106,6 +106,20 @@ impl From<Refusal> for Problem {
             Refusal::EmailTaken => {
                 Self::refused("email_taken", detail).with_error("email", "has already been taken")
             }
+            Refusal::IdentityTaken => Self::refused("identity_taken", detail)
+                .with_error("id_token", "is of an identity that another user has linked"),
+            Refusal::NotCurrentTerms => Self::refused("not_current_terms", detail)
+                .with_error("legal_term_id", "must be the id of the current legal terms"),
+            Refusal::User(UserError::InvalidLink) => Self::refused("invalid_token", detail)
+                .with_error("token", "is wrong, expired or used"),
+            Refusal::User(UserError::ProofRequestedRecently) => {
+                Self::conflict("requested_recently", detail).retry_after(60)
+            }
+            Refusal::User(UserError::UnknownProvider) => Self::not_found("provider"),
+            Refusal::Company(CompanyError::VersionPublished) => {
+                Self::refused("version_published", detail)
+                    .with_error("version", "is published already")
+            }
             Refusal::VersionConflict { .. } => Self::conflict("version_conflict", detail),
             Refusal::StaleAuthority => Self::stale_authority(),
             Refusal::IdempotencyKeyReused => idempotency::reused(),

@@ -85,7 +85,12 @@ impl From<SourcePerson> for ServedView {
     fn from(person: SourcePerson) -> Self {
         Self {
             id: person.user_access_id,
-            user: PersonView::new(person.user_id, person.full_name, person.email),
+            user: PersonView::new(
+                person.user_id,
+                person.full_name,
+                person.email,
+                person.avatar,
+            ),
             access: role_of(&person.role).map(AccessView::from),
         }
     }

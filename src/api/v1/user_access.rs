@@ -103,7 +103,7 @@ impl From<&AccessRow> for MemberView {
             currency: row.currency.clone(),
             birthdate: row.birthdate,
             full_name: row.full_name.clone(),
-            avatar_route: None,
+            avatar_route: super::avatars::route_of(row.avatar.clone()),
         }
     }
 }

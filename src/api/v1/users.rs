@@ -27,6 +27,7 @@ use super::accesses::role_of;
 use super::dates::day;
 use super::invitations::Offered;
 use super::pages::{Meta, PageQuery};
+use super::{avatars, email_proofs};
 use crate::api::caller::{Anonymous, Caller};
 use crate::api::extract::{Json, Patch, Path, Query};
 use crate::api::field_errors::FieldErrors;
@@ -140,6 +141,9 @@ pub struct UserView {
     phone_number: Option<String>,
     primary_access: Option<PrimaryAccess>,
     primary_company: Option<PrimaryCompany>,
+    onboarding_completed_at: Option<DateTime<Utc>>,
+    /// Whether there are legal terms that the user has yet to approve.
+    terms_pending: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -168,12 +172,12 @@ pub struct PersonView {
 }
 
 impl PersonView {
-    pub fn new(id: i64, full_name: String, email: Option<String>) -> Self {
+    pub fn new(id: i64, full_name: String, email: Option<String>, avatar: Option<String>) -> Self {
         Self {
             id,
             full_name,
             email,
-            avatar_route: None,
+            avatar_route: avatars::route_of(avatar),
         }
     }
 }
@@ -220,7 +224,7 @@ impl From<UserRow> for UserView {
             email: row.email,
             status: row.status,
             full_name: row.full_name,
-            avatar_route: None,
+            avatar_route: avatars::route_of(row.avatar),
             birthdate: row.birthdate,
             theme: row.theme,
             lang: row.lang,
@@ -228,12 +232,14 @@ impl From<UserRow> for UserView {
             phone_number: row.phone_number,
             primary_access,
             primary_company,
+            onboarding_completed_at: row.onboarding_completed_at,
+            terms_pending: row.terms_pending,
         }
     }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct UserEnvelope {
+pub struct UserEnvelope {
     user: UserView,
 }
 
@@ -319,6 +325,7 @@ async fn create_user(
             platform_owner: false,
         };
         unit.execute::<User>(user_id.get(), UserCommand::Register(Box::new(register)))?;
+        email_proofs::request_proof(unit, user_id.get())?;
         for grant in &grants {
             grant.execute(unit, user_id)?;
         }
@@ -525,7 +532,7 @@ pub fn checked_change<T, U, E: std::fmt::Display>(
     checked(errors, field, Change::from(patch).try_map(check)).unwrap_or_default()
 }
 
-fn check_password(errors: &mut FieldErrors, password: Option<&str>) {
+pub fn check_password(errors: &mut FieldErrors, password: Option<&str>) {
     if let Some(Err(broken)) = password.map(password::check) {
         for rule in broken {
             errors.add("password", rule);
@@ -533,7 +540,7 @@ fn check_password(errors: &mut FieldErrors, password: Option<&str>) {
     }
 }
 
-async fn one(app: &App, caller: &Caller, id: UserId) -> Result<Response, Problem> {
+pub async fn one(app: &App, caller: &Caller, id: UserId) -> Result<Response, Problem> {
     let row = row(app, id).await?;
     Ok(envelope(row.version, UserView::seen_by(caller, row)))
 }

@@ -55,7 +55,12 @@ impl InvitationView {
     fn of(row: InvitationRow) -> Self {
         let inviter = row.inviter_id.map(|id| {
             let name = row.inviter_full_name.unwrap_or_default();
-            InviterView::Known(PersonView::new(id, name, row.inviter_email))
+            InviterView::Known(PersonView::new(
+                id,
+                name,
+                row.inviter_email,
+                row.inviter_avatar,
+            ))
         });
         Self {
             id: Some(row.id),
