@@ -18,11 +18,25 @@ use projections::sources;
 use crate::ledger::{Refusal, Unit, Work};
 use crate::lineage;
 
+/// What is known of a new lead's source before it is decided: the one that was named, else its campaign's.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Expected {
+    /// By whoever creates the lead.
+    pub named: Option<SourceId>,
+    /// As the campaign was a moment ago.
+    pub of_campaign: Option<SourceId>,
+}
+
 /// The decision about a new lead reads the catalogues, and the turns of its source if somebody is to be picked from it.
 #[must_use]
-pub fn reading_for_new(work: Work, company: &CompanyRow, lead: &CreateLead) -> Work {
+pub fn reading_for_new(
+    work: Work,
+    company: &CompanyRow,
+    lead: &CreateLead,
+    source: Expected,
+) -> Work {
     let work = lineage::reading(work, company);
-    match lead.classification.source_id {
+    match source.named.or(source.of_campaign) {
         Some(source) if lead.user_access_id.is_none() => work.reading(turns_of(source)),
         _ => work,
     }
@@ -33,11 +47,20 @@ pub fn reading_for_new(work: Work, company: &CompanyRow, lead: &CreateLead) -> W
 ///
 /// # Errors
 /// [`Refusal::UnknownReference`] naming the field.
-pub fn settle(unit: &mut Unit<'_>, lead: &mut CreateLead) -> Result<(), Refusal> {
+pub fn settle(unit: &mut Unit<'_>, lead: &mut CreateLead, source: Expected) -> Result<(), Refusal> {
     let way = lineage::upwards(unit, lead.company_id);
+    let turns_read_of = source.named.or(source.of_campaign);
+    if source.named.is_none()
+        && let Some(of_campaign) = lead.classification.source_id
+        && check_source(unit, &way, of_campaign).is_err()
+    {
+        // Removed since the campaign took it; nobody named it for this lead.
+        lead.classification.source_id = None;
+    }
     if let Some(source) = lead.classification.source_id {
         check_source(unit, &way, source)?;
-        if lead.user_access_id.is_none() {
+        // A campaign that changed its source this very moment leaves the lead to nobody rather than out of turn.
+        if lead.user_access_id.is_none() && turns_read_of == Some(source) {
             lead.routing = take_turn(unit, &way, source);
         }
     }
@@ -53,7 +76,7 @@ pub fn settle(unit: &mut Unit<'_>, lead: &mut CreateLead) -> Result<(), Refusal>
 /// # Errors
 /// [`Refusal::UnknownReference`] naming the field.
 pub fn check_changes(unit: &Unit<'_>, lead_id: i64, update: &UpdateLead) -> Result<(), Refusal> {
-    let (company, now) = unit.look_at(lead_id, |lead: &Lead| {
+    let (company, now) = unit.read(lead_id, |lead: &Lead| {
         (lead.company_id, lead.classification())
     });
     let Some(company) = company else {
@@ -84,7 +107,7 @@ fn with_source<T>(
     look: impl Fn(&Source) -> T,
 ) -> Option<T> {
     way.iter().find_map(|company| {
-        unit.look_at(company.get(), |company: &Company| {
+        unit.read(company.get(), |company: &Company| {
             company.sources().get(source).map(&look)
         })
     })
@@ -103,7 +126,7 @@ fn check_territory(
     territory: TerritoryId,
 ) -> Result<(), Refusal> {
     let known = way.iter().any(|company| {
-        unit.look_at(company.get(), |company: &Company| {
+        unit.read(company.get(), |company: &Company| {
             company.territories().has(territory)
         })
     });
@@ -140,7 +163,7 @@ fn matching_territory(
 ) -> Option<TerritoryMatch> {
     let address = Address::of(&lead.extra);
     let matched = way.iter().find_map(|company| {
-        unit.look_at(company.get(), |company: &Company| {
+        unit.read(company.get(), |company: &Company| {
             company.territories().matching(&address)
         })
     });

@@ -21,7 +21,7 @@ pub fn reading(mut work: Work, company: &CompanyRow) -> Work {
 pub fn upwards(unit: &Unit<'_>, company: CompanyId) -> Vec<CompanyId> {
     let mut way = vec![company];
     let mut at = company;
-    while let Some(above) = unit.look_at(at.get(), Company::parent_company_id) {
+    while let Some(above) = unit.read(at.get(), Company::parent_company_id) {
         if way.contains(&above) {
             break;
         }

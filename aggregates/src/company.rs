@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::Decide;
-use crate::ids::{CompanyId, SourceId, TerritoryId, UserAccessId, UserId};
+use crate::ids::{CampaignId, CompanyId, QuestionId, SourceId, TerritoryId, UserAccessId, UserId};
 use crate::phone::Region;
 use crate::text::{self, TextError};
 
@@ -24,6 +24,16 @@ pub mod territories;
 use profile::{Profile, UpdateCompany};
 use sources::{SourceCommand, SourceError, SourceName, Sources};
 use territories::{Area, NewTerritory, Territories, TerritoryError};
+
+pub mod answers;
+pub mod campaigns;
+pub mod cycles;
+pub mod questions;
+
+use answers::AnswerFault;
+use campaigns::{Campaign, CampaignCommand, CampaignError, Campaigns};
+use cycles::{Cycle, CycleCommand, CycleError, Cycles};
+use questions::{Question, QuestionCommand, QuestionError, Questions, ShownOption};
 
 /// What a company is called: 1 to 200 characters on one line, trimmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,9 +64,33 @@ pub struct Company {
     profile: Option<Profile>,
     sources: Sources,
     territories: Territories,
+    #[serde(default)]
+    questions: Questions,
+    #[serde(default)]
+    campaigns: Campaigns,
+    #[serde(default)]
+    cycles: Cycles,
 }
 
 impl Company {
+    /// What it asks its leads.
+    #[must_use]
+    pub fn questions(&self) -> &Questions {
+        &self.questions
+    }
+
+    /// Its campaigns.
+    #[must_use]
+    pub fn campaigns(&self) -> &Campaigns {
+        &self.campaigns
+    }
+
+    /// Its working periods.
+    #[must_use]
+    pub fn cycles(&self) -> &Cycles {
+        &self.cycles
+    }
+
     /// Whether the company has been created.
     #[must_use]
     pub fn exists(&self) -> bool {
@@ -118,6 +152,12 @@ pub enum CompanyCommand {
     Source(SourceCommand),
     /// Add territories.
     AddTerritories(Vec<NewTerritory>),
+    /// Ask, reorder, archive; see there.
+    Questions(QuestionCommand),
+    /// Begin or change a campaign; see there.
+    Campaigns(CampaignCommand),
+    /// Add a cycle, or switch them; see there.
+    Cycles(CycleCommand),
 }
 
 /// What happened to a company. These names and shapes are the storage format.
@@ -166,6 +206,61 @@ pub enum CompanyEvent {
     },
     /// Users land here now, or no more.
     CompanyDefaultChanged {
+        /// Before.
+        from: bool,
+        /// After.
+        to: bool,
+    },
+    /// A question is asked from now on, after all others.
+    QuestionCreated {
+        /// The question.
+        question: Question,
+        /// Its place in the order, from 1.
+        priority: i64,
+    },
+    /// The questions are asked in another order; both lists are complete.
+    QuestionsReordered {
+        /// Before.
+        from: Vec<QuestionId>,
+        /// After.
+        to: Vec<QuestionId>,
+    },
+    /// A question is asked no more.
+    QuestionArchived {
+        /// The question.
+        question_id: QuestionId,
+        /// Those that are still asked, in their order.
+        remaining: Vec<QuestionId>,
+    },
+    /// A campaign shows other options of a question; an empty list stands for all of them.
+    CampaignOptionsChanged {
+        /// The campaign.
+        campaign_id: CampaignId,
+        /// The question.
+        question_id: QuestionId,
+        /// Before.
+        from: Vec<ShownOption>,
+        /// After.
+        to: Vec<ShownOption>,
+    },
+    /// A campaign began.
+    CampaignCreated {
+        /// Its id.
+        campaign_id: CampaignId,
+        /// What it is.
+        campaign: Campaign,
+    },
+    /// A campaign changed.
+    CampaignChanged {
+        /// Its id.
+        campaign_id: CampaignId,
+        /// Before.
+        from: Campaign,
+        /// After.
+        to: Campaign,
+    },
+    /// The company works in cycles from now on, or no more.
+    CyclesSwitched {
         /// Before.
         from: bool,
         /// After.
@@ -232,6 +327,11 @@ pub enum CompanyEvent {
         /// The rule's version: 1, and one more with each change of the area.
         rule_version: u32,
     },
+    /// A cycle was added.
+    CycleCreated {
+        /// The cycle.
+        cycle: Cycle,
+    },
 }
 
 impl CompanyEvent {
@@ -255,6 +355,14 @@ impl CompanyEvent {
             Self::SourceUserAccessAssigned { .. } => "SourceUserAccessAssigned",
             Self::SourceUserAccessRemoved { .. } => "SourceUserAccessRemoved",
             Self::TerritoryAdded { .. } => "TerritoryAdded",
+            Self::QuestionCreated { .. } => "QuestionCreated",
+            Self::QuestionsReordered { .. } => "QuestionsReordered",
+            Self::QuestionArchived { .. } => "QuestionArchived",
+            Self::CampaignOptionsChanged { .. } => "CampaignOptionsChanged",
+            Self::CampaignCreated { .. } => "CampaignCreated",
+            Self::CampaignChanged { .. } => "CampaignChanged",
+            Self::CyclesSwitched { .. } => "CyclesSwitched",
+            Self::CycleCreated { .. } => "CycleCreated",
         }
     }
 }
@@ -273,7 +381,7 @@ pub enum CompanyError {
     LastOwner,
     /// It would stand under itself.
     #[error("a company cannot be moved under itself or under one below it")]
-    Cycle,
+    UnderItself,
     /// Nobody could govern it once it stands alone.
     #[error("a company needs an owner of its own before it can stand alone")]
     NoOwner,
@@ -283,6 +391,23 @@ pub enum CompanyError {
     /// A rule of its territories.
     #[error(transparent)]
     Territory(#[from] TerritoryError),
+    /// A rule of its questions.
+    #[error(transparent)]
+    Question(#[from] QuestionError),
+    /// A rule of its campaigns.
+    #[error(transparent)]
+    Campaign(#[from] CampaignError),
+    /// A rule of its cycles.
+    #[error(transparent)]
+    Cycle(#[from] CycleError),
+    /// A lead's answer does not fit.
+    #[error("an answer {fault}")]
+    Answer {
+        /// Its place in the list of answers, from 0.
+        entry: usize,
+        /// Why.
+        fault: AnswerFault,
+    },
 }
 
 impl Decide for Company {
@@ -336,6 +461,19 @@ impl Decide for Company {
             CompanyCommand::Update(update) => self.update(update),
             CompanyCommand::Source(command) => Ok(self.sources.decide(command)?),
             CompanyCommand::AddTerritories(new) => Ok(self.territories.add(new)?),
+            CompanyCommand::Questions(command) => {
+                if let QuestionCommand::Create(Question {
+                    campaign_id: Some(campaign),
+                    ..
+                }) = &command
+                {
+                    let known = self.campaigns.get(*campaign);
+                    known.ok_or(CampaignError::NotOfCompany)?;
+                }
+                Ok(self.questions.decide(command)?)
+            }
+            CompanyCommand::Campaigns(command) => Ok(self.campaigns.decide(command)?),
+            CompanyCommand::Cycles(command) => Ok(self.cycles.decide(command)?),
         }
     }
 
@@ -365,6 +503,27 @@ impl Decide for Company {
             | CompanyEvent::SourceUserAccessAssigned { .. }
             | CompanyEvent::SourceUserAccessRemoved { .. } => self.sources.evolve(event),
             CompanyEvent::TerritoryAdded { .. } => self.territories.evolve(event),
+            CompanyEvent::QuestionCreated { question, .. } => self.questions.created(question),
+            CompanyEvent::QuestionsReordered { to, .. } => self.questions.ordered(to),
+            CompanyEvent::QuestionArchived {
+                question_id,
+                remaining,
+            } => self.questions.archived(*question_id, remaining),
+            CompanyEvent::CampaignOptionsChanged {
+                campaign_id,
+                question_id,
+                to,
+                ..
+            } => self.questions.shown(*campaign_id, *question_id, to),
+            CompanyEvent::CampaignCreated {
+                campaign_id,
+                campaign: to,
+            }
+            | CompanyEvent::CampaignChanged {
+                campaign_id, to, ..
+            } => self.campaigns.set(*campaign_id, to),
+            CompanyEvent::CyclesSwitched { to, .. } => self.cycles.switched(*to),
+            CompanyEvent::CycleCreated { cycle } => self.cycles.created(cycle),
         }
     }
 }

@@ -86,3 +86,7 @@ id!(
     /// One subscription of a company to a plan.
     SubscriptionId
 );
+id!(
+    /// A meeting with the person behind a lead.
+    AppointmentId
+);

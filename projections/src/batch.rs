@@ -82,6 +82,11 @@ impl Default for Batch {
                 Box::<crate::invitations::Invitations>::default(),
                 Box::<crate::subscriptions::Subscriptions>::default(),
                 Box::<crate::company_totals::CompanyTotals>::default(),
+                Box::<crate::questions::Questions>::default(),
+                Box::<crate::campaigns::Campaigns>::default(),
+                Box::<crate::cycles::Cycles>::default(),
+                Box::<crate::lead_stages::LeadStages>::default(),
+                Box::<crate::appointments::Appointments>::default(),
             ],
         }
     }

@@ -44,6 +44,8 @@ pub struct Companies {
     paths: BTreeMap<i64, Vec<i64>>,
     /// Version, position and time of the last event of each company.
     touched: BTreeMap<i64, (i64, i64, DateTime<Utc>)>,
+    /// The flag after the batch, of the companies that the batch switches.
+    cycles: BTreeMap<i64, bool>,
 }
 
 impl Projection for Companies {
@@ -69,6 +71,9 @@ impl Projection for Companies {
             id,
             (recorded.sequence, recorded.position, recorded.recorded_at),
         );
+        if let CompanyEvent::CyclesSwitched { to, .. } = event {
+            self.cycles.insert(id, *to);
+        }
         if let CompanyEvent::CompanyCreated {
             company_id: _,
             name,
@@ -109,7 +114,7 @@ impl Projection for Companies {
     fn write(&mut self, statement: &mut Statement) {
         let mut batch = std::mem::take(self);
         if !batch.new.is_empty() {
-            write_new(statement, &batch.new, &mut batch.touched, &mut batch.paths);
+            write_new(statement, &mut batch);
         }
         if !batch.touched.is_empty() || !batch.paths.is_empty() {
             batch.write_changed(statement);
@@ -179,6 +184,7 @@ impl Companies {
             columns.names.push(changes.name);
             columns.defaults.push(changes.is_default);
             columns.regions.push(changes.region);
+            columns.cycles.push(self.cycles.get(&id).copied());
         }
         columns.write(statement);
     }
@@ -197,6 +203,7 @@ struct ChangedColumns {
     searches: Vec<Option<String>>,
     defaults: Vec<Option<bool>>,
     regions: Vec<Option<String>>,
+    cycles: Vec<Option<bool>>,
 }
 
 impl ChangedColumns {
@@ -209,7 +216,8 @@ impl ChangedColumns {
                  path = CASE WHEN r.path IS NULL THEN c.path ELSE ARRAY(SELECT e::bigint \
                  FROM json_array_elements_text(r.path::json) WITH ORDINALITY AS t(e, n) ORDER BY n) END, \
                  name = coalesce(r.name, c.name), search = coalesce(r.search, c.search), \
-                 is_default = coalesce(r.is_default, c.is_default), region = coalesce(r.region, c.region) \
+                 is_default = coalesce(r.is_default, c.is_default), region = coalesce(r.region, c.region), \
+                 cycles = coalesce(r.cycles, c.cycles) \
                  FROM head, unnest(",
             )
             .bind(self.ids)
@@ -223,8 +231,9 @@ impl ChangedColumns {
             .also(self.searches)
             .also(self.defaults)
             .also(self.regions)
+            .also(self.cycles)
             .sql(
-                ") AS r(id, version, position, at, moved, parent, path, name, search, is_default, region) \
+                ") AS r(id, version, position, at, moved, parent, path, name, search, is_default, region, cycles) \
                  WHERE c.id = r.id",
             );
         });
@@ -235,14 +244,16 @@ fn json(ids: &[i64]) -> String {
     serde_json::to_string(ids).expect("a list of integers always serialises")
 }
 
-fn write_new(
-    statement: &mut Statement,
-    new: &BTreeMap<i64, NewCompany>,
-    touched: &mut BTreeMap<i64, (i64, i64, DateTime<Utc>)>,
-    paths: &mut BTreeMap<i64, Vec<i64>>,
-) {
+fn write_new(statement: &mut Statement, batch: &mut Companies) {
+    let Companies {
+        new,
+        touched,
+        paths,
+        cycles,
+        ..
+    } = batch;
     let mut columns = NewColumns::default();
-    for (id, company) in new {
+    for (id, company) in &*new {
         let Some((version, position, updated_at)) = touched.remove(id) else {
             continue;
         };
@@ -269,6 +280,9 @@ fn write_new(
         columns.positions.push(position);
         columns.created.push(company.created_at);
         columns.updated.push(updated_at);
+        columns
+            .cycles
+            .push(cycles.get(id).copied().unwrap_or(false));
     }
     statement.part("new_companies", |s| {
         s.sql(
@@ -276,7 +290,7 @@ fn write_new(
              position, created_at, updated_at) \
              SELECT r.id, r.name, r.parent, coalesce(p.path, '{}') || \
              ARRAY(SELECT e::bigint FROM json_array_elements_text(r.tail::json) WITH ORDINALITY AS t(e, n) ORDER BY n), \
-             r.is_default, false, r.region, r.search, r.version, r.position, r.created_at, r.updated_at \
+             r.is_default, r.cycles, r.region, r.search, r.version, r.position, r.created_at, r.updated_at \
              FROM head, unnest(",
         )
         .bind(columns.ids)
@@ -291,8 +305,9 @@ fn write_new(
         .also(columns.positions)
         .also(columns.created)
         .also(columns.updated)
+        .also(columns.cycles)
         .sql(
-            ") AS r(id, name, parent, above, tail, is_default, region, search, version, position, created_at, updated_at) \
+            ") AS r(id, name, parent, above, tail, is_default, region, search, version, position, created_at, updated_at, cycles) \
              LEFT JOIN companies p ON p.id = r.above",
         );
     });
@@ -312,6 +327,7 @@ struct NewColumns {
     positions: Vec<i64>,
     created: Vec<DateTime<Utc>>,
     updated: Vec<DateTime<Utc>>,
+    cycles: Vec<bool>,
 }
 
 /// A company as it is read.

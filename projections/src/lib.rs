@@ -21,6 +21,12 @@ pub mod territories;
 mod total;
 pub mod users;
 
+pub mod appointments;
+pub mod campaigns;
+pub mod cycles;
+pub mod lead_stages;
+pub mod questions;
+
 pub use batch::{Batch, Projection, Table};
 pub use recorded::{DomainEvent, Recorded};
 pub use statement::Statement;

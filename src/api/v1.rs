@@ -21,6 +21,13 @@ mod territories;
 mod user_access;
 mod users;
 
+mod appointments;
+mod campaigns;
+mod cycles;
+mod lead_answers;
+mod lead_stages;
+mod questions;
+
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
@@ -45,6 +52,11 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(territories::routes())
             .merge(invitations::routes())
             .merge(memberships::routes())
-            .merge(company_membership::routes()),
+            .merge(company_membership::routes())
+            .merge(lead_stages::routes())
+            .merge(questions::routes())
+            .merge(campaigns::routes())
+            .merge(cycles::routes())
+            .merge(appointments::routes()),
     )
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aggregates::company::Company;
 use aggregates::ids::{CompanyId, LeadId, SourceId};
 use aggregates::lead::{Classification, CreateLead, Lead, LeadCommand};
 use aggregates::phone::Region;
@@ -116,18 +117,26 @@ async fn commit(
         estimated_value: None,
     };
     let reading = create.clone();
+    let expected = lead_routing::Expected {
+        named: source.map(SourceId),
+        of_campaign: None,
+    };
+    let company_id = company.id;
     let work = Work::new(Provenance::system(&provenance), move |unit| {
         limits.add_lead(unit)?;
         let lead_id = LeadId(unit.next_id(IdKind::Lead));
+        let today = unit.now().date_naive();
+        let open = |company: &Company| company.cycles().open_on(today);
         let mut create = CreateLead {
             lead_id,
+            cycle_id: unit.read(company_id, open),
             ..create.clone()
         };
-        lead_routing::settle(unit, &mut create)?;
+        lead_routing::settle(unit, &mut create, expected)?;
         unit.execute::<Lead>(lead_id.get(), LeadCommand::Create(Box::new(create)))?;
         Ok(lead_id.get())
     });
-    let work = lead_routing::reading_for_new(work, &company, &reading);
+    let work = lead_routing::reading_for_new(work, &company, &reading, expected);
     match ledger.commit(limits.watch_leads(work)).await {
         Ok(committed) => Ok((
             row,

@@ -181,6 +181,21 @@ fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent
             subscription_id,
             ..
         }) => raise(IdKind::Subscription, subscription_id.get()),
+        DomainEvent::Lead(LeadEvent::LeadAppointmentScheduled { appointment_id, .. }) => {
+            raise(IdKind::Appointment, appointment_id.get());
+        }
+        DomainEvent::Company(CompanyEvent::QuestionCreated { question, .. }) => {
+            raise(IdKind::Question, question.question_id.get());
+            for option in &question.options {
+                raise(IdKind::Option, option.option_id.get());
+            }
+        }
+        DomainEvent::Company(CompanyEvent::CampaignCreated { campaign_id, .. }) => {
+            raise(IdKind::Campaign, campaign_id.get());
+        }
+        DomainEvent::Company(CompanyEvent::CycleCreated { cycle }) => {
+            raise(IdKind::Cycle, cycle.cycle_id.get());
+        }
         _ => {}
     }
 }

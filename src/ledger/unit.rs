@@ -51,6 +51,11 @@ pub enum IdKind {
     Territory,
     Invitation,
     Subscription,
+    Question,
+    Option,
+    Campaign,
+    Cycle,
+    Appointment,
 }
 
 impl IdKind {
@@ -67,6 +72,11 @@ impl IdKind {
             Self::Territory => "territory",
             Self::Invitation => "invitation",
             Self::Subscription => "subscription",
+            Self::Question => "question",
+            Self::Option => "option",
+            Self::Campaign => "campaign",
+            Self::Cycle => "cycle",
+            Self::Appointment => "appointment",
         }
     }
 }
@@ -172,12 +182,12 @@ impl<'a> Unit<'a> {
         A::of(&loaded.state).cloned().unwrap_or_default()
     }
 
-    /// Looks at the state of an aggregate without copying it; the empty state when it has no events.
-    pub fn look_at<A: Streamed, T>(&self, id: i64, look: impl FnOnce(&A) -> T) -> T {
+    /// Reads the state of an aggregate where it is: for one that is too big to copy for each command.
+    pub fn read<A: Streamed, R>(&self, id: i64, read: impl FnOnce(&A) -> R) -> R {
         let loaded = self.loaded(StreamKey::new(A::KIND, id));
         match A::of(&loaded.state) {
-            Some(state) => look(state),
-            None => look(&A::default()),
+            Some(state) => read(state),
+            None => read(&A::default()),
         }
     }
 

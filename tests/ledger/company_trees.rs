@@ -57,7 +57,7 @@ fn wishes() -> impl Strategy<Value = Vec<Wish>> {
 fn carry_out(unit: &mut Unit<'_>, wish: &Wish) -> Result<i64, Refusal> {
     match wish {
         Wish::Create(parent) => {
-            let parent = parent.filter(|parent| unit.look_at(*parent, Company::exists));
+            let parent = parent.filter(|parent| unit.read(*parent, Company::exists));
             let company_id = CompanyId(unit.next_id(IdKind::Company));
             let create = CompanyCommand::Create {
                 company_id,
@@ -74,7 +74,7 @@ fn carry_out(unit: &mut Unit<'_>, wish: &Wish) -> Result<i64, Refusal> {
             unit.execute::<Company>(company_id.get(), owner)?;
         }
         Wish::Move(company, to) => {
-            let to = to.filter(|to| unit.look_at(*to, Company::exists));
+            let to = to.filter(|to| unit.read(*to, Company::exists));
             let update = UpdateCompany {
                 parent_company_id: to.map_or(Change::Clear, |to| Change::Set(CompanyId(to))),
                 above_parent: to.map_or(vec![], |to| lineage::upwards(unit, CompanyId(to))),
@@ -99,7 +99,7 @@ fn carry_out(unit: &mut Unit<'_>, wish: &Wish) -> Result<i64, Refusal> {
                 // The complete list, rotated by one.
                 SourceCommand::Reorder { .. } => {
                     let known = (1..60).map(SourceId);
-                    let mut source_ids: Vec<_> = unit.look_at(*company, |company: &Company| {
+                    let mut source_ids: Vec<_> = unit.read(*company, |company: &Company| {
                         known
                             .filter(|id| company.sources().get(*id).is_some())
                             .collect()

@@ -231,6 +231,20 @@ impl TestServer {
         self.stored("payload", aggregate, id).await
     }
 
+    /// A new campaign's id.
+    pub async fn campaign(&self, creator: &Person, company: i64, body: Value) -> i64 {
+        let call = self.post(format!("/api/v1/companies/{company}/campaigns"));
+        let answer = call.token(&creator.token).json(&body).expect(201).await;
+        int(&answer["campaign"]["id"])
+    }
+
+    /// A new question, as answered.
+    pub async fn question(&self, creator: &Person, company: i64, body: Value) -> Value {
+        let call = self.post(format!("/api/v1/companies/{company}/questions"));
+        let mut answer = call.token(&creator.token).json(&body).expect(201).await;
+        answer["question"].take()
+    }
+
     /// The metadata of a stream's events, in their order.
     pub async fn metadata(&self, aggregate: &str, id: i64) -> Vec<Value> {
         self.stored("metadata", aggregate, id).await

@@ -101,6 +101,7 @@ async fn leads_are_filtered_by_everything_that_classifies_them() {
     let ana = server.sign_up("Ana").await;
     let company = server.company(&ana, "Acme").await;
     let bob = server.member(company, &ana, Role::Agent, "Bob").await;
+    let campaign = server.campaign(&ana, company, json!({"name": "C"})).await;
     let (web, fair) = (
         server.source(&ana, company, "Web").await,
         server.source(&ana, company, "Fair").await,
@@ -108,7 +109,7 @@ async fn leads_are_filtered_by_everything_that_classifies_them() {
     let north = server.territory(&ana, company, "North").await;
     let mut made = Vec::new();
     for body in [
-        json!({"first_name": "A", "stage_id": 2, "source_id": web, "campaign_id": 7, "territory_id": north}),
+        json!({"first_name": "A", "stage_id": 2, "source_id": web, "campaign_id": campaign, "territory_id": north}),
         json!({"first_name": "B", "stage_id": 2, "source_id": fair, "user_access_id": bob.access_id}),
         json!({"first_name": "C"}),
     ] {
@@ -122,7 +123,7 @@ async fn leads_are_filtered_by_everything_that_classifies_them() {
         ("stage_id=1".into(), vec![2]),
         ("stage_id=99".into(), vec![]),
         (format!("source_id={web}"), vec![0]),
-        ("campaign_id=7".into(), vec![0]),
+        (format!("campaign_id={campaign}"), vec![0]),
         (format!("territory_id={north}"), vec![0]),
         ("territory_id=99".into(), vec![]),
         ("cycle_id=1".into(), vec![]),

@@ -29,6 +29,13 @@ mod territories;
 mod user_access;
 mod users;
 
+mod appointments;
+mod campaigns;
+mod cycles;
+mod lead_answers;
+mod lead_stages;
+mod questions;
+
 #[path = "../support/server.rs"]
 mod server;
 #[expect(dead_code, reason = "other test binaries need the rest")]

@@ -90,7 +90,7 @@ impl Company {
         let to_parent = update.parent_company_id.apply(now.parent_company_id);
         if to_parent != now.parent_company_id {
             if update.above_parent.contains(&id) || to_parent == Some(id) {
-                return Err(CompanyError::Cycle);
+                return Err(CompanyError::UnderItself);
             }
             if to_parent.is_none() && self.owners.is_empty() {
                 return Err(CompanyError::NoOwner);

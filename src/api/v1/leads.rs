@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aggregates::Change;
 use aggregates::access::{Reach, Right};
+use aggregates::company::questions::MAX_OPTIONS;
 use aggregates::email::Email;
 use aggregates::ids::{
     CampaignId, CompanyId, LeadId, OptionId, QuestionId, SourceId, TerritoryId, UserAccessId,
@@ -22,6 +23,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use garde::Validate;
+use projections::campaigns;
 use projections::companies::CompanyRow;
 use projections::lead_notes;
 use projections::leads::list::LeadRow;
@@ -32,6 +34,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::accesses::{AccessView, role_of};
+use super::lead_answers;
 use super::lead_notes::{NoteView, writable};
 use super::stages::StageView;
 use super::users::{PersonView, checked, checked_change};
@@ -42,7 +45,7 @@ use crate::api::optimistic::OptimisticCaller;
 use crate::api::preconditions::etag;
 use crate::api::problem::Problem;
 use crate::app::App;
-use crate::lead_routing;
+use crate::lead_routing::{self, Expected};
 use crate::ledger::{IdKind, Refusal, StreamKey, StreamKind, Unit};
 use crate::lineage;
 use crate::plan_limits::PlanLimits;
@@ -91,6 +94,9 @@ struct AnswerBody {
     question_id: i64,
     #[serde(default)]
     option_id: Option<i64>,
+    /// Where several options may be chosen.
+    #[serde(default)]
+    option_ids: Vec<i64>,
     #[serde(default)]
     value: Option<String>,
 }
@@ -115,6 +121,8 @@ pub struct LeadView {
     email: Option<String>,
     phone_number: Option<String>,
     stage: Option<StageView>,
+    /// Since when it is in the stage.
+    stage_entered_at: DateTime<Utc>,
     source: Option<NamedView>,
     campaign: Option<NamedView>,
     cycle: Option<NamedView>,
@@ -195,9 +203,10 @@ impl From<LeadRow> for LeadView {
             email: row.email,
             phone_number: row.phone,
             stage: Stage::from_id(row.stage_id).map(StageView::from),
+            stage_entered_at: row.stage_entered_at,
             source: named(row.source_id, row.source_name),
-            campaign: named(row.campaign_id, None),
-            cycle: named(row.cycle_id, None),
+            campaign: named(row.campaign_id, row.campaign_name),
+            cycle: named(row.cycle_id, row.cycle_name),
             territory: named(row.territory_id, row.territory_name),
             user_access,
             duplicate: duplicate_of_id.is_some(),
@@ -245,7 +254,7 @@ async fn check(app: &App, scope: &Scope, body: LeadBody) -> Result<Checked, Prob
     let stage = body
         .stage_id
         .map(|id| Stage::from_id(id).ok_or("is not a stage; see GET /api/v1/stages"));
-    let mut update = UpdateLead {
+    let update = UpdateLead {
         first_name: checked_change(
             &mut errors,
             "first_name",
@@ -300,14 +309,6 @@ async fn check(app: &App, scope: &Scope, body: LeadBody) -> Result<Checked, Prob
     if !errors.is_empty() {
         return Err(errors.into());
     }
-    // An answer list that names a question twice keeps the last word.
-    update.answers.dedup_by(|later, earlier| {
-        let same = later.question_id == earlier.question_id;
-        if same {
-            std::mem::swap(later, earlier);
-        }
-        same
-    });
     Ok(Checked { update, assignee })
 }
 
@@ -335,11 +336,17 @@ fn check_answers(errors: &mut FieldErrors, answers: Vec<AnswerBody>) -> Vec<Answ
                 errors.add(format!("answers[{n}].{field}"), "must be a positive id");
             }
         }
+        if answer.option_ids.iter().any(|id| *id <= 0) || answer.option_ids.len() > MAX_OPTIONS {
+            let field = format!("answers[{n}].option_ids");
+            errors.add(field, "must be positive ids, at most 100");
+        }
         let value = answer.value.as_deref().filter(|value| !value.is_empty());
         let field = format!("answers[{n}].value");
         checked_answers.push(Answer {
             question_id: QuestionId(answer.question_id),
             option_id: answer.option_id.map(OptionId),
+            option_ids: answer.option_ids.into_iter().map(OptionId).collect(),
+            question_text: None,
             value: value
                 .and_then(|value| checked(errors, &field, text::block(value, 10_000)))
                 .map(str::to_owned),
@@ -376,7 +383,7 @@ fn check_assignee(
     let (Some(user), Some(access)) = (assignee, access) else {
         return Ok(());
     };
-    let held = unit.look_at(user, |user: &User| {
+    let held = unit.read(user, |user: &User| {
         user.access(access).map(|held| held.company_id)
     });
     match held {
@@ -417,6 +424,7 @@ async fn create(
     let limits = PlanLimits::of(&company);
     let create = new_lead(company_id, user_access_id, update);
     let reading = create.clone();
+    let expected = expected_source(app, &create).await?;
     let work = caller.work(move |unit| {
         check_assignee(unit, assignee, user_access_id, &company)?;
         limits.add_lead(unit)?;
@@ -425,11 +433,12 @@ async fn create(
             lead_id,
             ..create.clone()
         };
-        lead_routing::settle(unit, &mut create)?;
+        lead_answers::settle_new(unit, &company.path, &mut create)?;
+        lead_routing::settle(unit, &mut create, expected)?;
         unit.execute::<Lead>(lead_id.get(), LeadCommand::Create(Box::new(create)))?;
         Ok(lead_id.get())
     });
-    let mut work = lead_routing::reading_for_new(work, &scope.company, &reading);
+    let mut work = lead_routing::reading_for_new(work, &scope.company, &reading, expected);
     if let Some(user) = assignee {
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
@@ -438,6 +447,17 @@ async fn create(
     let row = row.ok_or_else(|| Problem::not_found("lead"))?;
     // Nobody can have written a note before the id was known to anybody.
     Ok((StatusCode::CREATED, single(row, Vec::new())).into_response())
+}
+
+async fn expected_source(app: &App, lead: &CreateLead) -> Result<Expected, Problem> {
+    let named = lead.classification.source_id;
+    let mut of_campaign = None;
+    if let (None, Some(campaign)) = (named, lead.classification.campaign_id) {
+        let mut connection = app.pool.acquire().await?;
+        let row = campaigns::by_id(&mut connection, campaign).await?;
+        of_campaign = row.and_then(|row| row.source_id).map(SourceId);
+    }
+    Ok(Expected { named, of_campaign })
 }
 
 /// Who may only work on their own leads creates them for themselves.
@@ -519,20 +539,35 @@ async fn show_lead(
     );
     let (row, notes) = (row?, notes?);
     let row = row.ok_or_else(|| Problem::not_found("lead"))?;
-    let scope = caller.scope(&app, CompanyId(row.company_id)).await;
+    require_readable(&app, &caller, row.company_id, row.user_access_id).await?;
+    Ok(single(row, notes))
+}
+
+/// Asks that the caller may read a lead of this company that is assigned to this access.
+///
+/// # Errors
+/// 404 when the company is not visible, 403 when the lead is out of the role's reach.
+pub async fn require_readable(
+    app: &App,
+    caller: &Caller,
+    company: i64,
+    assignee: Option<i64>,
+) -> Result<(), Problem> {
+    let scope = caller.scope(app, CompanyId(company)).await;
     let scope = scope.map_err(|_| Problem::not_found("lead"))?;
     let readable = match scope.require(Right::ReadLeads)? {
         Reach::All => true,
-        Reach::Own => row
-            .user_access_id
-            .is_none_or(|access| scope.own_accesses().contains(&UserAccessId(access))),
+        Reach::Own => {
+            assignee.is_none_or(|access| scope.own_accesses().contains(&UserAccessId(access)))
+        }
     };
-    if !readable {
-        return Err(Problem::forbidden(
+    if readable {
+        Ok(())
+    } else {
+        Err(Problem::forbidden(
             "Your role reaches only leads that are assigned to you or to nobody.",
-        ));
+        ))
     }
-    Ok(single(row, notes))
 }
 
 /// Update a lead
@@ -568,7 +603,9 @@ async fn update(app: &App, caller: Caller, id: i64, body: LeadBody) -> Result<Re
             let access = update.user_access_id.apply(None);
             check_assignee(unit, assignee, access, &company)?;
             lead_routing::check_changes(unit, id, &update)?;
-            unit.execute::<Lead>(id, LeadCommand::Update(Box::new(update.clone())))?;
+            let mut update = update.clone();
+            lead_answers::settle_update(unit, &company.path, id, &mut update)?;
+            unit.execute::<Lead>(id, LeadCommand::Update(Box::new(update)))?;
             Ok(id)
         })
         .on(stream);

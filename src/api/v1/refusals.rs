@@ -8,6 +8,7 @@ use aggregates::lead::LeadError;
 use aggregates::subscription::SubscriptionError;
 use aggregates::user::UserError;
 
+use super::{appointments, campaigns, cycles, questions};
 use crate::api::field_errors::FieldErrors;
 use crate::api::idempotency;
 use crate::api::problem::Problem;
@@ -61,7 +62,7 @@ impl From<Refusal> for Problem {
             | Refusal::Invitation(InvitationError::AlreadyCreated) => {
                 Self::internal(anyhow::anyhow!("an id was given twice"))
             }
-            Refusal::Company(CompanyError::Cycle) => Self::refused("cycle", detail)
+            Refusal::Company(CompanyError::UnderItself) => Self::refused("cycle", detail)
                 .with_error("parent_company_id", "is the company itself or one below it"),
             Refusal::Company(CompanyError::NoOwner) => {
                 Self::refused("no_owner", detail.clone()).with_error("parent_company_id", detail)
@@ -94,6 +95,14 @@ impl From<Refusal> for Problem {
             Refusal::PlanLimit { limited, .. } => {
                 Self::refused("plan_limit", detail.clone()).with_error(limited.name(), detail)
             }
+            Refusal::Company(CompanyError::Question(error)) => questions::refused(error),
+            Refusal::Company(CompanyError::Campaign(error)) => campaigns::refused(error),
+            Refusal::Company(CompanyError::Cycle(error)) => cycles::refused(error),
+            Refusal::Company(CompanyError::Answer { entry, fault }) => {
+                let field = format!("answers[{entry}].{}", fault.field());
+                Self::refused("answer_refused", detail).with_error(field, fault.to_string())
+            }
+            Refusal::Lead(LeadError::Appointment(error)) => appointments::refused(error),
             Refusal::EmailTaken => {
                 Self::refused("email_taken", detail).with_error("email", "has already been taken")
             }

@@ -333,7 +333,7 @@ fn require_held(
     user: i64,
     access: UserAccessId,
 ) -> Result<(), Refusal> {
-    let held = unit.look_at(user, |user: &User| {
+    let held = unit.read(user, |user: &User| {
         user.access(access).map(|held| held.company_id)
     });
     match held {

@@ -89,9 +89,9 @@ fn each_change_is_an_event_with_both_values_and_a_second_time_none() {
 
 #[test]
 fn nothing_moves_under_itself_or_below() {
-    given(vec![created()], under(5, &[1, 5])).then_expect_error(CompanyError::Cycle);
-    given(vec![created()], under(5, &[])).then_expect_error(CompanyError::Cycle);
-    given(vec![created()], under(7, &[1, 5, 7])).then_expect_error(CompanyError::Cycle);
+    given(vec![created()], under(5, &[1, 5])).then_expect_error(CompanyError::UnderItself);
+    given(vec![created()], under(5, &[])).then_expect_error(CompanyError::UnderItself);
+    given(vec![created()], under(7, &[1, 5, 7])).then_expect_error(CompanyError::UnderItself);
 }
 
 #[test]
