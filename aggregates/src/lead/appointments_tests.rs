@@ -25,6 +25,8 @@ fn lead() -> LeadEvent {
         answers: vec![].into(),
         extra: ExtraFields::new().into(),
         estimated_value: None,
+        territory_match: None,
+        routing: None,
     }
 }
 
