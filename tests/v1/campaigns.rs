@@ -246,11 +246,13 @@ async fn leads_come_from_open_campaigns_of_the_company_or_one_above() {
     let other = server.company(&ana, "Other").await;
     let today = server.app.clock.now().date_naive();
     let yesterday = today.pred_opt().unwrap();
+    let source = server.source(&ana, company, "Web").await;
+    let named = server.source(&ana, company, "Fair").await;
     let open = server
         .campaign(
             &ana,
             company,
-            json!({"name": "Open", "source_id": 7, "end_date": today}),
+            json!({"name": "Open", "source_id": source, "end_date": today}),
         )
         .await;
     let paused = server
@@ -272,9 +274,9 @@ async fn leads_come_from_open_campaigns_of_the_company_or_one_above() {
         .lead(&ana, below, json!({"first_name": "A", "campaign_id": open}))
         .await;
     assert_eq!(lead["campaign"], json!({"id": open, "name": "Open"}));
-    assert_eq!(lead["source"]["id"], 7);
-    let own = json!({"first_name": "A", "campaign_id": open, "source_id": 3});
-    assert_eq!(server.lead(&ana, company, own).await["source"]["id"], 3);
+    assert_eq!(lead["source"]["id"], source);
+    let own = json!({"first_name": "A", "campaign_id": open, "source_id": named});
+    assert_eq!(server.lead(&ana, company, own).await["source"]["id"], named);
 
     let lead = server.lead(&ana, company, json!({"first_name": "B"})).await;
     let one = format!("/api/v1/leads/{}", lead["id"]);

@@ -296,3 +296,30 @@ async fn a_lead_falls_into_the_oldest_territory_that_matches() {
     assert!(created.get("territory_match").is_none(), "{created}");
     server.assert_sound().await;
 }
+
+#[tokio::test]
+async fn a_lead_with_its_campaigns_source_is_routed_in_turn_too() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let source = source_with(&server, &ana, company, 3).await;
+    let campaign = json!({"name": "Spring", "source_id": source});
+    let campaign = server.campaign(&ana, company, campaign).await;
+    let leads = join_all((0..16).map(|n| {
+        let body = json!({"first_name": format!("L{n}"), "campaign_id": campaign});
+        server.lead(&ana, company, body)
+    }))
+    .await;
+    assert!(leads.iter().all(|lead| lead["source"]["id"] == source));
+    assert_fair(&leads, 3);
+    // With its source removed, the campaign goes on without.
+    let one = format!("/api/v1/companies/{company}/sources/{source}");
+    server.delete(one).token(&ana.token).expect(200).await;
+    let body = json!({"first_name": "L", "campaign_id": campaign});
+    let lead = server.lead(&ana, company, body).await;
+    assert_eq!(
+        (&lead["source"], &lead["user_access"]),
+        (&Value::Null, &Value::Null)
+    );
+    server.assert_sound().await;
+}
