@@ -10,12 +10,16 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use self::integration_token::{NewIntegrationToken, TokenName, TokenScope};
 use crate::Decide;
-use crate::ids::{CompanyId, UserAccessId, UserId};
+use crate::ids::{CompanyId, IntegrationTokenId, UserAccessId, UserId};
 use crate::phone::Region;
 use crate::text::{self, TextError};
+
+pub mod integration_token;
 
 /// What a company is called: 1 to 200 characters on one line, trimmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +47,8 @@ impl CompanyName {
 pub struct Company {
     id: Option<CompanyId>,
     owners: BTreeSet<UserAccessId>,
+    /// Those that are not revoked.
+    integration_tokens: BTreeSet<IntegrationTokenId>,
 }
 
 impl Company {
@@ -89,6 +95,13 @@ pub enum CompanyCommand {
         /// Whose it is.
         user_id: UserId,
     },
+    /// Make a token for programs.
+    CreateIntegrationToken(Box<NewIntegrationToken>),
+    /// End a token.
+    RevokeIntegrationToken {
+        /// Which one.
+        integration_token_id: IntegrationTokenId,
+    },
 }
 
 /// What happened to a company. These names and shapes are the storage format.
@@ -121,6 +134,24 @@ pub enum CompanyEvent {
         /// Whose it is.
         user_id: UserId,
     },
+    /// A token for programs came into being.
+    IntegrationTokenCreated {
+        /// Its id.
+        integration_token_id: IntegrationTokenId,
+        /// What it is called.
+        name: Option<TokenName>,
+        /// What it may do.
+        scopes: Vec<TokenScope>,
+        /// SHA-256 of the secret, in hexadecimal.
+        token_hash: String,
+        /// When it ends by itself.
+        expires_at: Option<DateTime<Utc>>,
+    },
+    /// A token was ended.
+    IntegrationTokenRevoked {
+        /// Which one.
+        integration_token_id: IntegrationTokenId,
+    },
 }
 
 impl CompanyEvent {
@@ -134,6 +165,8 @@ impl CompanyEvent {
             Self::CompanyCreated { .. } => "CompanyCreated",
             Self::OwnerAdded { .. } => "OwnerAdded",
             Self::OwnerRemoved { .. } => "OwnerRemoved",
+            Self::IntegrationTokenCreated { .. } => "IntegrationTokenCreated",
+            Self::IntegrationTokenRevoked { .. } => "IntegrationTokenRevoked",
         }
     }
 }
@@ -150,6 +183,9 @@ pub enum CompanyError {
     /// Nobody would own the company any more.
     #[error("the last owner of a company cannot be removed or demoted")]
     LastOwner,
+    /// The token never was, or is revoked.
+    #[error("the company has no such integration token")]
+    UnknownIntegrationToken,
 }
 
 impl Decide for Company {
@@ -200,6 +236,25 @@ impl Decide for Company {
                     user_id,
                 }])
             }
+            CompanyCommand::CreateIntegrationToken(token) => {
+                Ok(vec![CompanyEvent::IntegrationTokenCreated {
+                    integration_token_id: token.integration_token_id,
+                    name: token.name,
+                    scopes: token.scopes,
+                    token_hash: token.token_hash,
+                    expires_at: token.expires_at,
+                }])
+            }
+            CompanyCommand::RevokeIntegrationToken {
+                integration_token_id,
+            } => {
+                if !self.integration_tokens.contains(&integration_token_id) {
+                    return Err(CompanyError::UnknownIntegrationToken);
+                }
+                Ok(vec![CompanyEvent::IntegrationTokenRevoked {
+                    integration_token_id,
+                }])
+            }
         }
     }
 
@@ -211,6 +266,17 @@ impl Decide for Company {
             }
             CompanyEvent::OwnerRemoved { user_access_id, .. } => {
                 self.owners.remove(user_access_id);
+            }
+            CompanyEvent::IntegrationTokenCreated {
+                integration_token_id,
+                ..
+            } => {
+                self.integration_tokens.insert(*integration_token_id);
+            }
+            CompanyEvent::IntegrationTokenRevoked {
+                integration_token_id,
+            } => {
+                self.integration_tokens.remove(integration_token_id);
             }
         }
     }

@@ -78,3 +78,7 @@ id!(
     /// One of the prepared answers to a question.
     OptionId
 );
+id!(
+    /// A private integration token of a company.
+    IntegrationTokenId
+);

@@ -43,6 +43,7 @@ pub enum IdKind {
     UserAccess,
     Lead,
     Note,
+    IntegrationToken,
 }
 
 impl IdKind {
@@ -55,6 +56,7 @@ impl IdKind {
             Self::UserAccess => "user_access",
             Self::Lead => "lead",
             Self::Note => "note",
+            Self::IntegrationToken => "integration_token",
         }
     }
 }
@@ -89,6 +91,7 @@ pub(super) struct Changes {
     pub last_ids: LastIds,
     pub events: Vec<Pending>,
     pub new_claims: Vec<(Claim, i64)>,
+    pub released_claims: Vec<Claim>,
 }
 
 /// What one command sees. See the module's text.
@@ -121,12 +124,14 @@ impl<'a> Unit<'a> {
             last_ids,
             events,
             new_claims,
+            released_claims,
         } = self.layer;
         self.below.streams.extend(streams);
         self.below.claims.extend(claims);
         self.below.last_ids = last_ids;
         self.below.events.extend(events);
         self.below.new_claims.extend(new_claims);
+        self.below.released_claims.extend(released_claims);
     }
 
     /// The time of the commit; every event of the batch carries it.
@@ -208,6 +213,22 @@ impl<'a> Unit<'a> {
                 self.layer.new_claims.push((claim.clone(), holder));
                 Ok(())
             }
+        }
+    }
+
+    /// Lets go of a claim that this stream holds; anybody may take it from the next batch on.
+    ///
+    /// The work must be [sweeping](super::Work::sweeping) and so alone in its batch: one statement cannot release a claim and
+    /// take it.
+    pub fn release(&mut self, claim: &Claim, holder: i64) {
+        let held = self
+            .layer
+            .claims
+            .get(claim)
+            .or_else(|| self.below.claims.get(claim));
+        if held.copied().flatten() == Some(holder) {
+            self.layer.claims.insert(claim.clone(), None);
+            self.layer.released_claims.push(claim.clone());
         }
     }
 
