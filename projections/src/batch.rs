@@ -68,6 +68,8 @@ impl Default for Batch {
                 Box::<crate::leads::Leads>::default(),
                 Box::<crate::duplicates::Duplicates>::default(),
                 Box::<crate::lead_notes::LeadNotes>::default(),
+                Box::<crate::integration_tokens::IntegrationTokens>::default(),
+                Box::<crate::user_profiles::UserProfiles>::default(),
             ],
         }
     }

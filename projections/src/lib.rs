@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod companies;
 pub mod duplicates;
+pub mod integration_tokens;
 pub mod lead_notes;
 pub mod leads;
 pub mod page;
@@ -13,6 +14,7 @@ pub mod recorded;
 pub mod search;
 pub mod statement;
 mod total;
+pub mod user_profiles;
 pub mod users;
 
 pub use batch::{Batch, Projection, Table};
