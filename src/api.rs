@@ -12,6 +12,8 @@ pub mod operations;
 pub mod preconditions;
 pub mod problem;
 pub mod request_id;
+pub mod role_changes;
+pub mod token_scopes;
 pub mod v1;
 
 use axum::Router;

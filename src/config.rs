@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use aggregates::phone::Region;
+use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -73,6 +74,15 @@ pub struct Settings {
     /// Country in which a new top-level company's phone numbers are read (ISO 3166)
     #[arg(long, env = "LEADLEDGER_REGION", default_value = "US", value_parser = region, global = true)]
     pub region: Region,
+    /// Requests that one integration token may make in ten seconds
+    #[arg(
+        long,
+        env = "LEADLEDGER_TOKEN_RATE",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(1..),
+        global = true
+    )]
+    pub token_rate: u32,
     /// Log filter, such as info or leadledger=debug
     #[arg(
         long,
@@ -136,6 +146,33 @@ pub enum Command {
     Verify(ProjectionArgs),
     /// Print the `OpenAPI` document
     Openapi,
+    /// Make integration tokens, with which programs act for a company
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// See [`Command::Token`].
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and print it; it cannot be shown again
+    Create(NewTokenArgs),
+}
+
+/// See [`TokenCommand::Create`].
+#[derive(Debug, Args)]
+pub struct NewTokenArgs {
+    /// Id of the company that the token acts for, with those below it
+    #[arg(long)]
+    pub company: i64,
+    /// What it may do, such as users.readonly,users.write
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub scopes: Vec<String>,
+    /// What the company calls it
+    #[arg(long)]
+    pub name: Option<String>,
+    /// When it ends by itself, such as 2027-01-31T00:00:00Z; never, when unset
+    #[arg(long)]
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// See [`Command::Import`].

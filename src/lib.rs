@@ -14,3 +14,4 @@ pub mod import;
 pub mod ledger;
 pub mod observability;
 pub mod serve;
+pub mod token_command;

@@ -20,6 +20,7 @@ use tower::ServiceExt;
 
 use crate::api;
 use crate::api::problem::Problem;
+use crate::auth::rate_limits::RateLimits;
 use crate::app::{App, SharedReads};
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
@@ -112,6 +113,8 @@ pub async fn build_app(
         metrics,
         reads: SharedReads::new(options),
         authority: Arc::default(),
+        token_uses: Arc::default(),
+        rate_limits: Arc::new(RateLimits::new(settings.token_rate)),
     };
     Ok((app, tasks, first))
 }

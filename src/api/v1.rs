@@ -6,6 +6,7 @@ mod accesses;
 mod companies;
 mod company_users;
 mod dates;
+mod integration_tokens;
 mod lead_lists;
 mod lead_notes;
 mod leads;
@@ -33,6 +34,7 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(stages::routes())
             .merge(leads::routes())
             .merge(lead_lists::routes())
-            .merge(lead_notes::routes()),
+            .merge(lead_notes::routes())
+            .merge(integration_tokens::routes()),
     )
 }

@@ -1,12 +1,8 @@
 //! User company relation: who holds which role where.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use aggregates::access::{Right, Role};
-use aggregates::company::{Company, CompanyCommand};
 use aggregates::ids::{CompanyId, UserAccessId, UserId};
-use aggregates::lead::{Lead, LeadCommand};
-use aggregates::user::{User, UserCommand, UserError};
+use aggregates::user::{User, UserCommand};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -26,8 +22,9 @@ use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
 use crate::api::preconditions::etag;
 use crate::api::problem::Problem;
+use crate::api::role_changes::{LostLeads, LostRole, held, keep_owners};
 use crate::app::App;
-use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind, Unit};
+use crate::ledger::{StreamKey, StreamKind};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -260,10 +257,13 @@ async fn update_user_access(
     let stream = StreamKey::new(StreamKind::User, user_id);
     let if_match = caller.write.if_match.clone();
     let primary = body.primary;
-    let leads = Assigned::default();
+    let leads = LostLeads::default();
     let moved = (to_company != row.company_id).then(|| {
-        let to = Some(CompanyId(to_company));
-        leads.find(CompanyId(row.company_id), to, id)
+        leads.find(vec![LostRole {
+            access: UserAccessId(id),
+            company: CompanyId(row.company_id),
+            still: Some(CompanyId(to_company)),
+        }])
     });
     let mut work = caller
         .work(move |unit| {
@@ -286,7 +286,7 @@ async fn update_user_access(
                 Some(before),
                 Some((grant.company_id, grant.role)),
             )?;
-            leads.unassign(unit, access)?;
+            leads.unassign(unit)?;
             Ok(id)
         })
         .on(stream)
@@ -297,75 +297,6 @@ async fn update_user_access(
     }
     app.ledger.commit(work).await?;
     one(&app, id).await
-}
-
-fn held(unit: &Unit<'_>, user_id: i64, access: UserAccessId) -> Result<(CompanyId, Role), Refusal> {
-    let user = unit.state::<User>(user_id);
-    let held = user.access(access).ok_or(UserError::UnknownAccess)?;
-    Ok((held.company_id, held.role))
-}
-
-/// Makes the companies' streams follow what happened to a role; the company that would lose its last owner refuses.
-fn keep_owners(
-    unit: &mut Unit<'_>,
-    user_id: UserId,
-    user_access_id: UserAccessId,
-    before: Option<(CompanyId, Role)>,
-    after: Option<(CompanyId, Role)>,
-) -> Result<(), Refusal> {
-    let owned = |held: Option<(CompanyId, Role)>| {
-        held.filter(|(_, role)| *role == Role::Owner)
-            .map(|(company, _)| company)
-    };
-    let (before, after) = (owned(before), owned(after));
-    if before == after {
-        return Ok(());
-    }
-    if let Some(company) = before {
-        let command = CompanyCommand::RemoveOwner {
-            user_access_id,
-            user_id,
-        };
-        unit.execute::<Company>(company.get(), command)?;
-    }
-    if let Some(company) = after {
-        let command = CompanyCommand::AddOwner {
-            user_access_id,
-            user_id,
-        };
-        unit.execute::<Company>(company.get(), command)?;
-    }
-    Ok(())
-}
-
-/// The leads that lose their assignee together with a role, found under the append lock.
-#[derive(Clone, Default)]
-struct Assigned(Arc<Mutex<Vec<i64>>>);
-
-impl Assigned {
-    fn find(&self, company: CompanyId, still: Option<CompanyId>, access: i64) -> FindStreams {
-        let found = self.clone();
-        Arc::new(move |connection| {
-            let found = found.clone();
-            Box::pin(async move {
-                let leads = list::leads_assigned_to(connection, company, still, access).await?;
-                let streams = leads
-                    .iter()
-                    .map(|lead| StreamKey::new(StreamKind::Lead, *lead))
-                    .collect();
-                *found.0.lock().unwrap_or_else(PoisonError::into_inner) = leads;
-                Ok(streams)
-            })
-        })
-    }
-
-    fn unassign(&self, unit: &mut Unit<'_>, user_access_id: UserAccessId) -> Result<(), Refusal> {
-        let leads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for lead in leads.iter() {
-            unit.execute::<Lead>(*lead, LeadCommand::Unassign { user_access_id })?;
-        }
-        Ok(())
-    }
 }
 
 /// Remove an specific `user_access`
@@ -383,9 +314,12 @@ async fn delete_user_access(
 ) -> Result<Json<Nothing>, Problem> {
     let row = administered(&app, &caller, user_id, id).await?;
     let stream = StreamKey::new(StreamKind::User, user_id);
-    let company = CompanyId(row.company_id);
-    let leads = Assigned::default();
-    let find = leads.find(company, None, id);
+    let leads = LostLeads::default();
+    let find = leads.find(vec![LostRole {
+        access: UserAccessId(id),
+        company: CompanyId(row.company_id),
+        still: None,
+    }]);
     let if_match = caller.write.if_match.clone();
     let work = caller
         .work(move |unit| {
@@ -394,7 +328,7 @@ async fn delete_user_access(
             let before = held(unit, user_id, user_access_id)?;
             unit.execute::<User>(user_id, UserCommand::RevokeAccess { user_access_id })?;
             keep_owners(unit, UserId(user_id), user_access_id, Some(before), None)?;
-            leads.unassign(unit, user_access_id)?;
+            leads.unassign(unit)?;
             Ok(id)
         })
         .on(stream)
