@@ -77,7 +77,11 @@ fn door(opened: Arc<OnceLock<Router>>) -> Router {
             match opened {
                 Some(service) => service.oneshot(request).await.into_response(),
                 None if request.uri().path() == "/health/live" => StatusCode::OK.into_response(),
-                None => Problem::unavailable(1).into_response(),
+                None => {
+                    let problem = Problem::unavailable(1);
+                    api::ghl::translate(request.uri().path(), &problem)
+                        .unwrap_or_else(|| problem.into_response())
+                }
             }
         }
     })
