@@ -15,9 +15,9 @@ use projections::users::list::authority;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::auth::rate_limits::RateLimits;
 use crate::auth::integration_token::{self, TokenUses};
 use crate::auth::password::Passwords;
+use crate::auth::rate_limits::RateLimits;
 use crate::auth::token::Tokens;
 use crate::clock::Clock;
 use crate::coalesce::Coalesced;

@@ -20,9 +20,9 @@ use tower::ServiceExt;
 
 use crate::api;
 use crate::api::problem::Problem;
-use crate::auth::rate_limits::RateLimits;
 use crate::app::{App, SharedReads};
 use crate::auth::password::Passwords;
+use crate::auth::rate_limits::RateLimits;
 use crate::auth::token::Tokens;
 use crate::clock::Clock;
 use crate::config::Settings;

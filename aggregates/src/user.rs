@@ -356,9 +356,7 @@ impl Decide for User {
                 primary,
             } => self.change_access(user_access_id, company_id, role, primary),
             UserCommand::RevokeAccess { user_access_id } => self.revoke(user_access_id),
-            UserCommand::ChangeAccountSettings(change) => {
-                Ok(self.change_account_settings(*change))
-            }
+            UserCommand::ChangeAccountSettings(change) => Ok(self.change_account_settings(*change)),
             UserCommand::Delete => Ok(self.delete()),
         }
     }

@@ -175,8 +175,7 @@ impl IntegrationTokenRow {
     }
 }
 
-const COLUMNS: &str =
-    "t.id, t.company_id, t.name, t.scopes, t.expires_at, t.revoked_at, t.created_at, u.last_used_at";
+const COLUMNS: &str = "t.id, t.company_id, t.name, t.scopes, t.expires_at, t.revoked_at, t.created_at, u.last_used_at";
 const FROM: &str =
     " FROM integration_tokens t LEFT JOIN integration_token_uses u ON u.token_id = t.id";
 

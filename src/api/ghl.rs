@@ -4,6 +4,7 @@
 //! the ledger are the same as everywhere. `docs/gohighlevel.md` says how the dialect's words map onto ours.
 
 mod account;
+mod bodies;
 mod client;
 mod create_user;
 mod delete_user;

@@ -50,7 +50,10 @@ async fn run_once(
 ) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     let user_id = if parts.headers.contains_key(header::AUTHORIZATION) {
-        Caller::authenticated(&parts, app).await?.write.owner_of_keys()
+        Caller::authenticated(&parts, app)
+            .await?
+            .write
+            .owner_of_keys()
     } else {
         0
     };

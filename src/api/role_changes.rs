@@ -88,12 +88,8 @@ impl LostLeads {
                 let mut leads = Vec::new();
                 for role in lost {
                     let access = role.access;
-                    let assigned = list::leads_assigned_to(
-                        connection,
-                        role.company,
-                        role.still,
-                        access.get(),
-                    );
+                    let assigned =
+                        list::leads_assigned_to(connection, role.company, role.still, access.get());
                     leads.extend(assigned.await?.into_iter().map(|lead| (access, lead)));
                 }
                 let streams = leads

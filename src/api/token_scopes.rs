@@ -78,7 +78,11 @@ fn scope_of(method: &Method, path: &str) -> Option<TokenScope> {
     let tag = TAGS.get(&(method.clone(), path.to_owned()))?;
     let resources = RESOURCE_OF_TAG.iter().chain([&USERS]);
     let (_, resource) = resources.into_iter().find(|(known, _)| known == tag)?;
-    let what = if method.is_safe() { "readonly" } else { "write" };
+    let what = if method.is_safe() {
+        "readonly"
+    } else {
+        "write"
+    };
     TokenScope::parse(&format!("{resource}.{what}")).ok()
 }
 

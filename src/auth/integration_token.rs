@@ -28,9 +28,8 @@ pub fn generate() -> SecretString {
 #[must_use]
 pub fn hash(token: &str) -> String {
     let digest = digest::digest(&digest::SHA256, token.as_bytes());
-    let hex = |byte: &u8| {
-        [byte >> 4, byte & 15].map(|n| char::from(b"0123456789abcdef"[usize::from(n)]))
-    };
+    let hex =
+        |byte: &u8| [byte >> 4, byte & 15].map(|n| char::from(b"0123456789abcdef"[usize::from(n)]));
     digest.as_ref().iter().flat_map(hex).collect()
 }
 

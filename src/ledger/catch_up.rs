@@ -163,12 +163,10 @@ fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent
         DomainEvent::User(aggregates::user::UserEvent::AccessGranted {
             user_access_id, ..
         }) => raise(IdKind::UserAccess, user_access_id.get()),
-        DomainEvent::Company(
-            aggregates::company::CompanyEvent::IntegrationTokenCreated {
-                integration_token_id,
-                ..
-            },
-        ) => raise(IdKind::IntegrationToken, integration_token_id.get()),
+        DomainEvent::Company(aggregates::company::CompanyEvent::IntegrationTokenCreated {
+            integration_token_id,
+            ..
+        }) => raise(IdKind::IntegrationToken, integration_token_id.get()),
         _ => {}
     }
 }

@@ -106,7 +106,13 @@ mod tests {
             "users.write"
         );
         assert!(TokenScope::parse("leads.readonly").is_ok());
-        for wrong in ["", "users", "users.delete", "planets.write", "users.write.x"] {
+        for wrong in [
+            "",
+            "users",
+            "users.delete",
+            "planets.write",
+            "users.write.x",
+        ] {
             assert_eq!(TokenScope::parse(wrong), Err(UnknownScope), "{wrong}");
         }
     }

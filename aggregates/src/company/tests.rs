@@ -180,10 +180,7 @@ fn an_integration_token_is_made_and_revoked_once() {
         .given(vec![created(), token_created()])
         .when(revoke())
         .then_expect_events(vec![revoked()]);
-    for given in [
-        vec![created()],
-        vec![created(), token_created(), revoked()],
-    ] {
+    for given in [vec![created()], vec![created(), token_created(), revoked()]] {
         Given::with(())
             .given(given)
             .when(revoke())

@@ -153,7 +153,9 @@ impl UserScope {
 }
 
 /// The languages that a client's screens come in.
-pub const LANGUAGES: [&str; 13] = ["en_US", "es", "fr_CA", "fr_FR", "nl", "de", "pt_PT", "pt_BR", "it", "sv", "da", "fi", "no"];
+pub const LANGUAGES: [&str; 13] = [
+    "en_US", "es", "fr_CA", "fr_FR", "nl", "de", "pt_PT", "pt_BR", "it", "sv", "da", "fi", "no",
+];
 
 /// One of [`LANGUAGES`].
 ///
@@ -491,7 +493,11 @@ mod tests {
         assert_eq!(permissions.set("contactsEnabled", false), Ok(()));
         assert_eq!(permissions.set("moonEnabled", true), Err(UnknownValue));
         assert_eq!(permissions.set_flags().len(), 1);
-        assert!(USER_SCOPES.iter().all(|scope| UserScope::parse(scope).is_ok()));
+        assert!(
+            USER_SCOPES
+                .iter()
+                .all(|scope| UserScope::parse(scope).is_ok())
+        );
         assert_eq!(UserScope::parse("users.readonly"), Err(UnknownValue));
         assert_eq!(PlatformLanguage::parse("en"), Err(UnknownValue));
     }
@@ -499,7 +505,13 @@ mod tests {
     #[test]
     fn a_photo_is_an_address_of_the_web() {
         assert!(PhotoUrl::parse(" https://img.example/a.png ").is_ok());
-        for wrong in ["", "img.example/a.png", "javascript:alert(1)", "https://", "http://a b"] {
+        for wrong in [
+            "",
+            "img.example/a.png",
+            "javascript:alert(1)",
+            "https://",
+            "http://a b",
+        ] {
             assert!(PhotoUrl::parse(wrong).is_err(), "{wrong}");
         }
     }

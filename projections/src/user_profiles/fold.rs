@@ -167,7 +167,9 @@ impl Projection for UserProfiles {
                     changed.push((old, row));
                 }
             }
-            let named = changed.iter().flat_map(|(old, new)| [old.as_ref(), Some(new)]);
+            let named = changed
+                .iter()
+                .flat_map(|(old, new)| [old.as_ref(), Some(new)]);
             let named = named.flatten().flat_map(|row| accesses(&row.accesses));
             let named: BTreeSet<i64> = named.map(|access| access.company_id.get()).collect();
             let paths = paths(connection, &named, &new_companies).await?;
@@ -459,10 +461,7 @@ impl ProfileRow {
         self.lang = profile.lang;
         let phone = profile.phone_number;
         self.phone = phone.as_ref().map(|phone| phone.e164().to_owned());
-        self.extension = phone
-            .as_ref()
-            .and_then(Phone::extension)
-            .map(str::to_owned);
+        self.extension = phone.as_ref().and_then(Phone::extension).map(str::to_owned);
     }
 
     fn set_settings(&mut self, settings: &AccountSettings) {

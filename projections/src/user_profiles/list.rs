@@ -121,7 +121,9 @@ pub struct Slice {
 }
 
 fn conditions(query: &mut QueryBuilder<'_, Postgres>, company: CompanyId, filter: &ProfileFilter) {
-    query.push(" WHERE m.company_id = ").push_bind(company.get());
+    query
+        .push(" WHERE m.company_id = ")
+        .push_bind(company.get());
     query.push(if filter.deleted {
         " AND m.is_deleted"
     } else {
@@ -152,7 +154,9 @@ fn conditions(query: &mut QueryBuilder<'_, Postgres>, company: CompanyId, filter
     }
     if let Some(location) = filter.location {
         query
-            .push(" AND m.user_id IN (SELECT l.user_id FROM user_memberships l WHERE l.company_id = ")
+            .push(
+                " AND m.user_id IN (SELECT l.user_id FROM user_memberships l WHERE l.company_id = ",
+            )
             .push_bind(location)
             .push(")");
     }

@@ -54,16 +54,16 @@ impl Client {
         named: Option<&str>,
     ) -> Result<Arc<CompanyRow>, GhlError> {
         let own = self.company_id().get().to_string();
-        self.visible(app, named.unwrap_or(&own)).await?.ok_or_else(|| {
-            GhlError::forbidden("This company is not accessible from this token!")
-        })
+        self.visible(app, named.unwrap_or(&own))
+            .await?
+            .ok_or_else(|| GhlError::forbidden("This company is not accessible from this token!"))
     }
 
     /// The location with this id, if the token reaches it.
     pub async fn location(&self, app: &App, named: &str) -> Result<Arc<CompanyRow>, GhlError> {
-        self.visible(app, named).await?.ok_or_else(|| {
-            GhlError::forbidden("The token does not have access to this location.")
-        })
+        self.visible(app, named)
+            .await?
+            .ok_or_else(|| GhlError::forbidden("The token does not have access to this location."))
     }
 
     /// An id that is no integer is one that nobody has.
@@ -95,9 +95,7 @@ impl FromRequestParts<App> for Client {
             return Err(unknown(Problem::unauthorized()));
         };
         let now = app.clock.now();
-        let allowance = app
-            .rate_limits
-            .count(IntegrationTokenId(token.id), now);
+        let allowance = app.rate_limits.count(IntegrationTokenId(token.id), now);
         if let Some(cell) = parts.extensions.get::<AllowanceCell>() {
             // Only this extractor sets it, once a request.
             let _ = cell.0.set(allowance);
@@ -152,10 +150,16 @@ fn write(headers: &mut HeaderMap, allowance: &Allowance) {
     let interval = INTERVAL.num_milliseconds();
     for (name, value) in [
         ("x-ratelimit-limit-daily", i64::from(PER_DAY)),
-        ("x-ratelimit-daily-remaining", i64::from(allowance.left_today)),
+        (
+            "x-ratelimit-daily-remaining",
+            i64::from(allowance.left_today),
+        ),
         ("x-ratelimit-interval-milliseconds", interval),
         ("x-ratelimit-max", i64::from(allowance.per_interval)),
-        ("x-ratelimit-remaining", i64::from(allowance.left_in_interval)),
+        (
+            "x-ratelimit-remaining",
+            i64::from(allowance.left_in_interval),
+        ),
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
     }

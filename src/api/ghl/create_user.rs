@@ -1,16 +1,16 @@
 //! Create User.
 
+use aggregates::Change;
 use aggregates::email::Email;
 use aggregates::ids::{UserAccessId, UserId};
 use aggregates::user::account_settings::AccountKind;
 use aggregates::user::{Profile, Register, Status, User, UserCommand};
-use aggregates::Change;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
 
 use super::account::{Account, resolve};
+use super::bodies::NewUser;
 use super::client::Client;
 use super::error::{ErrorBody, GhlError};
 use super::fields::Fields;
@@ -23,7 +23,7 @@ use crate::ledger::{IdKind, Refusal};
 ///
 /// The role is given at the company itself (`agency`) or at each of the locations (`account`).
 #[utoipa::path(post, path = "/users/", tag = "Users v3", security(("bearer" = [])), params(("Version" = String, Header)),
-    request_body = Value,
+    request_body = NewUser,
     responses((status = 201, description = "The user", body = UserView), (status = 400, description = "Not JSON, or the e-mail is taken", body = ErrorBody),
         (status = 401, description = "No or bad token, or its scope is missing", body = ErrorBody),
         (status = 403, description = "Another company or location", body = ErrorBody), (status = 422, description = "Invalid", body = ErrorBody)))]

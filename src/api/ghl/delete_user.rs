@@ -58,7 +58,10 @@ pub async fn delete_user(
     let held = reach::reached(&app, &client, &row).await?;
     let id = row.user_id;
     let stream = StreamKey::new(StreamKind::User, id);
-    let email = row.email.as_deref().and_then(|email| Email::parse(email).ok());
+    let email = row
+        .email
+        .as_deref()
+        .and_then(|email| Email::parse(email).ok());
     let claim = email.map(|email| app.ledger.email_claim(&email));
     let claimed = claim.clone();
     let known: BTreeSet<CompanyId> = held.iter().map(|access| access.company_id).collect();

@@ -215,7 +215,14 @@ mod tests {
     #[test]
     fn only_paths_of_the_dialect_are_translated() {
         let problem = Problem::method_not_allowed();
-        for ours in ["/users", "/users/", "/users/7", "/v3/users", "/v3/else", "/v3"] {
+        for ours in [
+            "/users",
+            "/users/",
+            "/users/7",
+            "/v3/users",
+            "/v3/else",
+            "/v3",
+        ] {
             assert!(translate(ours, &problem).is_some(), "{ours}");
         }
         for other in ["/", "/api/v1/users", "/usersx", "/v3x", "/docs"] {

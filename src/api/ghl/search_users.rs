@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
+use super::bodies::EmailFilter;
 use super::client::Client;
 use super::error::{ErrorBody, GhlError, flat};
 use super::fields::Fields;
@@ -175,7 +176,7 @@ pub struct Projected {
 ///
 /// `emails` is one text, separated by commas; `deleted` finds those who are deleted.
 #[utoipa::path(post, path = "/users/search/filter-by-email", tag = "Users v3", security(("bearer" = [])), params(("Version" = String, Header)),
-    request_body = Value,
+    request_body = EmailFilter,
     responses((status = 200, description = "The users", body = Projected), (status = 400, description = "Not JSON", body = ErrorBody),
         (status = 401, description = "No or bad token, or its scope is missing", body = ErrorBody),
         (status = 403, description = "Another company", body = ErrorBody), (status = 422, description = "Invalid", body = ErrorBody)))]

@@ -12,9 +12,9 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use projections::companies::CompanyRow;
 use projections::user_profiles::list::UserProfileRow;
-use serde_json::Value;
 
 use super::account::{Account, AccountRole, resolve};
+use super::bodies::UserChanges;
 use super::client::Client;
 use super::error::{ErrorBody, GhlError, OWNER_NEEDED};
 use super::fields::Fields;
@@ -28,7 +28,7 @@ use crate::ledger::{StreamKey, StreamKind};
 ///
 /// `permissions` are merged, lists and `twilioPhone` replaced; the e-mail cannot be changed.
 #[utoipa::path(put, path = "/users/{user_id}", tag = "Users v3", security(("bearer" = [])),
-    params(("user_id" = String, Path), ("Version" = String, Header)), request_body = Value,
+    params(("user_id" = String, Path), ("Version" = String, Header)), request_body = UserChanges,
     responses((status = 200, description = "The user", body = UserView), (status = 400, description = "Not JSON", body = ErrorBody),
         (status = 401, description = "No or bad token, or its scope is missing", body = ErrorBody),
         (status = 403, description = "Out of the token's reach", body = ErrorBody),

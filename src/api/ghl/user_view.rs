@@ -145,11 +145,7 @@ pub async fn row_of(
 }
 
 /// The answer about one user.
-pub async fn answer(
-    app: &App,
-    company: &CompanyRow,
-    user_id: i64,
-) -> Result<Response, GhlError> {
+pub async fn answer(app: &App, company: &CompanyRow, user_id: i64) -> Result<Response, GhlError> {
     let row = row_of(app, company, &user_id.to_string()).await?;
     let tag = [(header::ETAG, etag(row.version))];
     Ok((tag, Json(UserView::from(row))).into_response())

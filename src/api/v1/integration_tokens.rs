@@ -180,8 +180,7 @@ async fn list_integration_tokens(
     let company = CompanyId(company_id);
     caller.scope_with(&app, company, Right::Administer).await?;
     let mut connection = app.pool.acquire().await?;
-    let (page, total) =
-        integration_tokens::page(&mut connection, company, &wanted.request).await?;
+    let (page, total) = integration_tokens::page(&mut connection, company, &wanted.request).await?;
     let next = page.rows.last().map(|row| row.id).filter(|_| page.more);
     Ok(Json(IntegrationTokenList {
         meta: wanted.meta(total, next.as_ref()),
