@@ -61,6 +61,8 @@ pub struct Allowance {
     pub left_in_interval: u32,
     /// Of a day's, how many are left.
     pub left_today: u32,
+    /// Milliseconds until a day's are all there again.
+    pub day_ends_in: i64,
     /// Seconds to wait, when this request was one too many.
     pub refused_for: Option<u32>,
 }
@@ -100,6 +102,7 @@ impl RateLimits {
             per_interval: self.per_interval,
             left_in_interval: self.per_interval.saturating_sub(counts.interval.used),
             left_today: PER_DAY - counts.day.used,
+            day_ends_in: (counts.day.began + DAY - now).num_milliseconds(),
             refused_for,
         }
     }
@@ -125,5 +128,6 @@ mod tests {
         assert_eq!(count(1, 10), (1, None));
         let day = limits.count(IntegrationTokenId(1), start + TimeDelta::seconds(11));
         assert_eq!(day.left_today, PER_DAY - 4);
+        assert_eq!(day.day_ends_in, (86_400 - 11) * 1_000);
     }
 }

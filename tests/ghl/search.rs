@@ -239,8 +239,6 @@ async fn searching_a_hundred_thousand_users_stays_cheap() {
         let began = Instant::now();
         assert_eq!(agency.search(query).await.1, count, "{query}");
         let took = began.elapsed();
-        println!("{query}: {took:?}");
-        // A walk over every row with its profile takes seconds in an unoptimised build.
-        assert!(took < Duration::from_millis(700), "{query} took {took:?}");
+        assert!(took < Duration::from_millis(250), "{query} took {took:?}");
     }
 }

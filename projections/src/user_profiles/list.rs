@@ -188,17 +188,25 @@ pub async fn search(
         .build_query_scalar()
         .fetch_one(&mut *connection)
         .await?;
-    let mut query = QueryBuilder::new(format!("SELECT {COLUMNS}{FROM}"));
-    conditions(&mut query, company, filter);
     let direction = if slice.descending { "DESC" } else { "ASC" };
+    let column = slice.order.column();
+    let order = format!(" ORDER BY {column} {direction}, m.user_id {direction}");
+    // What is skipped is skipped without its profile, unless the order needs it.
+    let chosen = if column.starts_with("p.") || column.contains("(p.") {
+        FROM
+    } else {
+        " FROM user_memberships m"
+    };
+    let mut query = QueryBuilder::new(format!("SELECT {COLUMNS} FROM (SELECT m.*{chosen}"));
+    conditions(&mut query, company, filter);
     query
-        .push(format!(
-            " ORDER BY {} {direction}, m.user_id {direction} LIMIT ",
-            slice.order.column()
-        ))
+        .push(format!("{order} LIMIT "))
         .push_bind(slice.limit)
         .push(" OFFSET ")
-        .push_bind(slice.skip);
+        .push_bind(slice.skip)
+        .push(format!(
+            ") AS m JOIN user_profiles p ON p.user_id = m.user_id{order}"
+        ));
     let rows = query.build_query_as().fetch_all(connection).await?;
     Ok((rows, count))
 }

@@ -154,6 +154,7 @@ fn write(headers: &mut HeaderMap, allowance: &Allowance) {
             "x-ratelimit-daily-remaining",
             i64::from(allowance.left_today),
         ),
+        ("x-ratelimit-daily-reset", allowance.day_ends_in),
         ("x-ratelimit-interval-milliseconds", interval),
         ("x-ratelimit-max", i64::from(allowance.per_interval)),
         (
