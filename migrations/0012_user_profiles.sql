@@ -1,3 +1,5 @@
+COMMENT ON COLUMN users.status IS 'pending until the e-mail is proved, then active; deleted ones have no e-mail.';
+
 -- Read models of users as clients of the GoHighLevel dialect see them; deleted ones too.
 
 CREATE TABLE user_profiles (
@@ -47,4 +49,3 @@ CREATE INDEX user_memberships_name ON user_memberships (company_id, sort_name, u
 CREATE INDEX user_memberships_added ON user_memberships (company_id, created_at, user_id) WHERE NOT is_deleted;
 CREATE INDEX user_memberships_email ON user_memberships (company_id, email);
 CREATE INDEX user_memberships_search ON user_memberships USING gin (search gin_trgm_ops);
-CREATE INDEX user_memberships_user ON user_memberships (user_id);

@@ -10,7 +10,7 @@ const { version } = require(join(process.argv[2], "node_modules/@gohighlevel/api
 const { LEADLEDGER_URL, TOKEN, READER, COMPANY, LOCATION } = process.env;
 
 HighLevel.BASE_URL = LEADLEDGER_URL;
-const client = (privateIntegrationToken) => new HighLevel({ privateIntegrationToken, logLevel: "error" }).users;
+const client = (privateIntegrationToken) => new HighLevel({ privateIntegrationToken, logLevel: "none" }).users;
 const users = client(TOKEN);
 const email = `client-${version}@people.example`;
 

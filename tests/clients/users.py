@@ -19,7 +19,7 @@ HighLevel.BASE_URL = os.environ["LEADLEDGER_URL"]
 
 
 def client(token):
-    return HighLevel(private_integration_token=token, log_level="error").users
+    return HighLevel(private_integration_token=token, log_level="none").users
 
 
 async def refused(call, status):

@@ -94,14 +94,15 @@ impl Agency {
         let path = format!("/users/search?companyId={}&{query}", self.id);
         let found = self.get(path).expect(200).await;
         let names = found["users"].as_array().expect("users").iter();
-        let names = names.map(|user| user["firstName"].as_str().unwrap().to_owned());
+        let names = names.map(|user| user["firstName"].as_str().expect("a name").to_owned());
         (names.collect(), found["count"].as_i64().expect("a count"))
     }
 
     /// Every read table is what the ledger says.
     pub async fn assert_sound(&self) {
         let options = self.server.database.connect_options();
-        let found = verify::run(&options, &[], |_, _| ()).await.unwrap();
+        let found = verify::run(&options, &[], |_, _| ()).await;
+        let found = found.expect("a database that answers");
         assert_eq!(found.differences, Vec::<String>::new());
     }
 }

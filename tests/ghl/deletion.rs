@@ -87,6 +87,10 @@ async fn a_deleted_user_is_gone_but_not_forgotten() {
         "{last}"
     );
 
+    let location = format!("deleted=true&query=ana&locationId={}", agency.north);
+    assert_eq!(agency.search(&location).await.1, 1);
+    assert_eq!(agency.search("deleted=true&type=agency").await.1, 0);
+
     // The e-mail is free.
     let again = agency.create("Ana", json!({})).await;
     assert_ne!(again["id"], user["id"]);

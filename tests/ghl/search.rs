@@ -30,7 +30,7 @@ async fn four() -> (Agency, Vec<String>) {
         ),
     ] {
         let user = agency.create(name, changes).await;
-        ids.push(user["id"].as_str().unwrap().to_owned());
+        ids.push(user["id"].as_str().expect("an id").to_owned());
     }
     (agency, ids)
 }

@@ -20,3 +20,4 @@ mod stock_programs;
 )]
 #[path = "../support/mod.rs"]
 mod support;
+mod user_profiles;

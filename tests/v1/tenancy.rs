@@ -141,7 +141,8 @@ impl Neighbours {
 
     /// A body that suits every operation that takes one.
     fn body(&self) -> Value {
-        json!({"company_id": self.company, "access_id": 5, "primary": true, "content": "x", "first_name": "Mallory"})
+        json!({"company_id": self.company, "access_id": 5, "primary": true, "content": "x", "first_name": "Mallory",
+            "scopes": ["users.write"]})
     }
 
     async fn everything(&self, server: &TestServer) -> Vec<Value> {

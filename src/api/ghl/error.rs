@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-use aggregates::company::CompanyError;
 use aggregates::user::UserError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -192,7 +191,6 @@ impl From<Refusal> for GhlError {
         match refusal {
             Refusal::EmailTaken => Self::bad_request("A user with this email already exists"),
             Refusal::User(UserError::NotRegistered) => Self::unknown_user(),
-            Refusal::Company(CompanyError::LastOwner) => Self::invalid(vec![detail]),
             OWNER_NEEDED => {
                 Self::forbidden("You do not have permission to change an owner of a company")
             }
@@ -203,6 +201,7 @@ impl From<Refusal> for GhlError {
             Refusal::VersionConflict { .. } | Refusal::IdempotencyKeyReused => {
                 Self::said(StatusCode::CONFLICT, detail)
             }
+            // The last owner of a company among them.
             _ => Self::invalid(vec![detail]),
         }
     }

@@ -54,6 +54,8 @@ struct SearchParameters {
     /// `asc` (the default) or `desc`.
     sortDirection: Option<String>,
     enabled2waySync: Option<bool>,
+    /// Added: those who are deleted instead.
+    deleted: Option<bool>,
 }
 
 /// Users, and how many match in all.
@@ -91,6 +93,7 @@ pub async fn search_users(
         ids: fields.text("ids").map(|ids| ids_of(&ids)),
         account_type: word(&mut fields, "type", &["account", "agency"]),
         role: word(&mut fields, "role", &["admin", "user"]),
+        deleted: fields.flag("deleted").unwrap_or_default(),
         ..ProfileFilter::default()
     };
     if fields.flag("enabled2waySync") == Some(true) {
