@@ -36,6 +36,7 @@ CREATE TABLE user_memberships (
     location_ids bigint[] NOT NULL,
     is_deleted   boolean NOT NULL,
     sort_name    text    NOT NULL COLLATE "C",
+    sort_last_name text  NOT NULL COLLATE "C",
     email        text    COLLATE "C",
     search       text    NOT NULL,
     position     bigint  NOT NULL,

@@ -83,7 +83,7 @@ async fn each_parameter_narrows_and_all_together() {
         ),
         (
             "sort=lastName&type=account".into(),
-            &["Ana", "Bea", "Cäcilie"],
+            &["Cäcilie", "Ana", "Bea"],
         ),
         (
             "sortDirection=desc&type=account".into(),
@@ -96,11 +96,8 @@ async fn each_parameter_narrows_and_all_together() {
             &["Cäcilie"],
         ),
     ] {
-        let (mut found, count) = agency.search(&query).await;
+        let (found, count) = agency.search(&query).await;
         assert_eq!(count, i64::try_from(wanted.len()).unwrap(), "{query}");
-        if query.starts_with("sort=lastName") {
-            found.sort();
-        }
         assert_eq!(found, wanted, "{query}");
     }
 }
@@ -118,7 +115,9 @@ async fn skip_and_limit_walk_and_the_count_is_of_all() {
     );
     assert_eq!(agency.search("skip=9").await, (vec![], 5));
     assert_eq!(agency.search("skip=&limit=").await.1, 5);
+    let many = format!("ids={}", vec!["1"; 501].join(","));
     for (query, message) in [
+        (many.as_str(), "ids must contain no more than 500 elements"),
         ("skip=-1", "skip must not be less than 0"),
         ("limit=0", "limit must not be less than 1"),
         ("limit=101", "limit must not be greater than 100"),
@@ -210,7 +209,7 @@ async fn searching_a_hundred_thousand_users_stays_cheap() {
          '{\"kind\": null, \"permissions\": {}, \"scopes\": [], \"scopes_assigned_to_only\": [], \"language\": null}', NULL, '{}', '[]', \
          1, 1, now(), now(), NULL FROM generate_series(1000000, 1099999) AS n";
     let memberships = "INSERT INTO user_memberships SELECT $1, user_id, 'account', 'user', ARRAY[$2::bigint], false, \
-         lower(name), email, lower(name) || ' ' || email || ' ' || phone, 1, created_at - user_id * interval '1 second' \
+         lower(name), 'last', email, lower(name) || ' ' || email || ' ' || phone, 1, created_at - user_id * interval '1 second' \
          FROM user_profiles WHERE user_id >= 1000000";
     sqlx::query(profiles).execute(pool).await.unwrap();
     sqlx::query(memberships)
@@ -235,10 +234,12 @@ async fn searching_a_hundred_thousand_users_stays_cheap() {
         ("skip=90000", 100_001),
         ("ids=1000005,1000006", 2),
     ] {
-        agency.search(query).await;
-        let began = Instant::now();
-        assert_eq!(agency.search(query).await.1, count, "{query}");
-        let took = began.elapsed();
-        assert!(took < Duration::from_millis(250), "{query} took {took:?}");
+        let mut best = Duration::MAX;
+        for _ in 0..5 {
+            let began = Instant::now();
+            assert_eq!(agency.search(query).await.1, count, "{query}");
+            best = best.min(began.elapsed());
+        }
+        assert!(best < Duration::from_millis(150), "{query} took {best:?}");
     }
 }

@@ -75,13 +75,14 @@ struct MembershipRow {
     location_ids: Vec<i64>,
     is_deleted: bool,
     sort_name: String,
+    sort_last_name: String,
     email: Option<String>,
     search: String,
     position: i64,
     created_at: DateTime<Utc>,
 }
 
-const MEMBERSHIP_COLUMNS: [&str; 11] = [
+const MEMBERSHIP_COLUMNS: [&str; 12] = [
     "company_id",
     "user_id",
     "account_type",
@@ -89,6 +90,7 @@ const MEMBERSHIP_COLUMNS: [&str; 11] = [
     "location_ids",
     "is_deleted",
     "sort_name",
+    "sort_last_name",
     "email",
     "search",
     "position",
@@ -248,6 +250,7 @@ impl UserProfiles {
                 location_ids: seen.location_ids,
                 is_deleted: new.deleted_at.is_some(),
                 sort_name: search::fold(&new.name),
+                sort_last_name: search::fold(new.last_name.as_deref().unwrap_or_default()),
                 email: new.email.clone(),
                 search: search.clone(),
                 position: new.position,

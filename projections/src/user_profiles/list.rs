@@ -80,7 +80,7 @@ impl Order {
     const fn column(self) -> &'static str {
         match self {
             Self::Name => "m.sort_name",
-            Self::LastName => "lower(p.last_name)",
+            Self::LastName => "m.sort_last_name",
             Self::Email => "m.email",
             Self::Added => "m.created_at",
             Self::Updated => "p.updated_at",
@@ -192,7 +192,7 @@ pub async fn search(
     let column = slice.order.column();
     let order = format!(" ORDER BY {column} {direction}, m.user_id {direction}");
     // What is skipped is skipped without its profile, unless the order needs it.
-    let chosen = if column.starts_with("p.") || column.contains("(p.") {
+    let chosen = if column.starts_with("p.") {
         FROM
     } else {
         " FROM user_memberships m"

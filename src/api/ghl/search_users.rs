@@ -23,6 +23,8 @@ use crate::app::App;
 /// The most users of one answer.
 const MAX_LIMIT: i64 = 100;
 const DEFAULT_LIMIT: i64 = 25;
+/// The most ids of one request.
+const MAX_IDS: usize = 500;
 /// The most e-mails of one request.
 const MAX_EMAILS: usize = 500;
 
@@ -90,7 +92,7 @@ pub async fn search_users(
     let slice = slice(&mut fields);
     let mut filter = ProfileFilter {
         text: fields.text("query").filter(|text| !text.trim().is_empty()),
-        ids: fields.text("ids").map(|ids| ids_of(&ids)),
+        ids: ids(&mut fields),
         account_type: word(&mut fields, "type", &["account", "agency"]),
         role: word(&mut fields, "role", &["admin", "user"]),
         deleted: fields.flag("deleted").unwrap_or_default(),
@@ -150,9 +152,13 @@ fn word(fields: &mut Fields, name: &str, words: &[&str]) -> Option<String> {
 }
 
 /// An id that is no integer is one that nobody has.
-fn ids_of(text: &str) -> Vec<i64> {
+fn ids(fields: &mut Fields) -> Option<Vec<i64>> {
+    let text = fields.text("ids")?;
+    if text.split(',').count() > MAX_IDS {
+        fields.refuse(format!("ids must contain no more than {MAX_IDS} elements"));
+    }
     let ids = text.split(',').filter_map(|id| id.trim().parse().ok());
-    ids.take(1_000).collect()
+    Some(ids.collect())
 }
 
 async fn found(
