@@ -6,5 +6,6 @@
 mod fold;
 pub mod list;
 mod membership;
+mod profile;
 
 pub use fold::UserProfiles;

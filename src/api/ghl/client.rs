@@ -6,7 +6,7 @@ use aggregates::company::integration_token::TokenScope;
 use aggregates::ids::{CompanyId, IntegrationTokenId};
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use projections::companies::CompanyRow;
@@ -135,10 +135,6 @@ struct AllowanceCell(Arc<OnceLock<Allowance>>);
 pub async fn tell_allowance(mut request: Request, next: Next) -> Response {
     let cell = AllowanceCell::default();
     request.extensions_mut().insert(cell.clone());
-    // A body that is announced for a request that has none is nobody's business here.
-    if matches!(request.method().as_str(), "GET" | "DELETE") {
-        request.headers_mut().remove(header::CONTENT_TYPE);
-    }
     let mut response = next.run(request).await;
     if let Some(allowance) = cell.0.get() {
         write(response.headers_mut(), allowance);
