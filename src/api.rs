@@ -10,6 +10,7 @@ pub mod http_metrics;
 pub mod idempotency;
 pub mod layers;
 pub mod operations;
+pub mod optimistic;
 pub mod preconditions;
 pub mod problem;
 pub mod request_id;

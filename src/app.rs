@@ -1,7 +1,7 @@
 //! What every handler shares: the pool, the ledger, the keys, and who may do what as the ledger says now.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aggregates::access::{Reach, Right, Role};
 use aggregates::ids::{CompanyId, IntegrationTokenId, LeadId, UserAccessId, UserId};
@@ -16,6 +16,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::auth::integration_token::{self, TokenUses};
+use crate::auth::invitation_code::InvitationCodes;
 use crate::auth::password::Passwords;
 use crate::auth::rate_limits::RateLimits;
 use crate::auth::token::Tokens;
@@ -32,6 +33,8 @@ pub struct App {
     pub ledger: Ledger,
     /// Issues and checks tokens.
     pub tokens: Tokens,
+    /// Derives the codes of invitations.
+    pub invitation_codes: InvitationCodes,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// The time.
@@ -176,16 +179,22 @@ struct Cached {
 }
 
 impl AuthorityCache {
-    fn with<R>(&self, position: i64, work: impl FnOnce(&mut Cached) -> R) -> R {
-        // The map is only ever replaced or extended: a panic elsewhere leaves it sound.
-        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if cached.position != position {
+    /// Works on what is remembered as of this position, forgetting what is older; `None` when something newer is
+    /// remembered.
+    fn with<R>(&self, position: i64, work: impl FnOnce(&mut Cached) -> R) -> Option<R> {
+        let mut cached = self.lock();
+        if cached.position < position {
             *cached = Cached {
                 position,
                 ..Cached::default()
             };
         }
-        work(&mut cached)
+        (cached.position == position).then(|| work(&mut cached))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cached> {
+        // The map is only ever replaced or extended: a panic elsewhere leaves it sound.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -207,6 +216,7 @@ impl App {
         if let Some(known) = self
             .authority
             .with(position, |c| c.users.get(&user).cloned())
+            .flatten()
         {
             return Ok(Some((known, position)));
         }
@@ -232,6 +242,14 @@ impl App {
         Ok(Some((loaded, position)))
     }
 
+    /// What this node remembers of the user's authority, and the position it was as of: it may hold no longer.
+    #[must_use]
+    pub fn remembered_authority_of(&self, user: UserId) -> Option<(Arc<Authority>, i64)> {
+        let cached = self.authority.lock();
+        let known = cached.users.get(&user)?;
+        Some((known.clone(), cached.position))
+    }
+
     /// The integration token with this secret, if it holds, and the position that it is as of. Notes that it was used, without
     /// waiting for that.
     ///
@@ -245,7 +263,8 @@ impl App {
         let position = self.reads.authority_position.get(()).await?;
         let known = self
             .authority
-            .with(position, |c| c.integration_tokens.get(&hash).cloned());
+            .with(position, |c| c.integration_tokens.get(&hash).cloned())
+            .flatten();
         let token = if let Some(known) = known {
             known
         } else {
@@ -291,7 +310,8 @@ impl App {
     ) -> Result<Option<Arc<CompanyRow>>, sqlx::Error> {
         let known = self
             .authority
-            .with(position, |c| c.companies.get(&company).cloned());
+            .with(position, |c| c.companies.get(&company).cloned())
+            .flatten();
         if known.is_some() {
             return Ok(known);
         }

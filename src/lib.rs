@@ -13,5 +13,7 @@ pub mod first_run;
 pub mod import;
 pub mod ledger;
 pub mod observability;
+pub mod plan_limits;
 pub mod serve;
 pub mod token_command;
+pub mod worker;

@@ -21,6 +21,7 @@ use tower::ServiceExt;
 use crate::api;
 use crate::api::problem::Problem;
 use crate::app::{App, SharedReads};
+use crate::auth::invitation_code::InvitationCodes;
 use crate::auth::password::Passwords;
 use crate::auth::rate_limits::RateLimits;
 use crate::auth::token::Tokens;
@@ -29,7 +30,7 @@ use crate::config::Settings;
 use crate::database::Database;
 use crate::first_run::{self, FirstLogin};
 use crate::ledger::{Ledger, LedgerTasks, Secrets, answers};
-use crate::observability;
+use crate::{observability, worker};
 
 /// Runs the server.
 ///
@@ -56,6 +57,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     // The first phone number costs 60 ms of reading tables: not on a client's time.
     tokio::task::spawn_blocking(aggregates::phone::warm);
     let upkeep = tokio::spawn(upkeep(app.clone()));
+    let worker = tokio::spawn(worker::run(app.clone(), database.options.clone()));
     // Nobody else sets it: the door was made above, for this run alone.
     let _ = opened.set(api::service(app));
     print_banner(address, settings, first.as_ref());
@@ -64,6 +66,8 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     tracing::info!("stopping: every request is answered");
     upkeep.abort();
     let _ = upkeep.await;
+    worker.abort();
+    let _ = worker.await;
     tasks.finished().await;
     database.close().await;
     Ok(())
@@ -97,7 +101,20 @@ pub async fn build_app(
     settings: &Settings,
     metrics: PrometheusHandle,
 ) -> anyhow::Result<(App, LedgerTasks, Option<FirstLogin>)> {
-    let clock = Clock::system();
+    build_app_by(Clock::system(), pool, options, settings, metrics).await
+}
+
+/// [`build_app`] with another clock than the system's.
+///
+/// # Errors
+/// With a message that an operator can act on.
+pub async fn build_app_by(
+    clock: Clock,
+    pool: &PgPool,
+    options: &PgConnectOptions,
+    settings: &Settings,
+    metrics: PrometheusHandle,
+) -> anyhow::Result<(App, LedgerTasks, Option<FirstLogin>)> {
     let secrets = Secrets::load(&mut *pool.acquire().await?).await?;
     let (ledger, tasks) = Ledger::open(pool, options, &secrets, clock.clone()).await?;
     let passwords = Passwords::default();
@@ -110,6 +127,7 @@ pub async fn build_app(
         pool: pool.clone(),
         ledger,
         tokens: Tokens::new(&token_key, clock.clone()),
+        invitation_codes: InvitationCodes::new(secrets.invitations()),
         passwords,
         clock,
         region: settings.region,

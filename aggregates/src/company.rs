@@ -15,9 +15,20 @@ use serde::{Deserialize, Serialize};
 
 use self::integration_token::{NewIntegrationToken, TokenName, TokenScope};
 use crate::Decide;
+use crate::ids::{CampaignId, QuestionId};
 use crate::ids::{CompanyId, IntegrationTokenId, UserAccessId, UserId};
 use crate::phone::Region;
 use crate::text::{self, TextError};
+
+pub mod answers;
+pub mod campaigns;
+pub mod cycles;
+pub mod questions;
+
+use answers::AnswerFault;
+use campaigns::{Campaign, CampaignCommand, CampaignError, Campaigns};
+use cycles::{Cycle, CycleCommand, CycleError, Cycles};
+use questions::{Question, QuestionCommand, QuestionError, Questions, ShownOption};
 
 pub mod integration_token;
 
@@ -47,11 +58,35 @@ impl CompanyName {
 pub struct Company {
     id: Option<CompanyId>,
     owners: BTreeSet<UserAccessId>,
+    #[serde(default)]
+    questions: Questions,
+    #[serde(default)]
+    campaigns: Campaigns,
+    #[serde(default)]
+    cycles: Cycles,
     /// Those that are not revoked.
     integration_tokens: BTreeSet<IntegrationTokenId>,
 }
 
 impl Company {
+    /// What it asks its leads.
+    #[must_use]
+    pub fn questions(&self) -> &Questions {
+        &self.questions
+    }
+
+    /// Its campaigns.
+    #[must_use]
+    pub fn campaigns(&self) -> &Campaigns {
+        &self.campaigns
+    }
+
+    /// Its working periods.
+    #[must_use]
+    pub fn cycles(&self) -> &Cycles {
+        &self.cycles
+    }
+
     /// Whether the company has been created.
     #[must_use]
     pub fn exists(&self) -> bool {
@@ -95,6 +130,12 @@ pub enum CompanyCommand {
         /// Whose it is.
         user_id: UserId,
     },
+    /// Ask, reorder, archive; see there.
+    Questions(QuestionCommand),
+    /// Begin or change a campaign; see there.
+    Campaigns(CampaignCommand),
+    /// Add a cycle, or switch them; see there.
+    Cycles(CycleCommand),
     /// Make a token for programs.
     CreateIntegrationToken(Box<NewIntegrationToken>),
     /// End a token.
@@ -134,6 +175,66 @@ pub enum CompanyEvent {
         /// Whose it is.
         user_id: UserId,
     },
+    /// A question is asked from now on, after all others.
+    QuestionCreated {
+        /// The question.
+        question: Question,
+        /// Its place in the order, from 1.
+        priority: i64,
+    },
+    /// The questions are asked in another order; both lists are complete.
+    QuestionsReordered {
+        /// Before.
+        from: Vec<QuestionId>,
+        /// After.
+        to: Vec<QuestionId>,
+    },
+    /// A question is asked no more.
+    QuestionArchived {
+        /// The question.
+        question_id: QuestionId,
+        /// Those that are still asked, in their order.
+        remaining: Vec<QuestionId>,
+    },
+    /// A campaign shows other options of a question; an empty list stands for all of them.
+    CampaignOptionsChanged {
+        /// The campaign.
+        campaign_id: CampaignId,
+        /// The question.
+        question_id: QuestionId,
+        /// Before.
+        from: Vec<ShownOption>,
+        /// After.
+        to: Vec<ShownOption>,
+    },
+    /// A campaign began.
+    CampaignCreated {
+        /// Its id.
+        campaign_id: CampaignId,
+        /// What it is.
+        campaign: Campaign,
+    },
+    /// A campaign changed.
+    CampaignChanged {
+        /// Its id.
+        campaign_id: CampaignId,
+        /// Before.
+        from: Campaign,
+        /// After.
+        to: Campaign,
+    },
+    /// The company works in cycles from now on, or no more.
+    CyclesSwitched {
+        /// Before.
+        from: bool,
+        /// After.
+        to: bool,
+    },
+    /// A cycle was added.
+    CycleCreated {
+        /// The cycle.
+        cycle: Cycle,
+    },
     /// A token for programs came into being.
     IntegrationTokenCreated {
         /// Its id.
@@ -165,6 +266,14 @@ impl CompanyEvent {
             Self::CompanyCreated { .. } => "CompanyCreated",
             Self::OwnerAdded { .. } => "OwnerAdded",
             Self::OwnerRemoved { .. } => "OwnerRemoved",
+            Self::QuestionCreated { .. } => "QuestionCreated",
+            Self::QuestionsReordered { .. } => "QuestionsReordered",
+            Self::QuestionArchived { .. } => "QuestionArchived",
+            Self::CampaignOptionsChanged { .. } => "CampaignOptionsChanged",
+            Self::CampaignCreated { .. } => "CampaignCreated",
+            Self::CampaignChanged { .. } => "CampaignChanged",
+            Self::CyclesSwitched { .. } => "CyclesSwitched",
+            Self::CycleCreated { .. } => "CycleCreated",
             Self::IntegrationTokenCreated { .. } => "IntegrationTokenCreated",
             Self::IntegrationTokenRevoked { .. } => "IntegrationTokenRevoked",
         }
@@ -183,6 +292,23 @@ pub enum CompanyError {
     /// Nobody would own the company any more.
     #[error("the last owner of a company cannot be removed or demoted")]
     LastOwner,
+    /// A rule of its questions.
+    #[error(transparent)]
+    Question(#[from] QuestionError),
+    /// A rule of its campaigns.
+    #[error(transparent)]
+    Campaign(#[from] CampaignError),
+    /// A rule of its cycles.
+    #[error(transparent)]
+    Cycle(#[from] CycleError),
+    /// A lead's answer does not fit.
+    #[error("an answer {fault}")]
+    Answer {
+        /// Its place in the list of answers, from 0.
+        entry: usize,
+        /// Why.
+        fault: AnswerFault,
+    },
     /// The token never was, or is revoked.
     #[error("the company has no such integration token")]
     UnknownIntegrationToken,
@@ -236,6 +362,19 @@ impl Decide for Company {
                     user_id,
                 }])
             }
+            CompanyCommand::Questions(command) => {
+                if let QuestionCommand::Create(Question {
+                    campaign_id: Some(campaign),
+                    ..
+                }) = &command
+                {
+                    let known = self.campaigns.get(*campaign);
+                    known.ok_or(CampaignError::NotOfCompany)?;
+                }
+                Ok(self.questions.decide(command)?)
+            }
+            CompanyCommand::Campaigns(command) => Ok(self.campaigns.decide(command)?),
+            CompanyCommand::Cycles(command) => Ok(self.cycles.decide(command)?),
             CompanyCommand::CreateIntegrationToken(token) => {
                 Ok(vec![CompanyEvent::IntegrationTokenCreated {
                     integration_token_id: token.integration_token_id,
@@ -267,6 +406,27 @@ impl Decide for Company {
             CompanyEvent::OwnerRemoved { user_access_id, .. } => {
                 self.owners.remove(user_access_id);
             }
+            CompanyEvent::QuestionCreated { question, .. } => self.questions.created(question),
+            CompanyEvent::QuestionsReordered { to, .. } => self.questions.ordered(to),
+            CompanyEvent::QuestionArchived {
+                question_id,
+                remaining,
+            } => self.questions.archived(*question_id, remaining),
+            CompanyEvent::CampaignOptionsChanged {
+                campaign_id,
+                question_id,
+                to,
+                ..
+            } => self.questions.shown(*campaign_id, *question_id, to),
+            CompanyEvent::CampaignCreated {
+                campaign_id,
+                campaign: to,
+            }
+            | CompanyEvent::CampaignChanged {
+                campaign_id, to, ..
+            } => self.campaigns.set(*campaign_id, to),
+            CompanyEvent::CyclesSwitched { to, .. } => self.cycles.switched(*to),
+            CompanyEvent::CycleCreated { cycle } => self.cycles.created(cycle),
             CompanyEvent::IntegrationTokenCreated {
                 integration_token_id,
                 ..

@@ -79,6 +79,18 @@ id!(
     OptionId
 );
 id!(
+    /// An offer of a role to an e-mail address.
+    InvitationId
+);
+id!(
+    /// One subscription of a company to a plan.
+    SubscriptionId
+);
+id!(
+    /// A meeting with the person behind a lead.
+    AppointmentId
+);
+id!(
     /// A private integration token of a company.
     IntegrationTokenId
 );

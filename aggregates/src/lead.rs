@@ -25,6 +25,11 @@ use crate::phone::Phone;
 use crate::stage::Stage;
 use crate::{Decide, Personal};
 
+pub mod appointments;
+
+use crate::ids::AppointmentId;
+use appointments::{Appointment, AppointmentCommand, AppointmentError, Appointments};
+
 /// The most extra fields that one lead can hold.
 pub const MAX_EXTRA_FIELDS: usize = 100;
 /// The most answers that one lead can hold.
@@ -56,8 +61,14 @@ pub struct Answer {
     pub question_id: QuestionId,
     /// The prepared answer that was chosen.
     pub option_id: Option<OptionId>,
-    /// The free answer.
+    /// The prepared answers that were chosen, where several may be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub option_ids: Vec<OptionId>,
+    /// The free answer, or what the chosen ones said when they were chosen.
     pub value: Option<String>,
+    /// What the question said when it was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question_text: Option<String>,
 }
 
 /// Fields of the company's own that no column of ours holds: name to text.
@@ -87,9 +98,30 @@ pub struct Lead {
     extra: Personal<ExtraFields>,
     estimated_value: Option<Money>,
     notes: BTreeSet<NoteId>,
+    #[serde(default)]
+    appointments: Appointments,
 }
 
 impl Lead {
+    /// Its appointments.
+    #[must_use]
+    pub fn appointments(&self) -> &Appointments {
+        &self.appointments
+    }
+
+    /// The campaign that brought it.
+    #[must_use]
+    pub fn campaign_id(&self) -> Option<CampaignId> {
+        self.classification.campaign_id
+    }
+
+    /// What it answered to the question.
+    #[must_use]
+    pub fn answer_to(&self, question: QuestionId) -> Option<&Answer> {
+        let answers = self.answers.plain()?;
+        answers.iter().find(|known| known.question_id == question)
+    }
+
     /// Who works on it.
     #[must_use]
     pub fn user_access_id(&self) -> Option<UserAccessId> {
@@ -133,6 +165,8 @@ pub enum LeadCommand {
         /// See [`LeadError::NotAssignedToCaller`].
         only_of: OnlyOf,
     },
+    /// Make, change or call off an appointment; see there.
+    Appointments(Box<AppointmentCommand>),
 }
 
 /// `Some`: the caller may only touch leads that are assigned to one of these accesses.
@@ -287,6 +321,27 @@ pub enum LeadEvent {
         /// The note.
         note_id: NoteId,
     },
+    /// An appointment was made.
+    LeadAppointmentScheduled {
+        /// Its id.
+        appointment_id: AppointmentId,
+        /// What it is.
+        appointment: Appointment,
+    },
+    /// An appointment changed.
+    LeadAppointmentChanged {
+        /// Its id.
+        appointment_id: AppointmentId,
+        /// Before.
+        from: Appointment,
+        /// After.
+        to: Appointment,
+    },
+    /// A scheduled appointment was called off.
+    LeadAppointmentCancelled {
+        /// Its id.
+        appointment_id: AppointmentId,
+    },
 }
 
 impl LeadEvent {
@@ -307,6 +362,9 @@ impl LeadEvent {
             Self::LeadValueChanged { .. } => "LeadValueChanged",
             Self::LeadNoteAdded { .. } => "LeadNoteAdded",
             Self::LeadNoteRemoved { .. } => "LeadNoteRemoved",
+            Self::LeadAppointmentScheduled { .. } => "LeadAppointmentScheduled",
+            Self::LeadAppointmentChanged { .. } => "LeadAppointmentChanged",
+            Self::LeadAppointmentCancelled { .. } => "LeadAppointmentCancelled",
         }
     }
 }
@@ -338,6 +396,9 @@ pub enum LeadError {
     /// The person's data is erased; what is gone cannot be changed.
     #[error("the lead's personal data is erased")]
     Erased,
+    /// A rule of its appointments.
+    #[error(transparent)]
+    Appointment(#[from] AppointmentError),
 }
 
 impl Decide for Lead {
@@ -379,6 +440,11 @@ impl Decide for Lead {
                 }
                 Ok(vec![LeadEvent::LeadNoteRemoved { note_id }])
             }
+            LeadCommand::Appointments(command) => {
+                self.existing(&command.only_of)?;
+                self.appointments
+                    .decide(command.appointment_id, command.wish)
+            }
         }
     }
 
@@ -412,6 +478,7 @@ impl Decide for Lead {
                     extra,
                     estimated_value,
                     notes: BTreeSet::new(),
+                    appointments: Appointments::default(),
                 };
             }
             LeadEvent::LeadContactChanged { to, .. } => self.contact = to,
@@ -428,6 +495,16 @@ impl Decide for Lead {
             }
             LeadEvent::LeadNoteRemoved { note_id } => {
                 self.notes.remove(&note_id);
+            }
+            LeadEvent::LeadAppointmentScheduled {
+                appointment_id,
+                appointment: to,
+            }
+            | LeadEvent::LeadAppointmentChanged {
+                appointment_id, to, ..
+            } => self.appointments.set(appointment_id, to),
+            LeadEvent::LeadAppointmentCancelled { appointment_id } => {
+                self.appointments.cancelled(appointment_id);
             }
         }
     }

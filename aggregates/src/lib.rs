@@ -10,17 +10,23 @@ pub mod company;
 pub mod decide;
 pub mod email;
 pub mod ids;
+pub mod invitation;
 pub mod lead;
 pub mod money;
 pub mod password;
 pub mod person_name;
 pub mod personal;
 pub mod phone;
+pub mod plan;
 pub mod stage;
+pub mod subscription;
 #[cfg(test)]
 mod testing;
 pub mod text;
 pub mod user;
+
+/// Names the code that folds states: a stored state may be read again only by the code with the same name.
+pub const STATE_SHAPE: &str = env!("AGGREGATES_SHAPE");
 
 pub use change::Change;
 pub use decide::Decide;

@@ -11,6 +11,7 @@ mod report;
 mod seed;
 mod server;
 mod stock;
+mod stock_tables;
 mod updates;
 mod yardstick;
 

@@ -15,12 +15,14 @@ use crate::people::create_body;
 use crate::plan::{CREATE_AT, GET_AT, Plan};
 use crate::report::{Bound, Report, Unit};
 use crate::server::Server;
-use crate::stock::Stock;
+use crate::stock::{Reads, Stock};
 use crate::updates;
 use crate::yardstick::Yardstick;
 
 /// The database of every phase but the lists.
 pub const DATABASE: &str = "ledger";
+/// The stock program that keeps no table that could be listed, searched or counted.
+const VIEW_ONLY: &str = "stock, view only";
 /// Unmeasured, so that connections and caches are there.
 pub const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -28,7 +30,8 @@ pub const WARM_UP: Duration = Duration::from_millis(300);
 pub async fn measure(plan: &Plan, postgres: &EmbeddedPostgres, report: &mut Report) -> Result<()> {
     declare(report);
     let yardstick = Yardstick::prepare(postgres, plan.dir.clone()).await?;
-    let stock = Stock::prepare(postgres).await?;
+    let stock = Stock::prepare(postgres, Reads::Tables).await?;
+    let view_only = Stock::prepare(postgres, Reads::View).await?;
     let mut ours = match Server::start(postgres, DATABASE, &plan.dir).await {
         Ok(server) => Some(Ours::new(server)),
         Err(error) => {
@@ -43,7 +46,7 @@ pub async fn measure(plan: &Plan, postgres: &EmbeddedPostgres, report: &mut Repo
         checkpoint(postgres).await?;
         for clients in CREATE_AT {
             // Whoever comes first in one round comes later in the next.
-            for contestant in (0..3).map(|nth| (nth + round) % 3) {
+            for contestant in (0..4).map(|nth| (nth + round) % 4) {
                 match (contestant, &mut ours) {
                     (0, _) => {
                         let outcome = yardstick.create(clients, plan.time).await;
@@ -52,6 +55,15 @@ pub async fn measure(plan: &Plan, postgres: &EmbeddedPostgres, report: &mut Repo
                     (1, _) => {
                         let outcome = stock.create(clients, plan.time).await;
                         report.attempt(&create("stock", clients), Unit::PerSecond, round, outcome);
+                    }
+                    (2, _) => {
+                        let outcome = view_only.create(clients, plan.time).await;
+                        report.attempt(
+                            &create(VIEW_ONLY, clients),
+                            Unit::PerSecond,
+                            round,
+                            outcome,
+                        );
                     }
                     (_, Some(ours)) => {
                         let outcome = ours.create(clients, plan.time).await;
@@ -206,6 +218,12 @@ fn declare(report: &mut Report) {
             &ours,
             &stock,
             to_stock,
+        );
+        report.compare(
+            &format!("create c={clients}: ours / {VIEW_ONLY}"),
+            &ours,
+            &create(VIEW_ONLY, clients),
+            Bound::None,
         );
         report.compare(
             &format!("create c={clients}: stock / P"),

@@ -1,5 +1,8 @@
 //! The competitor: a program as the documentation of `cqrs-es` and `postgres-es` has one written, on the same
-//! aggregate and command as ours, with one JSON view. No HTTP, no authentication, no order across streams.
+//! aggregate and command as ours. No HTTP, no authentication, no sealing, no order across streams.
+//!
+//! In two forms: *stock* keeps the same read tables current as our server does (`stock_tables`); *stock, view only* keeps
+//! nothing but one JSON view by lead id, which cannot be listed, searched or counted.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +17,7 @@ use aggregates::phone::{Phone, Region};
 use aggregates::stage::Stage;
 use anyhow::{Context as _, Result, bail};
 use cqrs_es::persist::{GenericQuery, PersistedEventStore};
-use cqrs_es::{CqrsFramework, EventEnvelope, View};
+use cqrs_es::{CqrsFramework, EventEnvelope, Query, View};
 use leadledger::embedded::EmbeddedPostgres;
 use postgres_es::{PostgresEventRepository, PostgresViewRepository};
 use serde::{Deserialize, Serialize};
@@ -22,8 +25,8 @@ use sqlx::Executor as _;
 use sqlx::postgres::PgPoolOptions;
 
 use crate::people::{Person, person};
+use crate::stock_tables::{self, ReadTables};
 
-const DATABASE: &str = "stock";
 const CONNECTIONS: u32 = 64;
 
 /// From the crate's own `init.sql`.
@@ -97,6 +100,25 @@ impl View<Lead> for LeadView {
 
 type Store = PersistedEventStore<PostgresEventRepository, Lead>;
 
+/// What the program keeps current besides the events.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// The tables that our server keeps.
+    Tables,
+    /// One JSON view.
+    View,
+}
+
+impl Reads {
+    /// Of this program.
+    pub const fn database(self) -> &'static str {
+        match self {
+            Self::Tables => "stock",
+            Self::View => "stock_view",
+        }
+    }
+}
+
 /// The program, ready to take commands.
 pub struct Stock {
     framework: Arc<CqrsFramework<Lead, Store>>,
@@ -107,27 +129,35 @@ pub struct Stock {
 
 impl Stock {
     /// Makes the database and puts the program together.
-    pub async fn prepare(postgres: &EmbeddedPostgres) -> Result<Self> {
-        postgres.ensure_database(DATABASE).await?;
+    pub async fn prepare(postgres: &EmbeddedPostgres, reads: Reads) -> Result<Self> {
+        let database = reads.database();
+        postgres.ensure_database(database).await?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
-            .connect_with(postgres.connect_options(DATABASE))
+            .connect_with(postgres.connect_options(database))
             .await?;
         pool.execute(SCHEMA).await?;
 
-        let views = Arc::new(PostgresViewRepository::<LeadView, Lead>::new(
-            "lead_view",
-            pool.clone(),
-        ));
-        let mut query = GenericQuery::new(views);
         let view_errors = Arc::new(AtomicU64::new(0));
         let errors = Arc::clone(&view_errors);
-        query.use_error_handler(Box::new(move |_| {
-            errors.fetch_add(1, Ordering::Relaxed);
-        }));
+        let query: Box<dyn Query<Lead>> = match reads {
+            Reads::Tables => {
+                pool.execute(stock_tables::SCHEMA).await?;
+                Box::new(ReadTables::new(pool.clone(), errors))
+            }
+            Reads::View => {
+                let views =
+                    PostgresViewRepository::<LeadView, Lead>::new("lead_view", pool.clone());
+                let mut query = GenericQuery::new(Arc::new(views));
+                query.use_error_handler(Box::new(move |_| {
+                    errors.fetch_add(1, Ordering::Relaxed);
+                }));
+                Box::new(query)
+            }
+        };
         let store = PersistedEventStore::new_event_store(PostgresEventRepository::new(pool));
         Ok(Self {
-            framework: Arc::new(CqrsFramework::new(store, vec![Box::new(query)], ())),
+            framework: Arc::new(CqrsFramework::new(store, vec![query], ())),
             last_id: Arc::new(AtomicI64::new(0)),
             view_errors,
             region: Region::parse("US")?,

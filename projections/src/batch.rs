@@ -27,7 +27,8 @@ pub struct Table {
 /// A fold of events into the rows of one or a few tables.
 ///
 /// For each batch: every event is folded in ledger order, then `look_up` may read the tables as they were before the
-/// batch, then `write` adds the parts of the one statement. A projection must give the same rows however the ledger is cut
+/// batch (or `assume` makes the statement check what they most likely hold, which saves the round trip), then `write` adds
+/// the parts of the one statement. A projection must give the same rows however the ledger is cut
 /// into batches.
 pub trait Projection: Send {
     /// The name by which `rebuild` and `verify` know it.
@@ -43,6 +44,14 @@ pub trait Projection: Send {
 
     /// Takes one event into the batch.
     fn fold(&mut self, recorded: &Recorded);
+
+    /// Whether the rows can be written without `look_up` under a condition that [`Projection::assume`] adds to the guard.
+    fn can_assume(&self) -> bool {
+        true
+    }
+
+    /// Instead of `look_up`: adds ` AND …` to the guard's condition, for what the rows then take as given.
+    fn assume(&mut self, _guard: &mut Statement) {}
 
     /// Reads what the rows depend on besides the events; only called when something was folded.
     fn look_up<'a>(&'a mut self, _connection: &'a mut PgConnection) -> LookUp<'a> {
@@ -68,6 +77,14 @@ impl Default for Batch {
                 Box::<crate::leads::Leads>::default(),
                 Box::<crate::duplicates::Duplicates>::default(),
                 Box::<crate::lead_notes::LeadNotes>::default(),
+                Box::<crate::invitations::Invitations>::default(),
+                Box::<crate::subscriptions::Subscriptions>::default(),
+                Box::<crate::company_totals::CompanyTotals>::default(),
+                Box::<crate::questions::Questions>::default(),
+                Box::<crate::campaigns::Campaigns>::default(),
+                Box::<crate::cycles::Cycles>::default(),
+                Box::<crate::lead_stages::LeadStages>::default(),
+                Box::<crate::appointments::Appointments>::default(),
                 Box::<crate::integration_tokens::IntegrationTokens>::default(),
                 Box::<crate::user_profiles::UserProfiles>::default(),
             ],
@@ -113,6 +130,19 @@ impl Batch {
     pub fn fold(&mut self, recorded: &Recorded) {
         for projection in &mut self.projections {
             projection.fold(recorded);
+        }
+    }
+
+    /// Whether no projection needs to read before it writes, given what [`Batch::assume`] adds to the guard.
+    #[must_use]
+    pub fn can_assume(&self) -> bool {
+        self.projections.iter().all(|p| p.can_assume())
+    }
+
+    /// Instead of [`Batch::look_up`]: adds the conditions under which the rows are right to the guard.
+    pub fn assume(&mut self, guard: &mut Statement) {
+        for projection in &mut self.projections {
+            projection.assume(guard);
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Companies {
     new: BTreeMap<i64, NewCompany>,
     /// Version, position and time of the last event of each company.
     touched: BTreeMap<i64, (i64, i64, DateTime<Utc>)>,
+    /// The flag after the batch, of the companies that the batch switches.
+    cycles: BTreeMap<i64, bool>,
 }
 
 impl Projection for Companies {
@@ -52,6 +54,9 @@ impl Projection for Companies {
             id,
             (recorded.sequence, recorded.position, recorded.recorded_at),
         );
+        if let CompanyEvent::CyclesSwitched { to, .. } = event {
+            self.cycles.insert(id, *to);
+        }
         if let CompanyEvent::CompanyCreated {
             company_id: _,
             name,
@@ -76,21 +81,25 @@ impl Projection for Companies {
     fn write(&mut self, statement: &mut Statement) {
         let mut touched = std::mem::take(&mut self.touched);
         let new = std::mem::take(&mut self.new);
+        let cycles = std::mem::take(&mut self.cycles);
         if !new.is_empty() {
-            write_new(statement, &new, &mut touched);
+            write_new(statement, &new, &mut touched, &cycles);
         }
         if !touched.is_empty() {
             let ids: Vec<i64> = touched.keys().copied().collect();
             let versions: Vec<i64> = touched.values().map(|t| t.0).collect();
             let positions: Vec<i64> = touched.values().map(|t| t.1).collect();
             let times: Vec<DateTime<Utc>> = touched.values().map(|t| t.2).collect();
+            let cycles: Vec<Option<bool>> = ids.iter().map(|id| cycles.get(id).copied()).collect();
             statement.part("touched_companies", |s| {
-                s.sql("UPDATE companies c SET version = r.version, position = r.position, updated_at = r.at FROM head, unnest(")
+                s.sql("UPDATE companies c SET version = r.version, position = r.position, updated_at = r.at, \
+                       cycles = coalesce(r.cycles, c.cycles) FROM head, unnest(")
                     .bind(ids)
                     .also(versions)
                     .also(positions)
                     .also(times)
-                    .sql(") AS r(id, version, position, at) WHERE c.id = r.id");
+                    .also(cycles)
+                    .sql(") AS r(id, version, position, at, cycles) WHERE c.id = r.id");
             });
         }
     }
@@ -100,6 +109,7 @@ fn write_new(
     statement: &mut Statement,
     new: &BTreeMap<i64, NewCompany>,
     touched: &mut BTreeMap<i64, (i64, i64, DateTime<Utc>)>,
+    cycles: &BTreeMap<i64, bool>,
 ) {
     let mut columns = NewColumns::default();
     for (id, company) in new {
@@ -127,6 +137,9 @@ fn write_new(
         columns.positions.push(position);
         columns.created.push(company.created_at);
         columns.updated.push(updated_at);
+        columns
+            .cycles
+            .push(cycles.get(id).copied().unwrap_or(false));
     }
     statement.part("new_companies", |s| {
         s.sql(
@@ -134,7 +147,7 @@ fn write_new(
              position, created_at, updated_at) \
              SELECT r.id, r.name, r.parent, coalesce(p.path, '{}') || \
              ARRAY(SELECT e::bigint FROM json_array_elements_text(r.tail::json) WITH ORDINALITY AS t(e, n) ORDER BY n), \
-             r.is_default, false, r.region, r.search, r.version, r.position, r.created_at, r.updated_at \
+             r.is_default, r.cycles, r.region, r.search, r.version, r.position, r.created_at, r.updated_at \
              FROM head, unnest(",
         )
         .bind(columns.ids)
@@ -149,8 +162,9 @@ fn write_new(
         .also(columns.positions)
         .also(columns.created)
         .also(columns.updated)
+        .also(columns.cycles)
         .sql(
-            ") AS r(id, name, parent, above, tail, is_default, region, search, version, position, created_at, updated_at) \
+            ") AS r(id, name, parent, above, tail, is_default, region, search, version, position, created_at, updated_at, cycles) \
              LEFT JOIN companies p ON p.id = r.above",
         );
     });
@@ -170,6 +184,7 @@ struct NewColumns {
     positions: Vec<i64>,
     created: Vec<DateTime<Utc>>,
     updated: Vec<DateTime<Utc>>,
+    cycles: Vec<bool>,
 }
 
 /// A company as it is read.
@@ -186,10 +201,17 @@ pub struct CompanyRow {
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    /// The nearest company on the path that ever subscribed to a plan.
+    pub governed_by: Option<i64>,
+    /// How many leads that plan allows, if it limits them.
+    pub lead_limit: Option<i64>,
 }
 
 const COLUMNS: &str = "c.id, c.name, c.parent_company_id, c.path, c.is_default, c.cycles, c.region, c.version, \
-     c.created_at, c.updated_at";
+     c.created_at, c.updated_at, g.governed_by, g.lead_limit";
+const GOVERNED: &str = " LEFT JOIN LATERAL (SELECT s.company_id AS governed_by, s.lead_limit \
+     FROM unnest(c.path) WITH ORDINALITY AS p(id, n) JOIN subscriptions s ON s.company_id = p.id \
+     ORDER BY p.n DESC LIMIT 1) g ON true";
 
 /// One company.
 ///
@@ -200,7 +222,7 @@ pub async fn by_id(
     company: CompanyId,
 ) -> Result<Option<CompanyRow>, sqlx::Error> {
     sqlx::query_as(&format!(
-        "SELECT {COLUMNS} FROM companies c WHERE c.id = $1"
+        "SELECT {COLUMNS} FROM companies c{GOVERNED} WHERE c.id = $1"
     ))
     .bind(company.get())
     .fetch_optional(connection)
@@ -228,7 +250,7 @@ pub async fn page(
     request: &PageRequest<i64>,
 ) -> Result<(Page<CompanyRow>, Total), sqlx::Error> {
     let conditions = |query: &mut QueryBuilder<'_, sqlx::Postgres>| {
-        query.push(" FROM companies c WHERE true");
+        query.push(" WHERE true");
         if let Visible::Under(roots) = visible {
             query.push(" AND c.path && ").push_bind(roots.clone());
         }
@@ -241,13 +263,13 @@ pub async fn page(
                 .push_bind(search::contains_pattern(text));
         }
     };
-    let mut query = QueryBuilder::new("SELECT count(*)");
+    let mut query = QueryBuilder::new("SELECT count(*) FROM companies c");
     conditions(&mut query);
     let count: i64 = query
         .build_query_scalar()
         .fetch_one(&mut *connection)
         .await?;
-    let mut query = QueryBuilder::new(format!("SELECT {COLUMNS}"));
+    let mut query = QueryBuilder::new(format!("SELECT {COLUMNS} FROM companies c{GOVERNED}"));
     conditions(&mut query);
     if let Some(id) = request.after() {
         query.push(" AND c.id > ").push_bind(*id);

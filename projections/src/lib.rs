@@ -5,17 +5,27 @@
 
 pub mod batch;
 pub mod companies;
+pub mod company_totals;
 pub mod duplicates;
+pub mod facts;
 pub mod integration_tokens;
+pub mod invitations;
 pub mod lead_notes;
 pub mod leads;
 pub mod page;
 pub mod recorded;
 pub mod search;
 pub mod statement;
+pub mod subscriptions;
 mod total;
 pub mod user_profiles;
 pub mod users;
+
+pub mod appointments;
+pub mod campaigns;
+pub mod cycles;
+pub mod lead_stages;
+pub mod questions;
 
 pub use batch::{Batch, Projection, Table};
 pub use recorded::{DomainEvent, Recorded};

@@ -2,7 +2,9 @@
 
 use aggregates::company::CompanyEvent;
 use aggregates::ids::CompanyId;
+use aggregates::invitation::InvitationEvent;
 use aggregates::lead::LeadEvent;
+use aggregates::subscription::SubscriptionEvent;
 use aggregates::user::UserEvent;
 use chrono::{DateTime, Utc};
 
@@ -15,6 +17,10 @@ pub enum DomainEvent {
     Company(CompanyEvent),
     /// Of a lead's stream.
     Lead(LeadEvent),
+    /// Of an invitation's stream.
+    Invitation(InvitationEvent),
+    /// Of the stream of a company's subscriptions.
+    Subscription(SubscriptionEvent),
 }
 
 /// One event at its place in the total order.

@@ -18,6 +18,7 @@ use super::request_id::RequestId;
 use super::token_scopes;
 use crate::app::{App, Authority};
 use crate::auth::integration_token;
+use crate::auth::token::Session;
 use crate::ledger::{Actor, IdempotencyKey, Provenance, Work};
 
 /// What any write carries besides its body.
@@ -48,7 +49,11 @@ impl WriteHeaders {
         owner_of_keys(&self.provenance.actor)
     }
 
-    fn of(parts: &Parts, actor: Actor) -> Result<Self, Problem> {
+    /// Of this request.
+    ///
+    /// # Errors
+    /// 400 for a malformed header.
+    pub fn of(parts: &Parts, actor: Actor) -> Result<Self, Problem> {
         let headers = &parts.headers;
         let user_id = owner_of_keys(&actor);
         let fingerprint = parts.extensions.get::<Fingerprint>();
@@ -92,6 +97,8 @@ pub struct Caller {
     pub authority: Arc<Authority>,
     /// The ledger position that the authority is as of.
     pub as_of: i64,
+    /// The authority is what this node remembered: the commit must check that it still holds.
+    pub checked_at_commit: bool,
     /// What a write carries.
     pub write: WriteHeaders,
 }
@@ -113,10 +120,9 @@ impl Caller {
     /// # Errors
     /// 401 for no token and for one that does not hold.
     pub async fn authenticated(parts: &Parts, app: &App) -> Result<Self, Problem> {
-        let bearer = bearer_token(&parts.headers).ok_or_else(Problem::unauthorized)?;
-        if bearer.starts_with(integration_token::PREFIX) {
+        if let Some(secret) = integration_token_of(&parts.headers) {
             let (token, as_of) = app
-                .integration_token(bearer)
+                .integration_token(secret)
                 .await?
                 .ok_or_else(Problem::unauthorized)?;
             let actor = Actor::Token(IntegrationTokenId(token.id));
@@ -125,11 +131,24 @@ impl Caller {
                 authority: Arc::new(Authority::of_token(CompanyId(token.company_id))),
                 token: Some(token),
                 as_of,
+                checked_at_commit: false,
                 write: WriteHeaders::of(parts, actor)?,
             });
         }
-        let session = app.tokens.verify(bearer);
-        let session = session.ok_or_else(Problem::unauthorized)?;
+        let session = session_of(parts, app)?;
+        let write = WriteHeaders::of(parts, Actor::User(session.user_id))?;
+        Self::signed_in(app, session, write).await
+    }
+
+    /// The user of a session, with the authority that the ledger tells now.
+    ///
+    /// # Errors
+    /// 401 when the user is gone or the session ended.
+    pub async fn signed_in(
+        app: &App,
+        session: Session,
+        write: WriteHeaders,
+    ) -> Result<Self, Problem> {
         let (authority, as_of) = app
             .authority_of(session.user_id)
             .await?
@@ -140,7 +159,8 @@ impl Caller {
             token: None,
             authority,
             as_of,
-            write: WriteHeaders::of(parts, Actor::User(session.user_id))?,
+            checked_at_commit: false,
+            write,
         })
     }
 
@@ -181,7 +201,12 @@ impl Caller {
         + Sync
         + 'static,
     ) -> Work {
-        Work::new(self.write.provenance.clone(), decision).once(self.write.once.clone())
+        let work = Work::new(self.write.provenance.clone(), decision).once(self.write.once.clone());
+        if self.checked_at_commit {
+            work.authorised_as_of(self.as_of)
+        } else {
+            work
+        }
     }
 }
 
@@ -218,6 +243,12 @@ pub fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     (!token.is_empty()).then_some(token)
 }
 
+/// The secret of an integration token, if that is what the request carries.
+#[must_use]
+pub fn integration_token_of(headers: &HeaderMap) -> Option<&str> {
+    bearer_token(headers).filter(|token| token.starts_with(integration_token::PREFIX))
+}
+
 impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
@@ -228,6 +259,16 @@ impl FromRequestParts<App> for Caller {
         }
         Ok(caller)
     }
+}
+
+/// The session that the request's token stands for.
+///
+/// # Errors
+/// 401 without a token that holds.
+pub fn session_of(parts: &Parts, app: &App) -> Result<Session, Problem> {
+    bearer_token(&parts.headers)
+        .and_then(|token| app.tokens.verify(token))
+        .ok_or_else(Problem::unauthorized)
 }
 
 impl OptionalFromRequestParts<App> for Caller {

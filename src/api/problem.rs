@@ -14,6 +14,9 @@ use wire::ProblemBody;
 
 mod wire;
 
+/// The code of [`Problem::stale_authority`].
+pub const STALE_AUTHORITY: &str = "stale_authority";
+
 /// A refusal on its way to the client. Cheap to make; the body is written when it is answered.
 ///
 /// The member `instance` names the request (`/requests/{request id}`) and is filled in by
@@ -94,6 +97,18 @@ impl Problem {
     #[must_use]
     pub fn conflict(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::CONFLICT, code, detail)
+    }
+
+    /// 503: rights changed while the command was on its way; [`OptimisticCaller`](super::optimistic::OptimisticCaller) asks
+    /// again before a client sees this.
+    #[must_use]
+    pub fn stale_authority() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            STALE_AUTHORITY,
+            "Rights have changed meanwhile; try again.",
+        )
+        .retry_after(1)
     }
 
     /// 410: it was there, and is expired, revoked or used.

@@ -38,7 +38,7 @@ const RESOURCE_OF_TAG: [(&str, &str); 17] = [
 const USERS: (&str, &str) = ("Users", "users");
 
 /// Operations about the caller as a person, whatever their tag.
-const PERSONAL: [(&str, &str); 7] = [
+const PERSONAL: [(&str, &str); 9] = [
     ("GET", "/api/v1/users/validate_jwt"),
     ("PUT", "/api/v1/users/avatar"),
     ("DELETE", "/api/v1/users/avatar"),
@@ -47,6 +47,9 @@ const PERSONAL: [(&str, &str); 7] = [
     ("PUT", "/api/v1/companies/avatar"),
     ("DELETE", "/api/v1/companies/avatar"),
     ("GET", "/api/v1/invitations/pending"),
+    ("POST", "/api/v1/invitations/{code}/accept"),
+    // An invitation names the person who invites.
+    ("POST", "/api/v1/invitations"),
 ];
 
 /// The tag of each operation, by method and path as declared.

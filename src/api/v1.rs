@@ -4,17 +4,27 @@
 
 mod accesses;
 mod companies;
+mod company_membership;
 mod company_users;
 mod dates;
 mod integration_tokens;
+mod invitations;
 mod lead_lists;
 mod lead_notes;
 mod leads;
+mod memberships;
 mod pages;
 mod refusals;
 mod stages;
 mod user_access;
 mod users;
+
+mod appointments;
+mod campaigns;
+mod cycles;
+mod lead_answers;
+mod lead_stages;
+mod questions;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -35,6 +45,14 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(leads::routes())
             .merge(lead_lists::routes())
             .merge(lead_notes::routes())
+            .merge(invitations::routes())
+            .merge(memberships::routes())
+            .merge(company_membership::routes())
+            .merge(lead_stages::routes())
+            .merge(questions::routes())
+            .merge(campaigns::routes())
+            .merge(cycles::routes())
+            .merge(appointments::routes())
             .merge(integration_tokens::routes()),
     )
 }

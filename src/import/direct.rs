@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aggregates::company::Company;
 use aggregates::ids::{CompanyId, LeadId};
 use aggregates::lead::{Classification, CreateLead, Lead, LeadCommand};
 use aggregates::phone::Region;
@@ -19,7 +20,10 @@ use super::{Fate, NewLead, Report, Row};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::Database;
-use crate::ledger::{CommitError, IdKind, Ledger, Provenance, Secrets, Work};
+use crate::ledger::{
+    CommitError, IdKind, Ledger, Provenance, Secrets, StreamKey, StreamKind, Work,
+};
+use crate::plan_limits::PlanLimits;
 
 /// How many rows are decided together.
 const AT_ONCE: usize = 1_000;
@@ -60,10 +64,9 @@ async fn import(
     bar: &ProgressBar,
 ) -> anyhow::Result<Report> {
     let row = companies::by_id(&mut *pool.acquire().await?, company).await?;
-    let region = row
-        .with_context(|| format!("there is no company {company}"))?
-        .region;
-    let region = Region::parse(&region).unwrap_or_default();
+    let row = row.with_context(|| format!("there is no company {company}"))?;
+    let limits = PlanLimits::of(&row);
+    let region = Region::parse(&row.region).unwrap_or_default();
     let code: Arc<str> = ledger.clock().new_id().to_string().into();
     let mut report = Report::default();
     let mut under_way = FuturesUnordered::new();
@@ -77,7 +80,7 @@ async fn import(
                 match columns.lead(&row, region) {
                     Ok(lead) => {
                         let source = format!("import {code} row {}", row.number);
-                        under_way.push(commit(ledger, company, lead, source, row));
+                        under_way.push(commit(ledger, (company, limits), lead, source, row));
                     }
                     Err(reason) => report.rejected.push((row.number, row.fields, reason)),
                 }
@@ -97,20 +100,24 @@ async fn import(
 
 async fn commit(
     ledger: &Ledger,
-    company_id: CompanyId,
+    (company_id, limits): (CompanyId, PlanLimits),
     lead: NewLead,
     source: String,
     row: Row,
 ) -> anyhow::Result<(Row, Fate)> {
     let work = Work::new(Provenance::system(&source), move |unit| {
+        limits.add_lead(unit)?;
         let lead_id = LeadId(unit.next_id(IdKind::Lead));
+        let today = unit.now().date_naive();
+        let open = |company: &Company| company.cycles().open_on(today);
+        let cycle_id = unit.read(company_id.get(), open);
         let create = CreateLead {
             lead_id,
             company_id,
             contact: lead.contact.clone(),
             stage: Stage::default(),
             classification: Classification::default(),
-            cycle_id: None,
+            cycle_id,
             user_access_id: None,
             answers: Vec::new(),
             extra: lead.extra.clone(),
@@ -119,7 +126,8 @@ async fn commit(
         unit.execute::<Lead>(lead_id.get(), LeadCommand::Create(Box::new(create)))?;
         Ok(lead_id.get())
     });
-    match ledger.commit(work).await {
+    let work = work.on(StreamKey::new(StreamKind::Company, company_id.get()));
+    match ledger.commit(limits.watch_leads(work)).await {
         Ok(committed) => Ok((
             row,
             Fate::Created {

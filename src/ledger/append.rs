@@ -9,6 +9,7 @@ use super::head::{Head, View};
 use super::leaf;
 use super::load::cipher_of;
 use super::sealing::SubjectKey;
+use super::snapshots;
 use super::stream::{self, StreamKey, StreamKind};
 use super::unit::{Changes, LastIds, Loaded};
 use super::work::{Committed, IdempotencyKey};
@@ -27,6 +28,8 @@ pub(super) struct Append {
     /// Stream, sequence and leaf hash of the first event: enough to find out whether a lost commit happened.
     pub first: Option<(StreamKey, i64, Vec<u8>)>,
     pub events: usize,
+    /// Whether the guard also checks what would else have been looked up.
+    pub assumed: bool,
     changed: Vec<(StreamKey, Loaded)>,
 }
 
@@ -35,6 +38,8 @@ pub(super) struct Place<'a> {
     pub head: &'a Head,
     pub recorded_at: DateTime<Utc>,
     pub clock: &'a Clock,
+    /// Whether the guard may check what the projections would else look up, at the risk of writing nothing.
+    pub assume: bool,
 }
 
 impl Append {
@@ -53,6 +58,7 @@ impl Append {
             head,
             recorded_at,
             clock,
+            assume,
         } = place;
         let mut columns = Columns::default();
         let mut new_keys = Vec::new();
@@ -61,13 +67,14 @@ impl Append {
         for pending in &changes.events {
             position += 1;
             let stream = pending.stream;
-            touches_authority |= stream.kind != StreamKind::Lead;
+            touches_authority |= stream.touches_authority();
             let loaded = changes
                 .streams
                 .get_mut(&stream)
                 .expect("a stream with pending events is among the changes");
-            // Companies hold no personal data; their streams need no key.
-            if loaded.key.is_none() && stream.kind != StreamKind::Company {
+            // Companies and subscriptions hold no personal data; their streams need no key.
+            let personal = !matches!(stream.kind, StreamKind::Company | StreamKind::Subscription);
+            if loaded.key.is_none() && personal {
                 let key = SubjectKey::random(stream);
                 new_keys.push((stream, clock.new_id(), *key.bytes()));
                 loaded.key = Some(key);
@@ -92,6 +99,11 @@ impl Append {
             position,
             recorded_at,
             last_ids: std::mem::take(&mut changes.last_ids),
+            authority_position: if touches_authority {
+                position
+            } else {
+                head.authority_position
+            },
         };
         if events == 0 && used_keys.is_empty() {
             return Ok(Self {
@@ -99,19 +111,26 @@ impl Append {
                 head: head.clone(),
                 first: None,
                 events: 0,
+                assumed: false,
                 changed: Vec::new(),
             });
         }
-        if events > 0 {
+        let assumed = assume && events > 0 && batch.can_assume();
+        if events > 0 && !assumed {
             batch.look_up(connection).await?;
         }
         let mut statement = Statement::guarded_by(|s| {
-            move_head(s, head.position, &new_head, touches_authority);
+            move_head(s, head.position, &new_head);
+            if assumed {
+                batch.assume(s);
+            }
+            s.sql(" RETURNING 1 AS held");
         });
         if events > 0 {
             columns.write(&mut statement, head.position, recorded_at);
             write_keys(&mut statement, new_keys);
             write_claims(&mut statement, &changes);
+            snapshots::write(&mut statement, changes.streams.iter_mut());
             release_claims(&mut statement, &changes);
             batch.write(&mut statement);
         }
@@ -121,6 +140,7 @@ impl Append {
             head: new_head,
             first,
             events,
+            assumed,
             changed: changes.streams.into_iter().collect(),
         })
     }
@@ -137,20 +157,18 @@ impl Append {
 }
 
 /// The guard: moves the end if it is where we think it is, and nobody else's events wait for their place.
-fn move_head(s: &mut Statement, known: i64, new: &Head, touches_authority: bool) {
+fn move_head(s: &mut Statement, known: i64, new: &Head) {
     s.sql("UPDATE ledger_head SET position = ")
         .bind(new.position)
         .sql(", recorded_at = ")
         .bind(new.recorded_at)
         .sql(", last_ids = ")
         .bind(last_ids_json(&new.last_ids))
-        .sql("::json, authority_position = CASE WHEN ")
-        .bind(touches_authority)
-        .sql(" THEN ")
-        .bind(new.position)
-        .sql(" ELSE authority_position END WHERE position = ")
+        .sql("::json, authority_position = ")
+        .bind(new.authority_position)
+        .sql(" WHERE position = ")
         .bind(known)
-        .sql(" AND NOT EXISTS (SELECT 1 FROM events WHERE position IS NULL) RETURNING 1 AS held");
+        .sql(" AND NOT EXISTS (SELECT 1 FROM events WHERE position IS NULL)");
 }
 
 pub(super) fn last_ids_json(last_ids: &LastIds) -> String {

@@ -5,7 +5,9 @@ use chrono::{DateTime, Utc};
 use projections::{Batch, DomainEvent, Recorded, Statement};
 use sqlx::{PgConnection, Row};
 
+use aggregates::company::CompanyEvent;
 use aggregates::lead::LeadEvent;
+use aggregates::subscription::SubscriptionEvent;
 
 use super::append::last_ids_json;
 use super::head::View;
@@ -98,7 +100,7 @@ async fn sequence(
             tracing::error!(%stream, sequence, "an unreadable event was sequenced and not projected");
             continue;
         };
-        touches_authority |= stream.kind != StreamKind::Lead;
+        touches_authority |= stream.touches_authority();
         raise_last_ids(&mut last_ids, stream, &event);
         batch.fold(&Recorded {
             position,
@@ -136,6 +138,9 @@ async fn sequence(
     view.head.position = position;
     view.head.recorded_at = recorded_at;
     view.head.last_ids = last_ids;
+    if touches_authority {
+        view.head.authority_position = position;
+    }
     Ok(())
 }
 
@@ -155,6 +160,9 @@ fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent
         StreamKind::User => raise(IdKind::User, stream.id),
         StreamKind::Company => raise(IdKind::Company, stream.id),
         StreamKind::Lead => raise(IdKind::Lead, stream.id),
+        StreamKind::Invitation => raise(IdKind::Invitation, stream.id),
+        // Named by the company's id, which the company's own stream raises.
+        StreamKind::Subscription => {}
     }
     match event {
         DomainEvent::Lead(LeadEvent::LeadNoteAdded { note_id, .. }) => {
@@ -163,6 +171,25 @@ fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent
         DomainEvent::User(aggregates::user::UserEvent::AccessGranted {
             user_access_id, ..
         }) => raise(IdKind::UserAccess, user_access_id.get()),
+        DomainEvent::Subscription(SubscriptionEvent::SubscriptionStarted {
+            subscription_id,
+            ..
+        }) => raise(IdKind::Subscription, subscription_id.get()),
+        DomainEvent::Lead(LeadEvent::LeadAppointmentScheduled { appointment_id, .. }) => {
+            raise(IdKind::Appointment, appointment_id.get());
+        }
+        DomainEvent::Company(CompanyEvent::QuestionCreated { question, .. }) => {
+            raise(IdKind::Question, question.question_id.get());
+            for option in &question.options {
+                raise(IdKind::Option, option.option_id.get());
+            }
+        }
+        DomainEvent::Company(CompanyEvent::CampaignCreated { campaign_id, .. }) => {
+            raise(IdKind::Campaign, campaign_id.get());
+        }
+        DomainEvent::Company(CompanyEvent::CycleCreated { cycle }) => {
+            raise(IdKind::Cycle, cycle.cycle_id.get());
+        }
         DomainEvent::Company(aggregates::company::CompanyEvent::IntegrationTokenCreated {
             integration_token_id,
             ..

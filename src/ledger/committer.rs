@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use projections::Batch;
+use projections::{Batch, facts};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 use tokio::sync::mpsc;
@@ -33,6 +33,8 @@ const MOST_COMMANDS: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(8);
 /// After another node was seen appending, this many batches queue for the lock instead of guessing.
 const TURNS_AFTER_CONTENTION: u32 = 16;
+/// After a batch in which an assumption did not hold, this many batches look up first: duplicates come in swarms.
+const LOOK_UPS_AFTER_SURPRISE: u32 = 16;
 
 /// What a committer is told.
 pub(super) enum Message {
@@ -47,6 +49,7 @@ pub(super) struct Committer {
     clock: Clock,
     connection: Option<(PgConnection, View)>,
     turns_left: u32,
+    look_ups_left: u32,
 }
 
 /// Why an attempt did not commit.
@@ -74,6 +77,7 @@ impl Committer {
             clock,
             connection: None,
             turns_left: 0,
+            look_ups_left: 0,
         }
     }
 
@@ -211,7 +215,7 @@ impl Committer {
             .as_mut()
             .expect("connected() has just succeeded");
         if self.turns_left == 0 {
-            return alone(connection, view, &self.clock, jobs).await;
+            return alone(connection, view, &self.clock, jobs, &mut self.look_ups_left).await;
         }
         self.turns_left -= 1;
         let mut transaction = connection.begin().await?;
@@ -220,7 +224,7 @@ impl Committer {
         if caught_up > 0 {
             metrics::counter!("ledger_caught_up_events_total").increment(caught_up);
         }
-        let (append, outcomes) = decide(&mut transaction, view, &self.clock, jobs).await?;
+        let (append, outcomes) = decide(&mut transaction, view, &self.clock, jobs, false).await?;
         let written = match send(&mut transaction, &append).await {
             Ok(written) => written,
             Err(error) => {
@@ -300,15 +304,22 @@ async fn alone(
     view: &mut View,
     clock: &Clock,
     jobs: &mut [Job],
+    look_ups_left: &mut u32,
 ) -> Result<Vec<Outcome>, Failure> {
-    let (append, outcomes) = decide(connection, view, clock, jobs).await?;
-    match send(connection, &append).await {
-        Ok(true) => {
-            append.adopt(view);
-            Ok(outcomes)
+    loop {
+        let assume = *look_ups_left == 0;
+        *look_ups_left = look_ups_left.saturating_sub(1);
+        let (append, outcomes) = decide(connection, view, clock, jobs, assume).await?;
+        match send(connection, &append).await {
+            Ok(true) => {
+                append.adopt(view);
+                return Ok(outcomes);
+            }
+            // Either the assumption was wrong or the view is stale: without the assumption, the next answer tells.
+            Ok(false) if append.assumed => *look_ups_left = LOOK_UPS_AFTER_SURPRISE,
+            Ok(false) => return Err(Failure::Stale),
+            Err(error) => return Err(lost_or(error, append, outcomes)),
         }
-        Ok(false) => Err(Failure::Stale),
-        Err(error) => Err(lost_or(error, append, outcomes)),
     }
 }
 
@@ -348,6 +359,7 @@ async fn decide(
     view: &mut View,
     clock: &Clock,
     jobs: &mut [Job],
+    assume: bool,
 ) -> Result<(Append, Vec<Outcome>), sqlx::Error> {
     let recorded_at = clock.now().max(view.head.recorded_at);
     let mut changes = Changes {
@@ -356,6 +368,8 @@ async fn decide(
     };
     bring_streams(connection, view, jobs, &mut changes).await?;
     let used_before = look_up_claims(connection, jobs, &mut changes).await?;
+    let wanted = jobs.iter().flat_map(|job| &job.work.facts).copied();
+    changes.facts = facts::read(connection, wanted).await?;
 
     let mut used_keys: Vec<UsedKey> = Vec::new();
     let mut outcomes = Vec::with_capacity(jobs.len());
@@ -364,8 +378,15 @@ async fn decide(
             decision,
             provenance,
             idempotency,
+            authority_as_of,
             ..
         } = &mut job.work;
+        if authority_as_of
+            .is_some_and(|as_of| as_of != view.head.authority_position || changes.authority_moved)
+        {
+            outcomes.push(Err(Refusal::StaleAuthority));
+            continue;
+        }
         if let Some(key) = idempotency {
             let earlier = used_keys
                 .iter()
@@ -415,6 +436,7 @@ async fn decide(
         head: &view.head,
         recorded_at,
         clock,
+        assume,
     };
     let append = Append::build(connection, changes, used_keys, place, &mut batch).await?;
     Ok((append, outcomes))

@@ -19,14 +19,16 @@ pub(super) struct Head {
     pub position: i64,
     pub recorded_at: DateTime<Utc>,
     pub last_ids: LastIds,
+    /// Of the last event that touched users, companies or roles.
+    pub authority_position: i64,
 }
 
 impl Head {
     async fn read(connection: &mut PgConnection, lock: bool) -> Result<Self, sqlx::Error> {
         let row = sqlx::query(if lock {
-            "SELECT position, greatest(recorded_at, 'epoch'), last_ids FROM ledger_head FOR UPDATE"
+            "SELECT position, greatest(recorded_at, 'epoch'), last_ids, authority_position FROM ledger_head FOR UPDATE"
         } else {
-            "SELECT position, greatest(recorded_at, 'epoch'), last_ids FROM ledger_head"
+            "SELECT position, greatest(recorded_at, 'epoch'), last_ids, authority_position FROM ledger_head"
         })
         .fetch_one(connection)
         .await?;
@@ -35,6 +37,7 @@ impl Head {
             position: row.try_get(0)?,
             recorded_at: row.try_get(1)?,
             last_ids,
+            authority_position: row.try_get(3)?,
         })
     }
 }

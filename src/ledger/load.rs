@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aggregates::personal::FieldCipher;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::sealing::{DestroyedKey, SubjectKey};
@@ -40,7 +41,7 @@ pub(super) fn cipher_of(key: Option<&SubjectKey>) -> Arc<dyn FieldCipher> {
     key.map_or_else(|| Arc::new(DestroyedKey) as _, SubjectKey::cipher)
 }
 
-/// Loads the streams, each by folding all of its events; one without events loads empty.
+/// Loads the streams, each by folding its events on top of its snapshot; one without events loads empty.
 pub(super) async fn streams(
     connection: &mut PgConnection,
     wanted: &[StreamKey],
@@ -52,21 +53,50 @@ pub(super) async fn streams(
     if wanted.is_empty() {
         return Ok(loaded);
     }
-    for (stream, key) in keys(connection, wanted).await? {
-        if let Some(loaded) = loaded.get_mut(&stream) {
-            loaded.key = Some(key);
-        }
-    }
+    bring_keys_and_snapshots(connection, wanted, &mut loaded).await?;
+    let after: Vec<i64> = wanted.iter().map(|s| loaded[s].snapshot).collect();
     let rows = sqlx::query(
         "SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.payload::text \
-         FROM unnest($1::text[], $2::text[]) AS w(t, i) \
-         JOIN events e ON e.aggregate_type = w.t AND e.aggregate_id = w.i \
+         FROM unnest($1::text[], $2::text[], $3::bigint[]) AS w(t, i, after) \
+         JOIN events e ON e.aggregate_type = w.t AND e.aggregate_id = w.i AND e.sequence > w.after \
          ORDER BY e.aggregate_type, e.aggregate_id, e.sequence",
     )
     .bind(wanted.iter().map(|s| s.kind.name()).collect::<Vec<_>>())
     .bind(wanted.iter().map(|s| s.id.to_string()).collect::<Vec<_>>())
+    .bind(after)
     .fetch_all(connection)
     .await?;
+    fold_in(&rows, &mut loaded)?;
+    Ok(loaded)
+}
+
+/// The state of a stream as of one of its events, whatever its snapshot says.
+pub(super) async fn fold_anew(
+    connection: &mut PgConnection,
+    stream: StreamKey,
+    up_to: i64,
+) -> Result<Loaded, sqlx::Error> {
+    let mut loaded = HashMap::from([(stream, Loaded::empty(stream))]);
+    if let Some(key) = keys(connection, &[stream]).await?.remove(&stream) {
+        loaded.entry(stream).and_modify(|l| l.key = Some(key));
+    }
+    let rows = sqlx::query(
+        "SELECT aggregate_type, aggregate_id, sequence, payload::text FROM events \
+         WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence <= $3 ORDER BY sequence",
+    )
+    .bind(stream.kind.name())
+    .bind(stream.id.to_string())
+    .bind(up_to)
+    .fetch_all(connection)
+    .await?;
+    fold_in(&rows, &mut loaded)?;
+    Ok(loaded
+        .remove(&stream)
+        .unwrap_or_else(|| Loaded::empty(stream)))
+}
+
+/// Folds rows of type, id, sequence and payload, each stream's in order.
+fn fold_in(rows: &[PgRow], loaded: &mut HashMap<StreamKey, Loaded>) -> Result<(), sqlx::Error> {
     for row in rows {
         let Some(stream) = StreamKey::from_stored(row.try_get(0)?, row.try_get(1)?) else {
             continue;
@@ -85,5 +115,49 @@ pub(super) async fn streams(
             }
         }
     }
-    Ok(loaded)
+    Ok(())
+}
+
+async fn bring_keys_and_snapshots(
+    connection: &mut PgConnection,
+    wanted: &[StreamKey],
+    loaded: &mut HashMap<StreamKey, Loaded>,
+) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT w.t, w.i, k.key, s.sequence, s.state FROM unnest($1::text[], $2::bigint[]) AS w(t, i) \
+         LEFT JOIN subject_keys k ON k.aggregate_type = w.t AND k.aggregate_id = w.i \
+         LEFT JOIN stream_snapshots s ON s.aggregate_type = w.t AND s.aggregate_id = w.i AND s.shape = $3",
+    )
+    .bind(wanted.iter().map(|s| s.kind.name()).collect::<Vec<_>>())
+    .bind(wanted.iter().map(|s| s.id).collect::<Vec<_>>())
+    .bind(aggregates::STATE_SHAPE)
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        let kind = stream::StreamKind::from_name(row.try_get(0)?);
+        let Some(stream) = kind.map(|kind| row.try_get(1).map(|id| StreamKey::new(kind, id)))
+        else {
+            continue;
+        };
+        let stream = stream?;
+        let Some(loaded) = loaded.get_mut(&stream) else {
+            continue;
+        };
+        let key: Option<Vec<u8>> = row.try_get(2)?;
+        loaded.key = key
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(|bytes| SubjectKey::from_bytes(stream, bytes));
+        let snapshot: Option<(i64, &str)> = row
+            .try_get::<Option<i64>, _>(3)?
+            .zip(row.try_get::<Option<&str>, _>(4)?);
+        if let Some((sequence, text)) = snapshot
+            && let Ok(state) =
+                stream::decode_state(stream.kind, text, cipher_of(loaded.key.as_ref()))
+        {
+            loaded.state = state;
+            loaded.version = sequence;
+            loaded.snapshot = sequence;
+        }
+    }
+    Ok(())
 }

@@ -1,7 +1,10 @@
 //! Why a command was not carried out.
 
 use aggregates::company::CompanyError;
+use aggregates::invitation::InvitationError;
 use aggregates::lead::LeadError;
+use aggregates::plan::Limited;
+use aggregates::subscription::SubscriptionError;
 use aggregates::user::UserError;
 
 /// A rule that said no. Nothing was written.
@@ -16,6 +19,29 @@ pub enum Refusal {
     /// A rule of the Company aggregate.
     #[error(transparent)]
     Company(#[from] CompanyError),
+    /// A rule of the Invitation aggregate.
+    #[error(transparent)]
+    Invitation(#[from] InvitationError),
+    /// A rule of the Subscription aggregate.
+    #[error(transparent)]
+    Subscription(#[from] SubscriptionError),
+    /// The plan that the company is subscribed to allows no more of this.
+    #[error("the plan allows {limit} {limited}")]
+    PlanLimit {
+        /// Of what.
+        limited: Limited,
+        /// How much of it there may be.
+        limit: i64,
+    },
+    /// The e-mail has a pending invitation of the company already.
+    #[error("this e-mail has a pending invitation of the company already")]
+    AlreadyInvited,
+    /// Whoever signs up shows the code of no pending invitation.
+    #[error("is not the code of a pending invitation for this e-mail")]
+    NotInvited,
+    /// The invited person holds an access in the company already.
+    #[error("the user of this e-mail has an access in the company already")]
+    AlreadyMember,
     /// Another user has this e-mail.
     #[error("this e-mail is taken")]
     EmailTaken,
@@ -25,6 +51,9 @@ pub enum Refusal {
         /// Where it is.
         actual: i64,
     },
+    /// Users, companies or roles have changed since the caller was let in: ask again who may do what.
+    #[error("rights have changed meanwhile")]
+    StaleAuthority,
     /// The idempotency key was used before, for another request.
     #[error("this idempotency key was used for another request")]
     IdempotencyKeyReused,

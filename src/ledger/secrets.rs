@@ -8,6 +8,7 @@ pub struct Secrets {
     tokens: Vec<u8>,
     claims: Vec<u8>,
     responses: Vec<u8>,
+    invitations: Vec<u8>,
 }
 
 impl Secrets {
@@ -20,6 +21,7 @@ impl Secrets {
             tokens: secret(connection, "tokens").await?,
             claims: secret(connection, "claims").await?,
             responses: secret(connection, "responses").await?,
+            invitations: secret(connection, "invitations").await?,
         })
     }
 
@@ -39,6 +41,12 @@ impl Secrets {
     #[must_use]
     pub fn responses(&self) -> &[u8] {
         &self.responses
+    }
+
+    /// What the codes of invitations are derived from.
+    #[must_use]
+    pub fn invitations(&self) -> &[u8] {
+        &self.invitations
     }
 }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use aggregates::Decide;
 use aggregates::company::{Company, CompanyEvent};
 use aggregates::ids::CompanyId;
+use aggregates::invitation::{Invitation, InvitationEvent};
 use aggregates::lead::{Lead, LeadEvent};
 use aggregates::personal::{FieldCipher, with_cipher};
+use aggregates::subscription::{Subscription, SubscriptionEvent};
 use aggregates::user::{User, UserEvent};
 use cqrs_es::Aggregate;
 use projections::DomainEvent;
@@ -20,6 +22,10 @@ pub enum StreamKind {
     Company,
     /// A lead's.
     Lead,
+    /// An invitation's.
+    Invitation,
+    /// That of a company's subscriptions, named by the company's id.
+    Subscription,
 }
 
 impl StreamKind {
@@ -30,15 +36,23 @@ impl StreamKind {
             Self::User => User::TYPE,
             Self::Company => Company::TYPE,
             Self::Lead => Lead::TYPE,
+            Self::Invitation => Invitation::TYPE,
+            Self::Subscription => Subscription::TYPE,
         }
     }
 
     /// The kind with this stored name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::User, Self::Company, Self::Lead]
-            .into_iter()
-            .find(|kind| kind.name() == name)
+        [
+            Self::User,
+            Self::Company,
+            Self::Lead,
+            Self::Invitation,
+            Self::Subscription,
+        ]
+        .into_iter()
+        .find(|kind| kind.name() == name)
     }
 }
 
@@ -69,6 +83,14 @@ impl StreamKey {
     }
 }
 
+impl StreamKey {
+    /// Whether its events may change who may do what, where companies lie, or by which plan they are governed.
+    #[must_use]
+    pub fn touches_authority(self) -> bool {
+        !matches!(self.kind, StreamKind::Lead | StreamKind::Invitation)
+    }
+}
+
 impl std::fmt::Display for StreamKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.kind.name(), self.id)
@@ -76,7 +98,7 @@ impl std::fmt::Display for StreamKey {
 }
 
 /// The folded state of any stream, shared until somebody changes it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum State {
     /// A user's.
     User(Arc<User>),
@@ -84,6 +106,10 @@ pub enum State {
     Company(Arc<Company>),
     /// A lead's.
     Lead(Arc<Lead>),
+    /// An invitation's.
+    Invitation(Arc<Invitation>),
+    /// That of a company's subscriptions.
+    Subscription(Arc<Subscription>),
 }
 
 impl State {
@@ -94,6 +120,8 @@ impl State {
             StreamKind::User => Self::User(Arc::default()),
             StreamKind::Company => Self::Company(Arc::default()),
             StreamKind::Lead => Self::Lead(Arc::default()),
+            StreamKind::Invitation => Self::Invitation(Arc::default()),
+            StreamKind::Subscription => Self::Subscription(Arc::default()),
         }
     }
 
@@ -105,6 +133,12 @@ impl State {
                 Arc::make_mut(state).evolve(event);
             }
             (Self::Lead(state), DomainEvent::Lead(event)) => Arc::make_mut(state).evolve(event),
+            (Self::Invitation(state), DomainEvent::Invitation(event)) => {
+                Arc::make_mut(state).evolve(event);
+            }
+            (Self::Subscription(state), DomainEvent::Subscription(event)) => {
+                Arc::make_mut(state).evolve(event);
+            }
             _ => {}
         }
     }
@@ -114,8 +148,9 @@ impl State {
     pub fn company(&self, stream: StreamKey) -> Option<CompanyId> {
         match self {
             Self::User(_) => None,
-            Self::Company(_) => Some(CompanyId(stream.id)),
+            Self::Company(_) | Self::Subscription(_) => Some(CompanyId(stream.id)),
             Self::Lead(lead) => lead.company_id,
+            Self::Invitation(invitation) => invitation.offer().map(|offer| offer.company_id),
         }
     }
 }
@@ -151,6 +186,8 @@ macro_rules! streamed {
 streamed!(User, UserEvent);
 streamed!(Company, CompanyEvent);
 streamed!(Lead, LeadEvent);
+streamed!(Invitation, InvitationEvent);
+streamed!(Subscription, SubscriptionEvent);
 
 /// Name and version as stored beside the payload.
 #[must_use]
@@ -159,6 +196,8 @@ pub fn type_and_version(event: &DomainEvent) -> (&'static str, &'static str) {
         DomainEvent::User(event) => (event.name(), UserEvent::VERSION),
         DomainEvent::Company(event) => (event.name(), CompanyEvent::VERSION),
         DomainEvent::Lead(event) => (event.name(), LeadEvent::VERSION),
+        DomainEvent::Invitation(event) => (event.name(), InvitationEvent::VERSION),
+        DomainEvent::Subscription(event) => (event.name(), SubscriptionEvent::VERSION),
     }
 }
 
@@ -169,6 +208,8 @@ pub fn encode(event: &DomainEvent, cipher: Arc<dyn FieldCipher>) -> String {
         DomainEvent::User(event) => serde_json::to_string(event),
         DomainEvent::Company(event) => serde_json::to_string(event),
         DomainEvent::Lead(event) => serde_json::to_string(event),
+        DomainEvent::Invitation(event) => serde_json::to_string(event),
+        DomainEvent::Subscription(event) => serde_json::to_string(event),
     })
     .expect("events are made of text, numbers and maps with text keys, which always serialise")
 }
@@ -187,6 +228,41 @@ pub fn decode(
             StreamKind::User => DomainEvent::User(serde_json::from_str(payload)?),
             StreamKind::Company => DomainEvent::Company(serde_json::from_str(payload)?),
             StreamKind::Lead => DomainEvent::Lead(serde_json::from_str(payload)?),
+            StreamKind::Invitation => DomainEvent::Invitation(serde_json::from_str(payload)?),
+            StreamKind::Subscription => DomainEvent::Subscription(serde_json::from_str(payload)?),
+        })
+    })
+}
+
+/// The text of a state to store, personal data sealed with `cipher`.
+#[must_use]
+pub fn encode_state(state: &State, cipher: Arc<dyn FieldCipher>) -> String {
+    with_cipher(cipher, || match state {
+        State::User(state) => serde_json::to_string(state),
+        State::Company(state) => serde_json::to_string(state),
+        State::Lead(state) => serde_json::to_string(state),
+        State::Invitation(state) => serde_json::to_string(state),
+        State::Subscription(state) => serde_json::to_string(state),
+    })
+    .expect("states are made of text, numbers and maps with text keys, which always serialise")
+}
+
+/// The state in a stored text, personal data opened with `cipher`.
+///
+/// # Errors
+/// When the text is no state of this kind of stream.
+pub fn decode_state(
+    kind: StreamKind,
+    text: &str,
+    cipher: Arc<dyn FieldCipher>,
+) -> Result<State, serde_json::Error> {
+    with_cipher(cipher, || {
+        Ok(match kind {
+            StreamKind::User => State::User(Arc::new(serde_json::from_str(text)?)),
+            StreamKind::Company => State::Company(Arc::new(serde_json::from_str(text)?)),
+            StreamKind::Lead => State::Lead(Arc::new(serde_json::from_str(text)?)),
+            StreamKind::Invitation => State::Invitation(Arc::new(serde_json::from_str(text)?)),
+            StreamKind::Subscription => State::Subscription(Arc::new(serde_json::from_str(text)?)),
         })
     })
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use aggregates::ids::CompanyId;
 use chrono::{DateTime, Utc};
 use projections::DomainEvent;
+use projections::facts::{Fact, FactValue};
 
 use super::refusal::Refusal;
 use super::sealing::SubjectKey;
@@ -22,6 +23,8 @@ pub(super) struct Loaded {
     pub version: i64,
     /// `None` until the stream needs a key, and after the key was destroyed.
     pub key: Option<SubjectKey>,
+    /// The last event in the stream's stored snapshot; 0 while it has none.
+    pub snapshot: i64,
 }
 
 impl Loaded {
@@ -30,6 +33,7 @@ impl Loaded {
             state: State::empty(stream.kind),
             version: 0,
             key: None,
+            snapshot: 0,
         }
     }
 }
@@ -43,6 +47,13 @@ pub enum IdKind {
     UserAccess,
     Lead,
     Note,
+    Invitation,
+    Subscription,
+    Question,
+    Option,
+    Campaign,
+    Cycle,
+    Appointment,
     IntegrationToken,
 }
 
@@ -56,6 +67,13 @@ impl IdKind {
             Self::UserAccess => "user_access",
             Self::Lead => "lead",
             Self::Note => "note",
+            Self::Invitation => "invitation",
+            Self::Subscription => "subscription",
+            Self::Question => "question",
+            Self::Option => "option",
+            Self::Campaign => "campaign",
+            Self::Cycle => "cycle",
+            Self::Appointment => "appointment",
             Self::IntegrationToken => "integration_token",
         }
     }
@@ -88,9 +106,12 @@ pub(super) struct Pending {
 pub(super) struct Changes {
     pub streams: HashMap<StreamKey, Loaded>,
     pub claims: HashMap<Claim, Option<i64>>,
+    pub facts: HashMap<Fact, FactValue>,
     pub last_ids: LastIds,
     pub events: Vec<Pending>,
     pub new_claims: Vec<(Claim, i64)>,
+    /// Whether some event touches users, companies or roles.
+    pub authority_moved: bool,
     pub released_claims: Vec<Claim>,
 }
 
@@ -121,13 +142,17 @@ impl<'a> Unit<'a> {
         let Changes {
             streams,
             claims,
+            facts,
             last_ids,
             events,
             new_claims,
+            authority_moved,
             released_claims,
         } = self.layer;
+        self.below.authority_moved |= authority_moved;
         self.below.streams.extend(streams);
         self.below.claims.extend(claims);
+        self.below.facts.extend(facts);
         self.below.last_ids = last_ids;
         self.below.events.extend(events);
         self.below.new_claims.extend(new_claims);
@@ -158,6 +183,15 @@ impl<'a> Unit<'a> {
         A::of(&loaded.state).cloned().unwrap_or_default()
     }
 
+    /// Reads the state of an aggregate where it is: for one that is too big to copy for each command.
+    pub fn read<A: Streamed, R>(&self, id: i64, read: impl FnOnce(&A) -> R) -> R {
+        let loaded = self.loaded(StreamKey::new(A::KIND, id));
+        match A::of(&loaded.state) {
+            Some(state) => read(state),
+            None => read(&A::default()),
+        }
+    }
+
     /// The version of a stream; 0 when it has no events.
     #[must_use]
     pub fn version(&self, stream: StreamKey) -> i64 {
@@ -183,6 +217,7 @@ impl<'a> Unit<'a> {
             let event = A::domain_event(event);
             loaded.state.evolve(&event);
             loaded.version += 1;
+            self.layer.authority_moved |= stream.touches_authority();
             self.layer.events.push(Pending {
                 stream,
                 sequence: loaded.version,
@@ -214,6 +249,21 @@ impl<'a> Unit<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// A fact that the work declared with [`Work::reading`](super::Work::reading), as the commands before this one in the batch left it.
+    #[must_use]
+    pub fn fact(&self, fact: Fact) -> FactValue {
+        let known = self.layer.facts.get(&fact);
+        known
+            .or_else(|| self.below.facts.get(&fact))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// What the fact will be once this command's events are in the read tables, for the commands after it in the batch.
+    pub fn set_fact(&mut self, fact: Fact, value: FactValue) {
+        self.layer.facts.insert(fact, value);
     }
 
     /// Lets go of a claim that this stream holds; anybody may take it from the next batch on.

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use super::rebuild::unknown;
-use super::replay;
+use super::{replay, snapshots};
 
 /// How many differences of one table are named; the rest is counted.
 const NAMED: i64 = 100;
@@ -79,6 +79,10 @@ pub async fn run(
     }
     for table in &tables {
         compare(&mut transaction, table, &mut findings).await?;
+    }
+    if names.is_empty() {
+        let wrong = snapshots::verify(&mut transaction).await?;
+        findings.differences.extend(wrong);
     }
     transaction.rollback().await?;
     Ok(findings)

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use projections::facts::Fact;
 use sqlx::PgConnection;
 use tokio::sync::oneshot;
 
@@ -39,8 +40,10 @@ pub struct IdempotencyKey {
 pub struct Work {
     pub(super) streams: BTreeSet<StreamKey>,
     pub(super) claims: Vec<Claim>,
+    pub(super) facts: Vec<Fact>,
     pub(super) find_streams: Option<FindStreams>,
     pub(super) idempotency: Option<IdempotencyKey>,
+    pub(super) authority_as_of: Option<i64>,
     pub(super) provenance: Provenance,
     pub(super) decision: Decision,
 }
@@ -54,8 +57,10 @@ impl Work {
         Self {
             streams: BTreeSet::new(),
             claims: Vec::new(),
+            facts: Vec::new(),
             find_streams: None,
             idempotency: None,
+            authority_as_of: None,
             provenance,
             decision: Box::new(decision),
         }
@@ -75,11 +80,26 @@ impl Work {
         self
     }
 
+    /// The decision reads this fact: `unit.fact(fact)` then answers it as of the ledger's end that the commit is guarded by.
+    #[must_use]
+    pub fn reading(mut self, fact: Fact) -> Self {
+        self.facts.push(fact);
+        self
+    }
+
     /// Which further streams it touches is read under the append lock, so that nothing can slip in between. Such a command is
     /// committed by itself: for rare changes that sweep over many streams.
     #[must_use]
     pub fn sweeping(mut self, find: FindStreams) -> Self {
         self.find_streams = Some(find);
+        self
+    }
+
+    /// Only if nothing has touched users, companies or roles since this position; else it is refused with
+    /// [`Refusal::StaleAuthority`]. For callers who were let in by what this node remembered of them.
+    #[must_use]
+    pub fn authorised_as_of(mut self, position: i64) -> Self {
+        self.authority_as_of = Some(position);
         self
     }
 

@@ -7,6 +7,8 @@
 
 mod append_only;
 mod claims;
+mod facts;
+mod long_streams;
 mod many_writers;
 mod node;
 mod once;

@@ -3,11 +3,12 @@
 use aggregates::ids::{CompanyId, LeadId, UserId};
 use chrono::NaiveDate;
 use projections::companies::{self, Visible};
+use projections::facts::{Fact, FactKind};
 use projections::leads::counts::{self, LeadFilter};
 use projections::leads::list::{self, Cursor, Sort, SortColumn};
 use projections::page::{PageFrom, PageRequest};
 use projections::users::list as users;
-use projections::{duplicates, lead_notes};
+use projections::{duplicates, facts, invitations, lead_notes, subscriptions};
 
 use crate::node::{add_note, contact, create, open};
 use crate::support::database::TestDatabase;
@@ -210,4 +211,42 @@ async fn every_other_query_runs() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn every_query_of_invitations_and_subscriptions_runs() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    create(&ledger, 1, contact("a@example.com")).await.unwrap();
+    let mut connection = database.pool().acquire().await.unwrap();
+    let now = ledger.clock().now();
+    for request in pages(1) {
+        invitations::pending_page(&mut connection, COMPANY, now, &request)
+            .await
+            .unwrap();
+    }
+    invitations::by_id(&mut connection, 1).await.unwrap();
+    invitations::by_code_hash(&mut connection, "h")
+        .await
+        .unwrap();
+    invitations::pending_of_email(&mut connection, "a@example.com", now)
+        .await
+        .unwrap();
+    invitations::not_ended(&mut connection, COMPANY, "a@example.com")
+        .await
+        .unwrap();
+    invitations::due(&mut connection, now, 1).await.unwrap();
+    subscriptions::of_company(&mut connection, COMPANY)
+        .await
+        .unwrap();
+    subscriptions::due(&mut connection, now, 1).await.unwrap();
+    let kinds: [&'static FactKind; 3] = [
+        &subscriptions::GOVERNED_LEADS,
+        &subscriptions::GOVERNED_COMPANIES,
+        &subscriptions::GOVERNED_USERS,
+    ];
+    let wanted = kinds.map(|kind| Fact { kind, id: 1 });
+    let read = facts::read(&mut connection, wanted).await.unwrap();
+    // Nobody has subscribed, so that nothing is governed.
+    assert!(read.values().all(std::collections::BTreeMap::is_empty));
 }

@@ -2,6 +2,7 @@
 //! states at each call the status it expects.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use aggregates::access::Role;
 use aggregates::ids::UserId;
@@ -9,7 +10,9 @@ use axum::http::{HeaderMap, Method};
 use clap::Parser;
 use leadledger::app::App;
 use leadledger::auth::token::Session;
+use leadledger::clock::Clock;
 use leadledger::config::Cli;
+use leadledger::ledger::verify;
 use leadledger::{api, serve};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
@@ -26,7 +29,7 @@ pub const OWNER_PASSWORD: &str = "Correct-horse-7-battery";
 /// A running server. It ends with the test.
 pub struct TestServer {
     /// Its database, to look at what is stored.
-    pub database: TestDatabase,
+    pub database: Arc<TestDatabase>,
     /// Its parts, to issue tokens with.
     pub app: App,
     base: String,
@@ -66,27 +69,21 @@ pub struct Call {
 
 impl TestServer {
     pub async fn start() -> Self {
-        let database = TestDatabase::create().await;
-        let options = database.connect_options();
-        let pool = PgPoolOptions::new()
-            .max_connections(8)
-            .connect_with(options.clone())
-            .await
-            .expect("connecting to the test's database");
-        let settings = Cli::parse_from([
-            "leadledger",
-            "--owner-email",
-            OWNER_EMAIL,
-            "--owner-password",
-            OWNER_PASSWORD,
-            "--region",
-            "US",
-        ])
-        .settings;
-        let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let (app, _, _) = serve::build_app(&pool, &options, &settings, metrics)
-            .await
-            .expect("putting the server together");
+        Self::start_by(Clock::system()).await
+    }
+
+    /// With a clock that the test moves.
+    pub async fn start_by(clock: Clock) -> Self {
+        Self::on(Arc::new(TestDatabase::create().await), clock).await
+    }
+
+    /// One more server on the same database.
+    pub async fn beside(&self) -> Self {
+        Self::on(self.database.clone(), self.app.clock.clone()).await
+    }
+
+    async fn on(database: Arc<TestDatabase>, clock: Clock) -> Self {
+        let app = node(&database, clock).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("the port just bound");
         let service = api::service(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
@@ -100,6 +97,26 @@ impl TestServer {
                 .build()
                 .expect("a client"),
         }
+    }
+
+    /// The read tables are what a rebuild from the ledger gives.
+    pub async fn assert_sound(&self) {
+        let found = verify::run(&self.database.connect_options(), &[], |_, _| {})
+            .await
+            .expect("verifying");
+        assert_eq!(found.differences, Vec::<String>::new());
+    }
+
+    /// The types of a stream's events, in their order.
+    pub async fn events(&self, aggregate: &str, id: i64) -> Vec<String> {
+        sqlx::query_scalar(
+            "SELECT event_type FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence",
+        )
+        .bind(aggregate)
+        .bind(id.to_string())
+        .fetch_all(self.database.pool())
+        .await
+        .expect("reading events")
     }
 
     pub fn get(&self, path: impl AsRef<str>) -> Call {
@@ -189,6 +206,20 @@ impl TestServer {
         answer["lead"].take()
     }
 
+    /// A new campaign's id.
+    pub async fn campaign(&self, creator: &Person, company: i64, body: Value) -> i64 {
+        let call = self.post(format!("/api/v1/companies/{company}/campaigns"));
+        let answer = call.token(&creator.token).json(&body).expect(201).await;
+        int(&answer["campaign"]["id"])
+    }
+
+    /// A new question, as answered.
+    pub async fn question(&self, creator: &Person, company: i64, body: Value) -> Value {
+        let call = self.post(format!("/api/v1/companies/{company}/questions"));
+        let mut answer = call.token(&creator.token).json(&body).expect(201).await;
+        answer["question"].take()
+    }
+
     /// The metadata of a stream's events, in their order.
     pub async fn metadata(&self, aggregate: &str, id: i64) -> Vec<Value> {
         let texts: Vec<String> = sqlx::query_scalar(
@@ -202,6 +233,31 @@ impl TestServer {
         let read = |text: &String| serde_json::from_str(text).expect("metadata in JSON");
         texts.iter().map(read).collect()
     }
+}
+
+/// The parts of a node on this database; the first one makes the platform owner.
+pub async fn node(database: &TestDatabase, clock: Clock) -> App {
+    let options = database.connect_options();
+    let pool = PgPoolOptions::new()
+        .max_connections(8)
+        .connect_with(options.clone())
+        .await
+        .expect("connecting to the test's database");
+    let settings = Cli::parse_from([
+        "leadledger",
+        "--owner-email",
+        OWNER_EMAIL,
+        "--owner-password",
+        OWNER_PASSWORD,
+        "--region",
+        "US",
+    ])
+    .settings;
+    let metrics = PrometheusBuilder::new().build_recorder().handle();
+    let (app, _, _) = serve::build_app_by(clock, &pool, &options, &settings, metrics)
+        .await
+        .expect("putting the server together");
+    app
 }
 
 impl Call {

@@ -122,8 +122,9 @@ async fn metrics_count_each_stage_under_every_filter() {
     let ana = server.sign_up("Ana").await;
     let company = server.company(&ana, "Acme").await;
     let bob = server.member(company, &ana, Role::Agent, "Bob").await;
+    let campaign = server.campaign(&ana, company, json!({"name": "C"})).await;
     for body in [
-        json!({"first_name": "A", "stage_id": 1, "source_id": 1, "campaign_id": 5}),
+        json!({"first_name": "A", "stage_id": 1, "source_id": 1, "campaign_id": campaign}),
         json!({"first_name": "B", "stage_id": 1, "source_id": 2, "user_access_id": bob.access_id}),
         json!({"first_name": "C", "stage_id": 5, "source_id": 1}),
     ] {
@@ -145,7 +146,7 @@ async fn metrics_count_each_stage_under_every_filter() {
     assert_eq!(metrics("").await, (vec![2, 0, 0, 0, 1, 0], json!(66.67)));
     for (query, expected) in [
         ("source_id=1".to_owned(), [1, 0, 0, 0, 1, 0]),
-        ("campaign_id=5".into(), [1, 0, 0, 0, 0, 0]),
+        (format!("campaign_id={campaign}"), [1, 0, 0, 0, 0, 0]),
         ("cycle_id=1".into(), [0; 6]),
         (
             format!("user_access_id={}", bob.access_id),

@@ -101,9 +101,10 @@ async fn leads_are_filtered_by_everything_that_classifies_them() {
     let ana = server.sign_up("Ana").await;
     let company = server.company(&ana, "Acme").await;
     let bob = server.member(company, &ana, Role::Agent, "Bob").await;
+    let campaign = server.campaign(&ana, company, json!({"name": "C"})).await;
     let mut made = Vec::new();
     for body in [
-        json!({"first_name": "A", "stage_id": 2, "source_id": 1, "campaign_id": 7, "territory_id": 9}),
+        json!({"first_name": "A", "stage_id": 2, "source_id": 1, "campaign_id": campaign, "territory_id": 9}),
         json!({"first_name": "B", "stage_id": 2, "source_id": 2, "user_access_id": bob.access_id}),
         json!({"first_name": "C"}),
     ] {
@@ -117,7 +118,7 @@ async fn leads_are_filtered_by_everything_that_classifies_them() {
         ("stage_id=1".into(), vec![2]),
         ("stage_id=99".into(), vec![]),
         ("source_id=1".into(), vec![0]),
-        ("campaign_id=7".into(), vec![0]),
+        (format!("campaign_id={campaign}"), vec![0]),
         ("territory_id=9".into(), vec![0]),
         ("territory_id=8".into(), vec![]),
         ("cycle_id=1".into(), vec![]),

@@ -14,10 +14,17 @@ async fn a_lead_is_created_in_full_and_read_back() {
         .company_with(&ana, json!({"name": "Acme", "region": "MX"}))
         .await;
     let bob = server.member(company, &ana, Role::Agent, "Bob").await;
+    let campaign = server
+        .campaign(&ana, company, json!({"name": "Spring"}))
+        .await;
+    let question =
+        json!({"text": "Garden?", "question_type": "single_choice", "options": [{"value": "yes"}]});
+    let question = server.question(&ana, company, question).await;
+    let answer = json!({"question_id": question["id"], "option_id": question["options"][0]["id"], "value": "yes"});
     let body = json!({
         "first_name": "José", "last_name": "Muñoz", "email": " Jose@Example.com ", "phone_number": "55 1234 5678",
-        "stage_id": 3, "source_id": 1, "campaign_id": 2, "territory_id": 3, "user_access_id": bob.access_id,
-        "answers": [{"question_id": 1, "option_id": 2, "value": "yes"}],
+        "stage_id": 3, "source_id": 1, "campaign_id": campaign, "territory_id": 3, "user_access_id": bob.access_id,
+        "answers": [answer],
         "extra": {"shoe size": "42"}, "estimated_value": {"amount": "1200.50", "currency": "MXN"},
     });
     let path = format!("/api/v1/companies/{company}/leads");
@@ -35,6 +42,7 @@ async fn a_lead_is_created_in_full_and_read_back() {
     assert_eq!(lead["stage"]["code"], "qualified");
     assert_eq!(lead["user_access"]["user"]["id"], bob.person.id);
     assert_eq!(lead["answers"][0]["value"], "yes");
+    assert_eq!(lead["campaign"]["name"], "Spring");
     assert_eq!(lead["extra"], json!({"shoe size": "42"}));
     assert_eq!(
         lead["estimated_value"],
@@ -154,8 +162,11 @@ async fn an_update_changes_only_what_it_names_and_null_clears() {
     let server = TestServer::start().await;
     let ana = server.sign_up("Ana").await;
     let company = server.company(&ana, "Acme").await;
+    let question = json!({"text": "Q", "question_type": "text"});
+    let one = int(&server.question(&ana, company, question.clone()).await["id"]);
+    let two = int(&server.question(&ana, company, question).await["id"]);
     let lead = server.lead(&ana, company, json!({"first_name": "Zoë", "email": "z@example.com", "phone_number": "+14155550100",
-        "source_id": 4, "extra": {"a": "1", "b": "2"}, "answers": [{"question_id": 1, "value": "old"}]})).await;
+        "source_id": 4, "extra": {"a": "1", "b": "2"}, "answers": [{"question_id": one, "value": "old"}]})).await;
     let path = format!("/api/v1/leads/{}", lead["id"]);
     let put = async |body: Value| {
         let answer = server
@@ -181,7 +192,7 @@ async fn an_update_changes_only_what_it_names_and_null_clears() {
         (&Value::Null, &Value::Null)
     );
     assert_eq!(after["stage"]["code"], "won");
-    let after = put(json!({"answers": [{"question_id": 1, "value": "new"}, {"question_id": 2, "option_id": 9}]})).await;
+    let after = put(json!({"answers": [{"question_id": one, "value": "new"}, {"question_id": two, "value": "9"}]})).await;
     assert_eq!(after["answers"].as_array().unwrap().len(), 2);
     assert_eq!(after["answers"][0]["value"], "new");
     let nothing = put(json!({})).await;
@@ -200,7 +211,10 @@ async fn of_answers_to_one_question_the_last_holds() {
     let server = TestServer::start().await;
     let ana = server.sign_up("Ana").await;
     let company = server.company(&ana, "Acme").await;
-    let answers = json!([{"question_id": 1, "value": "first"}, {"question_id": 2, "value": "x"}, {"question_id": 1, "value": "last"}]);
+    let question = json!({"text": "Q", "question_type": "text"});
+    let one = int(&server.question(&ana, company, question.clone()).await["id"]);
+    let two = int(&server.question(&ana, company, question).await["id"]);
+    let answers = json!([{"question_id": one, "value": "first"}, {"question_id": two, "value": "x"}, {"question_id": one, "value": "last"}]);
     let lead = server
         .lead(
             &ana,
@@ -211,12 +225,12 @@ async fn of_answers_to_one_question_the_last_holds() {
     let kept = lead["answers"].as_array().unwrap();
     let of_one: Vec<_> = kept
         .iter()
-        .filter(|a| a["question_id"] == 1)
+        .filter(|a| a["question_id"] == one)
         .map(|a| a["value"].clone())
         .collect();
     assert_eq!(of_one, ["last"], "{kept:?}");
     let path = format!("/api/v1/leads/{}", lead["id"]);
-    let answers = json!([{"question_id": 1, "value": "1"}, {"question_id": 2, "value": "2"}, {"question_id": 1, "value": "3"}]);
+    let answers = json!([{"question_id": one, "value": "1"}, {"question_id": two, "value": "2"}, {"question_id": one, "value": "3"}]);
     let after = server
         .put(path)
         .token(&ana.token)

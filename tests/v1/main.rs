@@ -2,15 +2,20 @@
 
 mod accesses;
 mod companies;
+mod company_membership;
 mod company_users;
 mod contract;
 mod duplicates;
 mod idempotency;
+mod invitations;
 mod lead_access;
 mod lead_counts;
 mod lead_lists;
 mod lead_notes;
 mod leads;
+mod memberships;
+mod passing_time;
+mod plan_limits;
 mod problems;
 mod roles;
 mod sign_in;
@@ -18,6 +23,13 @@ mod stages;
 mod tenancy;
 mod user_access;
 mod users;
+
+mod appointments;
+mod campaigns;
+mod cycles;
+mod lead_answers;
+mod lead_stages;
+mod questions;
 
 #[path = "../support/server.rs"]
 mod server;

@@ -111,6 +111,7 @@ async fn a_malformed_body_is_refused_by_every_operation_that_takes_one() {
         (Method::POST, format!("/api/v1/companies/{company}/leads")),
         (Method::PUT, format!("/api/v1/leads/{}", lead["id"])),
         (Method::POST, format!("/api/v1/leads/{}/notes", lead["id"])),
+        (Method::POST, "/api/v1/invitations".to_owned()),
     ];
     let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
     let bodies: [&[u8]; 13] = [

@@ -304,3 +304,39 @@ async fn an_assignee_who_moves_away_while_leads_come_in_keeps_none() {
         .await;
     assert_eq!(his["meta"]["total_count"], 0);
 }
+
+#[tokio::test]
+async fn what_one_server_takes_or_gives_holds_on_the_other_at_once() {
+    let here = TestServer::start().await;
+    let there = here.beside().await;
+    let owner = here.owner().await;
+    let ana = here.sign_up("Ana").await;
+    let company = here.company(&ana, "Acme").await;
+    let bob = here.member(company, &ana, Role::Manager, "Bob").await;
+    let leads = format!("/api/v1/companies/{company}/leads");
+    let create = async |email: &str| {
+        let body = json!({"email": email, "first_name": "Lea"});
+        let call = there.post(&leads).token(&bob.person.token).json(&body);
+        call.answer().await.status
+    };
+    let accesses = format!("/api/v1/users/{}/user_access", bob.person.id);
+    let lead = int(&there
+        .lead(&bob.person, company, json!({"email": "a@example.com"}))
+        .await["id"]);
+    for round in 0..5 {
+        // The other server remembers what Bob may do when it is taken here, and that he may nothing when it is given.
+        assert_eq!(create(&format!("b{round}@example.com")).await, 201);
+        let list = here.get(&accesses).token(&ana.token).expect(200).await;
+        let access = int(&list["user_accesses"][0]["id"]);
+        let path = format!("{accesses}/{access}");
+        here.delete(path).token(&ana.token).expect(200).await;
+        assert_eq!(create(&format!("c{round}@example.com")).await, 404);
+        let note = there.post(format!("/api/v1/leads/{lead}/notes"));
+        let note = note.token(&bob.person.token).json(&json!({"content": "x"}));
+        note.expect(404).await;
+        let grant = json!({"company_id": company, "access_id": 3});
+        // Who has no access in her companies any more is not visible to Ana.
+        let grant = here.post(&accesses).token(&owner.token).json(&grant);
+        grant.expect(201).await;
+    }
+}

@@ -88,6 +88,10 @@ struct Neighbours {
     access: i64,
     lead: i64,
     note: i64,
+    invitation: i64,
+    campaign: i64,
+    question: i64,
+    appointment: i64,
 }
 
 async fn neighbours(server: &TestServer) -> Neighbours {
@@ -103,6 +107,17 @@ async fn neighbours(server: &TestServer) -> Neighbours {
         .post(format!("/api/v1/leads/{lead}/notes"))
         .token(&owner.token);
     let note = call.json(&json!({"content": "n"})).expect(201).await;
+    let call = server.post("/api/v1/invitations").token(&owner.token);
+    let body = json!({"email": "cleo@people.example", "company_id": company, "access_id": 4});
+    let invitation = call.json(&body).expect(201).await;
+    let campaign = server.campaign(&owner, company, json!({"name": "C"})).await;
+    let question = json!({"text": "Q", "question_type": "text"});
+    let question = server.question(&owner, company, question).await;
+    let call = server
+        .post(format!("/api/v1/leads/{lead}/appointments"))
+        .token(&owner.token);
+    let meeting = json!({"title": "A", "starts_at": "2027-01-01T10:00:00Z", "ends_at": "2027-01-01T11:00:00Z"});
+    let appointment = call.json(&meeting).expect(201).await;
     Neighbours {
         stranger,
         owner,
@@ -111,6 +126,10 @@ async fn neighbours(server: &TestServer) -> Neighbours {
         access: bob.access_id,
         lead,
         note: int(&note["note"]["id"]),
+        invitation: int(&invitation["invitation"]["id"]),
+        campaign,
+        question: int(&question["id"]),
+        appointment: int(&appointment["appointment"]["id"]),
     }
 }
 
@@ -129,6 +148,10 @@ impl Neighbours {
                 ("user_access", _) => self.access,
                 ("leads", _) => self.lead,
                 ("notes", _) => self.note,
+                ("invitations", _) => self.invitation,
+                ("campaigns", _) => self.campaign,
+                ("questions", _) => self.question,
+                ("appointments", _) => self.appointment,
                 _ => {
                     complete = false;
                     0
@@ -141,8 +164,13 @@ impl Neighbours {
 
     /// A body that suits every operation that takes one.
     fn body(&self) -> Value {
-        json!({"company_id": self.company, "access_id": 5, "primary": true, "content": "x", "first_name": "Mallory",
-            "scopes": ["users.write"]})
+        let mut body = json!({"name": "M", "cycles": true, "start_date": "2020-01-01", "end_date": "2020-01-02", "text": "M",
+            "question_type": "text", "question_ids": [], "questions": [], "title": "M", "starts_at": "2027-01-01T10:00:00Z",
+            "ends_at": "2027-01-01T11:00:00Z", "scopes": ["users.write"]});
+        let more = json!({"company_id": self.company, "access_id": 5, "primary": true, "content": "x", "first_name": "Mallory"});
+        let more = more.as_object().expect("an object").clone();
+        body.as_object_mut().expect("an object").extend(more);
+        body
     }
 
     async fn everything(&self, server: &TestServer) -> Vec<Value> {
@@ -153,6 +181,11 @@ impl Neighbours {
             format!("/api/v1/companies/{}/leads", self.company),
             format!("/api/v1/users/{}", self.member),
             format!("/api/v1/leads/{}", self.lead),
+            format!("/api/v1/companies/{}/invitations", self.company),
+            format!("/api/v1/companies/{}/questions", self.company),
+            format!("/api/v1/companies/{}/cycles", self.company),
+            format!("/api/v1/campaigns/{}", self.campaign),
+            "/api/v1/appointments".to_owned(),
         ] {
             all.push(server.get(path).token(&self.owner.token).expect(200).await);
         }

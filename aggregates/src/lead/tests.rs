@@ -34,6 +34,8 @@ fn answer(question: i64, value: Option<&str>) -> Answer {
     Answer {
         question_id: QuestionId(question),
         option_id: None,
+        option_ids: Vec::new(),
+        question_text: None,
         value: value.map(ToOwned::to_owned),
     }
 }

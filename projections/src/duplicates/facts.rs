@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use sqlx::{FromRow, PgConnection};
 
+use crate::statement::Statement;
+
 use super::keys::{Holder, Key, Keys, Kind, Known, MatchedOn, Row};
 use super::regroup::Group;
 
@@ -75,6 +77,29 @@ pub(super) async fn holders(
         })
     });
     Ok(holders.collect())
+}
+
+/// Adds to a guard the condition that no lead has any of these keys. The `BETWEEN` and `ORDER BY` are as in [`holders`].
+pub(super) fn nobody_has(guard: &mut Statement, keys: impl Iterator<Item = Key>) {
+    let (emails, phones): (Vec<_>, Vec<_>) = keys.partition(|key| key.kind == Kind::Email);
+    for (keys, present, column) in [
+        (emails, "l.email", "l.email"),
+        (phones, "l.phone", "split_part(l.phone, ';', 1)"),
+    ] {
+        if keys.is_empty() {
+            continue;
+        }
+        let (companies, values) = columns(&keys);
+        guard
+            .sql(" AND NOT EXISTS (SELECT 1 FROM unnest(")
+            .bind(companies)
+            .also(values)
+            .sql(&format!(
+                ") AS k(company_id, value) CROSS JOIN LATERAL (SELECT 1 FROM leads l \
+                 WHERE l.company_id = k.company_id AND {present} IS NOT NULL \
+                 AND {column} BETWEEN k.value AND k.value ORDER BY {column} LIMIT 1) h)"
+            ));
+    }
 }
 
 /// All leads of these groups.

@@ -27,6 +27,7 @@ pub(super) const CHANGEABLE: &[(&str, i32, &str)] = &[
     ("phone", CONTACT, "r.phone"),
     ("search", CONTACT, "r.search"),
     ("stage_id", STAGE, "r.stage_id"),
+    ("stage_entered_at", STAGE, "r.stage_entered_at"),
     ("source_id", CLASSIFICATION, "r.source_id"),
     ("campaign_id", CLASSIFICATION, "r.campaign_id"),
     ("territory_id", CLASSIFICATION, "r.territory_id"),
@@ -43,6 +44,7 @@ pub(super) struct Row {
     company_id: i64,
     contact: Personal<Contact>,
     stage: Stage,
+    stage_entered_at: DateTime<Utc>,
     source_id: Option<i64>,
     campaign_id: Option<i64>,
     cycle_id: Option<i64>,
@@ -66,6 +68,7 @@ impl Default for Row {
             company_id: 0,
             contact: Personal::default(),
             stage: Stage::default(),
+            stage_entered_at: DateTime::UNIX_EPOCH,
             source_id: None,
             campaign_id: None,
             cycle_id: None,
@@ -84,6 +87,7 @@ impl Default for Row {
 }
 
 impl Row {
+    /// The event's time is in `updated_at` already.
     pub(super) fn apply(&mut self, event: &LeadEvent) {
         match event {
             LeadEvent::LeadCreated {
@@ -103,6 +107,7 @@ impl Row {
                 self.company_id = company_id.get();
                 self.contact = contact.clone();
                 self.stage = *stage_id;
+                self.stage_entered_at = self.updated_at;
                 self.source_id = source_id.map(aggregates::ids::SourceId::get);
                 self.campaign_id = campaign_id.map(aggregates::ids::CampaignId::get);
                 self.cycle_id = cycle_id.map(aggregates::ids::CycleId::get);
@@ -119,6 +124,7 @@ impl Row {
             LeadEvent::LeadStageChanged { to_stage_id, .. } => {
                 self.changed |= STAGE;
                 self.stage = *to_stage_id;
+                self.stage_entered_at = self.updated_at;
             }
             LeadEvent::LeadClassified { to, .. } => {
                 self.changed |= CLASSIFICATION;
@@ -144,8 +150,12 @@ impl Row {
                 self.changed |= VALUE;
                 self.set_value(to.as_ref());
             }
-            // The row's version and time move; the notes have a table of their own.
-            LeadEvent::LeadNoteAdded { .. } | LeadEvent::LeadNoteRemoved { .. } => {}
+            // The row's version and time move; notes and appointments have tables of their own.
+            LeadEvent::LeadNoteAdded { .. }
+            | LeadEvent::LeadNoteRemoved { .. }
+            | LeadEvent::LeadAppointmentScheduled { .. }
+            | LeadEvent::LeadAppointmentChanged { .. }
+            | LeadEvent::LeadAppointmentCancelled { .. } => {}
         }
     }
 
@@ -181,6 +191,7 @@ pub(super) struct Columns {
     position: Vec<i64>,
     updated_at: Vec<DateTime<Utc>>,
     created_at: Vec<Option<DateTime<Utc>>>,
+    stage_entered_at: Vec<DateTime<Utc>>,
 }
 
 impl From<Vec<(i64, Row)>> for Columns {
@@ -231,6 +242,7 @@ impl Columns {
         self.position.push(row.position);
         self.updated_at.push(row.updated_at);
         self.created_at.push(row.created_at);
+        self.stage_entered_at.push(row.stage_entered_at);
     }
 
     /// Appends `unnest($a, $b, …) AS r(…)`.
@@ -259,10 +271,11 @@ impl Columns {
             .also(self.position)
             .also(self.updated_at)
             .also(self.created_at)
+            .also(self.stage_entered_at)
             .sql(
                 ") AS r(id, changed, company_id, first_name, last_name, full_name, email, phone, search, stage_id, \
                  source_id, campaign_id, cycle_id, territory_id, user_access_id, answers, extra, amount, currency, \
-                 version, position, updated_at, created_at)",
+                 version, position, updated_at, created_at, stage_entered_at)",
             );
     }
 }

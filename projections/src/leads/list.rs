@@ -43,6 +43,9 @@ pub struct LeadRow {
     pub assignee_email: Option<String>,
     pub duplicate_group: Option<i64>,
     pub matched_on: Option<Vec<String>>,
+    pub stage_entered_at: DateTime<Utc>,
+    pub campaign_name: Option<String>,
+    pub cycle_name: Option<String>,
 }
 
 /// Columns and joins of [`LeadRow`] around a relation `l` of leads.
@@ -50,9 +53,11 @@ pub(crate) const LEAD_COLUMNS: &str = "l.id, l.company_id, l.first_name, l.last_
      l.stage_id, l.source_id, l.campaign_id, l.cycle_id, l.territory_id, l.user_access_id, l.answers, l.extra, \
      l.estimated_value_amount, l.estimated_value_currency, l.version, l.created_at, l.updated_at, \
      a.role AS assignee_role, u.id AS assignee_user_id, u.full_name AS assignee_full_name, \
-     u.email AS assignee_email, d.duplicate_group, d.matched_on";
+     u.email AS assignee_email, d.duplicate_group, d.matched_on, \
+     l.stage_entered_at, campaign.name AS campaign_name, cycle.name AS cycle_name";
 pub(crate) const LEAD_JOINS: &str = " LEFT JOIN user_accesses a ON a.id = l.user_access_id \
-     LEFT JOIN users u ON u.id = a.user_id LEFT JOIN duplicates d ON d.lead_id = l.id";
+     LEFT JOIN users u ON u.id = a.user_id LEFT JOIN duplicates d ON d.lead_id = l.id \
+     LEFT JOIN campaigns campaign ON campaign.id = l.campaign_id LEFT JOIN cycles cycle ON cycle.id = l.cycle_id";
 
 /// One lead.
 ///

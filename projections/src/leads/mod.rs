@@ -104,10 +104,10 @@ fn write_new(statement: &mut Statement, columns: Columns) {
         s.sql(
             "INSERT INTO leads (id, company_id, first_name, last_name, full_name, email, phone, search, stage_id, \
              source_id, campaign_id, cycle_id, territory_id, user_access_id, answers, extra, \
-             estimated_value_amount, estimated_value_currency, version, position, updated_at, created_at) \
+             estimated_value_amount, estimated_value_currency, version, position, updated_at, created_at, stage_entered_at) \
              SELECT r.id, r.company_id, r.first_name, r.last_name, r.full_name, r.email, r.phone, r.search, r.stage_id, \
              r.source_id, r.campaign_id, r.cycle_id, r.territory_id, r.user_access_id, r.answers::jsonb, \
-             r.extra::jsonb, r.amount, r.currency, r.version, r.position, r.updated_at, r.created_at \
+             r.extra::jsonb, r.amount, r.currency, r.version, r.position, r.updated_at, r.created_at, r.stage_entered_at \
              FROM head, ",
         );
         columns.unnest(s);

@@ -108,6 +108,10 @@ impl Projection for UserProfiles {
         }
     }
 
+    fn can_assume(&self) -> bool {
+        self.events.is_empty()
+    }
+
     fn look_up<'a>(&'a mut self, connection: &'a mut PgConnection) -> LookUp<'a> {
         Box::pin(async move {
             let events = std::mem::take(&mut self.events);
@@ -137,6 +141,7 @@ impl Projection for UserProfiles {
     }
 
     fn write(&mut self, statement: &mut Statement) {
+        self.new_companies.clear();
         let gone = std::mem::take(&mut self.gone);
         if !gone.is_empty() {
             let (companies, users): (Vec<i64>, Vec<i64>) = gone.into_iter().unzip();

@@ -2,7 +2,7 @@
 
 use aggregates::Change;
 use aggregates::email::Email;
-use aggregates::ids::{UserAccessId, UserId};
+use aggregates::ids::UserId;
 use aggregates::user::account_settings::AccountKind;
 use aggregates::user::{Profile, Register, Status, User, UserCommand};
 use axum::extract::State;
@@ -14,7 +14,7 @@ use super::bodies::NewUser;
 use super::client::Client;
 use super::error::{ErrorBody, GhlError};
 use super::fields::Fields;
-use super::reach::wanted_roles;
+use super::reach::{self, wanted_roles};
 use super::user_view::{self, UserView};
 use crate::app::App;
 use crate::ledger::{IdKind, Refusal};
@@ -81,7 +81,9 @@ pub async fn create_user(
         ..Profile::default()
     };
     let settings = account.settings;
-    let work = client.caller.work(move |unit| {
+    let limits = reach::limits_of(&app, &client, wanted.keys()).await?;
+    let watched = limits.clone();
+    let command = client.caller.work(move |unit| {
         let user_id = UserId(unit.next_id(IdKind::User));
         let id = user_id.get();
         unit.claim(&taken, id, Refusal::EmailTaken)?;
@@ -97,18 +99,15 @@ pub async fn create_user(
         let change = UserCommand::ChangeAccountSettings(Box::new(settings.clone()));
         unit.execute::<User>(id, change)?;
         for (company_id, role) in &wanted {
-            let user_access_id = UserAccessId(unit.next_id(IdKind::UserAccess));
-            let grant = UserCommand::GrantAccess {
-                user_access_id,
-                company_id: *company_id,
-                role: *role,
-                primary: false,
-            };
-            unit.execute::<User>(id, grant)?;
+            reach::grant(unit, user_id, (*company_id, *role), &limits)?;
         }
         Ok(id)
     });
-    let committed = app.ledger.commit(work.claiming(claim)).await?;
+    let work = watched.into_values();
+    let work = work.fold(command.claiming(claim), |work, limits| {
+        limits.watch_users(work)
+    });
+    let committed = app.ledger.commit(work).await?;
     let answer = user_view::answer(&app, &company, committed.resource_id).await?;
     Ok((StatusCode::CREATED, answer).into_response())
 }

@@ -201,7 +201,7 @@ impl From<Refusal> for GhlError {
             Refusal::VersionConflict { .. } | Refusal::IdempotencyKeyReused => {
                 Self::said(StatusCode::CONFLICT, detail)
             }
-            // The last owner of a company among them.
+            // The last owner of a company and a plan without room among them.
             _ => Self::invalid(vec![detail]),
         }
     }

@@ -16,7 +16,8 @@ use super::client::Client;
 use super::error::{CHANGED_MEANWHILE, GhlError, OWNER_NEEDED};
 use crate::api::role_changes::{LostRole, keep_owners};
 use crate::app::App;
-use crate::ledger::{IdKind, Refusal, Unit};
+use crate::ledger::{IdKind, Refusal, Unit, Work};
+use crate::plan_limits::PlanLimits;
 
 /// The user's roles, all of which the token reaches.
 pub async fn reached(
@@ -63,6 +64,40 @@ pub fn wanted_roles(
         .collect()
 }
 
+/// What the plans of these companies limit.
+pub async fn limits_of(
+    app: &App,
+    client: &Client,
+    companies: impl IntoIterator<Item = &CompanyId>,
+) -> Result<BTreeMap<CompanyId, PlanLimits>, GhlError> {
+    let mut limits = BTreeMap::new();
+    for id in companies {
+        if let Some(company) = app.company(*id, client.caller.as_of).await? {
+            limits.insert(*id, PlanLimits::of(&company));
+        }
+    }
+    Ok(limits)
+}
+
+/// Gives a role, if the company's plan has room for the user.
+pub fn grant(
+    unit: &mut Unit<'_>,
+    user_id: UserId,
+    (company_id, role): (CompanyId, Role),
+    limits: &BTreeMap<CompanyId, PlanLimits>,
+) -> Result<(), Refusal> {
+    if let Some(limits) = limits.get(&company_id) {
+        limits.add_user(unit, user_id)?;
+    }
+    let grant = UserCommand::GrantAccess {
+        user_access_id: UserAccessId(unit.next_id(IdKind::UserAccess)),
+        company_id,
+        role,
+        primary: false,
+    };
+    unit.execute::<User>(user_id.get(), grant)
+}
+
 /// From the roles that a user has to those that are wanted.
 #[derive(Debug, Clone)]
 pub struct RoleChange {
@@ -72,18 +107,32 @@ pub struct RoleChange {
     pub lost: Vec<Access>,
     /// Where the user was seen to hold roles.
     known: BTreeSet<CompanyId>,
+    /// Of the companies where roles are wanted.
+    limits: BTreeMap<CompanyId, PlanLimits>,
 }
 
 impl RoleChange {
     /// Plans it.
-    pub fn plan(user_id: UserId, held: &[Access], wanted: BTreeMap<CompanyId, Role>) -> Self {
+    pub fn plan(
+        user_id: UserId,
+        held: &[Access],
+        wanted: BTreeMap<CompanyId, Role>,
+        limits: BTreeMap<CompanyId, PlanLimits>,
+    ) -> Self {
         let lost = held.iter().filter(|a| !wanted.contains_key(&a.company_id));
         Self {
             user_id,
             lost: lost.copied().collect(),
             known: held.iter().map(|access| access.company_id).collect(),
             wanted,
+            limits,
         }
+    }
+
+    /// The work reads what the plans depend on.
+    pub fn watch(&self, work: Work) -> Work {
+        let limits = self.limits.values();
+        limits.fold(work, |work, limits| limits.watch_users(work))
     }
 
     /// The roles that go, as the search for their leads takes them.
@@ -98,16 +147,7 @@ impl RoleChange {
         check_known(&held, &self.known)?;
         for (company_id, role) in &self.wanted {
             match held.iter().find(|access| access.company_id == *company_id) {
-                None => {
-                    let user_access_id = UserAccessId(unit.next_id(IdKind::UserAccess));
-                    let grant = UserCommand::GrantAccess {
-                        user_access_id,
-                        company_id: *company_id,
-                        role: *role,
-                        primary: false,
-                    };
-                    unit.execute::<User>(id, grant)?;
-                }
+                None => grant(unit, self.user_id, (*company_id, *role), &self.limits)?,
                 Some(access) if is_admin(access.role) != is_admin(*role) => {
                     let before = Some((*company_id, access.role));
                     let after = Some((*company_id, *role));

@@ -95,7 +95,9 @@ async fn role_change(
             wanted.insert(access.company_id, access.role);
         }
     }
-    Ok(Some(RoleChange::plan(UserId(row.user_id), held, wanted)))
+    let limits = reach::limits_of(app, client, wanted.keys()).await?;
+    let user_id = UserId(row.user_id);
+    Ok(Some(RoleChange::plan(user_id, held, wanted, limits)))
 }
 
 async fn commit(
@@ -126,6 +128,7 @@ async fn commit(
         .filter(|lost| !lost.is_empty())
         .map(|lost| leads.find(lost));
     let settings = account.settings;
+    let watched = roles.clone();
     let if_match = client.caller.write.if_match.clone();
     let mut work = client
         .caller
@@ -148,6 +151,9 @@ async fn commit(
         .on(stream);
     for access in held {
         work = work.on(StreamKey::new(StreamKind::Company, access.company_id.get()));
+    }
+    if let Some(roles) = &watched {
+        work = roles.watch(work);
     }
     if let Some(find) = find {
         work = work.sweeping(find);

@@ -24,6 +24,7 @@ use crate::api::preconditions::etag;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{IdKind, StreamKey, StreamKind};
+use crate::plan_limits::PlanLimits;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -57,7 +58,7 @@ struct CompanyQuery {
 
 /// A company.
 #[derive(Debug, Serialize, ToSchema)]
-struct CompanyView {
+pub struct CompanyView {
     id: i64,
     name: String,
     default: bool,
@@ -86,7 +87,7 @@ impl From<CompanyRow> for CompanyView {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct CompanyEnvelope {
+pub struct CompanyEnvelope {
     company: CompanyView,
 }
 
@@ -118,10 +119,14 @@ async fn create_company(
         (None, Some(parent)) => Region::parse(&parent.region).unwrap_or(app.region),
         (None, None) => app.region,
     };
+    let limits = parent.as_deref().map(PlanLimits::of);
     let parent_company_id = parent.map(|parent| CompanyId(parent.id));
     let (user_id, default) = (caller.user_id, body.default.unwrap_or(false));
-    let work = caller
+    let mut work = caller
         .work(move |unit| {
+            if let Some(limits) = limits {
+                limits.add_company(unit)?;
+            }
             let company_id = CompanyId(unit.next_id(IdKind::Company));
             unit.execute::<Company>(
                 company_id.get(),
@@ -155,6 +160,9 @@ async fn create_company(
             Ok(company_id.get())
         })
         .on(StreamKey::new(StreamKind::User, user_id.get()));
+    if let Some(limits) = limits {
+        work = limits.watch_companies(work);
+    }
     let committed = app.ledger.commit(work).await?;
     let company = one(&app, CompanyId(committed.resource_id)).await?;
     Ok((StatusCode::CREATED, company).into_response())
@@ -181,7 +189,11 @@ async fn parent(
     }
 }
 
-async fn one(app: &App, id: CompanyId) -> Result<Response, Problem> {
+/// The company as it is answered, with its version.
+///
+/// # Errors
+/// 404 for an unknown one.
+pub async fn one(app: &App, id: CompanyId) -> Result<Response, Problem> {
     let mut connection = app.pool.acquire().await?;
     let row = companies::by_id(&mut connection, id)
         .await?

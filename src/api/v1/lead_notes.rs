@@ -20,6 +20,7 @@ use super::users::PersonView;
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path};
 use crate::api::field_errors::FieldErrors;
+use crate::api::optimistic::OptimisticCaller;
 use crate::api::preconditions::etag;
 use crate::api::problem::Problem;
 use crate::app::App;
@@ -31,7 +32,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(delete_note))
 }
 
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Clone, Deserialize, Validate, ToSchema)]
 struct NewNote {
     /// 1 to 10,000 characters.
     #[garde(skip)]
@@ -91,11 +92,21 @@ pub async fn writable(app: &App, caller: &Caller, lead: i64) -> Result<(LeadRow,
         (status = 403, description = "Right missing"), (status = 404, description = "No such lead"), (status = 422, description = "Invalid")))]
 async fn create_note(
     State(app): State<App>,
-    caller: Caller,
+    caller: OptimisticCaller,
     Path(lead_id): Path<i64>,
     Json(body): Json<NewNote>,
 ) -> Result<Response, Problem> {
-    let (lead, only_of) = writable(&app, &caller, lead_id).await?;
+    let create = |caller| create(&app, caller, lead_id, body.clone());
+    caller.attempt(&app, create).await
+}
+
+async fn create(
+    app: &App,
+    caller: Caller,
+    lead_id: i64,
+    body: NewNote,
+) -> Result<Response, Problem> {
+    let (lead, only_of) = writable(app, &caller, lead_id).await?;
     let content = text::block(&body.content, 10_000)
         .map_err(|error| FieldErrors::of("content", error.to_string()))?
         .to_owned();

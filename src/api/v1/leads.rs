@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aggregates::Change;
 use aggregates::access::{Reach, Right};
+use aggregates::company::questions::MAX_OPTIONS;
 use aggregates::email::Email;
 use aggregates::ids::{
     CampaignId, CompanyId, LeadId, OptionId, QuestionId, SourceId, TerritoryId, UserAccessId,
@@ -32,16 +33,19 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::accesses::{AccessView, role_of};
+use super::lead_answers;
 use super::lead_notes::{NoteView, writable};
 use super::stages::StageView;
 use super::users::{PersonView, checked, checked_change};
 use crate::api::caller::{Caller, Scope};
 use crate::api::extract::{Json, Patch, Path};
 use crate::api::field_errors::FieldErrors;
+use crate::api::optimistic::OptimisticCaller;
 use crate::api::preconditions::etag;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{IdKind, Refusal, StreamKey, StreamKind, Unit};
+use crate::plan_limits::PlanLimits;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -50,7 +54,7 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// A lead to create, or the changes of one: what is absent stays, what is null is cleared.
-#[derive(Debug, Default, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Validate, ToSchema)]
 #[garde(allow_unvalidated)]
 #[serde(default)]
 pub struct LeadBody {
@@ -87,6 +91,9 @@ struct AnswerBody {
     question_id: i64,
     #[serde(default)]
     option_id: Option<i64>,
+    /// Where several options may be chosen.
+    #[serde(default)]
+    option_ids: Vec<i64>,
     #[serde(default)]
     value: Option<String>,
 }
@@ -111,6 +118,8 @@ pub struct LeadView {
     email: Option<String>,
     phone_number: Option<String>,
     stage: Option<StageView>,
+    /// Since when it is in the stage.
+    stage_entered_at: DateTime<Utc>,
     source: Option<NamedView>,
     campaign: Option<NamedView>,
     cycle: Option<NamedView>,
@@ -163,6 +172,14 @@ impl LeadView {
 impl From<LeadRow> for LeadView {
     fn from(row: LeadRow) -> Self {
         let named = |id: Option<i64>| id.map(|id| NamedView { id, name: None });
+        let campaign = row.campaign_id.map(|id| NamedView {
+            id,
+            name: row.campaign_name,
+        });
+        let cycle = row.cycle_id.map(|id| NamedView {
+            id,
+            name: row.cycle_name,
+        });
         let user_access = row
             .user_access_id
             .zip(row.assignee_user_id)
@@ -191,9 +208,10 @@ impl From<LeadRow> for LeadView {
             email: row.email,
             phone_number: row.phone,
             stage: Stage::from_id(row.stage_id).map(StageView::from),
+            stage_entered_at: row.stage_entered_at,
             source: named(row.source_id),
-            campaign: named(row.campaign_id),
-            cycle: named(row.cycle_id),
+            campaign,
+            cycle,
             territory: named(row.territory_id),
             user_access,
             duplicate: duplicate_of_id.is_some(),
@@ -241,7 +259,7 @@ async fn check(app: &App, scope: &Scope, body: LeadBody) -> Result<Checked, Prob
     let stage = body
         .stage_id
         .map(|id| Stage::from_id(id).ok_or("is not a stage; see GET /api/v1/stages"));
-    let mut update = UpdateLead {
+    let update = UpdateLead {
         first_name: checked_change(
             &mut errors,
             "first_name",
@@ -296,14 +314,6 @@ async fn check(app: &App, scope: &Scope, body: LeadBody) -> Result<Checked, Prob
     if !errors.is_empty() {
         return Err(errors.into());
     }
-    // An answer list that names a question twice keeps the last word.
-    update.answers.dedup_by(|later, earlier| {
-        let same = later.question_id == earlier.question_id;
-        if same {
-            std::mem::swap(later, earlier);
-        }
-        same
-    });
     Ok(Checked { update, assignee })
 }
 
@@ -331,11 +341,17 @@ fn check_answers(errors: &mut FieldErrors, answers: Vec<AnswerBody>) -> Vec<Answ
                 errors.add(format!("answers[{n}].{field}"), "must be a positive id");
             }
         }
+        if answer.option_ids.iter().any(|id| *id <= 0) || answer.option_ids.len() > MAX_OPTIONS {
+            let field = format!("answers[{n}].option_ids");
+            errors.add(field, "must be positive ids, at most 100");
+        }
         let value = answer.value.as_deref().filter(|value| !value.is_empty());
         let field = format!("answers[{n}].value");
         checked_answers.push(Answer {
             question_id: QuestionId(answer.question_id),
             option_id: answer.option_id.map(OptionId),
+            option_ids: answer.option_ids.into_iter().map(OptionId).collect(),
+            question_text: None,
             value: value
                 .and_then(|value| checked(errors, &field, text::block(value, 10_000)))
                 .map(str::to_owned),
@@ -388,34 +404,47 @@ fn check_assignee(
         (status = 403, description = "Right missing"), (status = 404, description = "No such company"), (status = 422, description = "Invalid")))]
 async fn create_lead(
     State(app): State<App>,
-    caller: Caller,
+    caller: OptimisticCaller,
     Path(company_id): Path<i64>,
     Json(body): Json<LeadBody>,
 ) -> Result<Response, Problem> {
-    let company_id = CompanyId(company_id);
+    let create = |caller| create(&app, caller, CompanyId(company_id), body.clone());
+    caller.attempt(&app, create).await
+}
+
+async fn create(
+    app: &App,
+    caller: Caller,
+    company_id: CompanyId,
+    body: LeadBody,
+) -> Result<Response, Problem> {
     let (scope, reach) = caller
-        .scope_with(&app, company_id, Right::WriteLeads)
+        .scope_with(app, company_id, Right::WriteLeads)
         .await?;
-    let Checked { update, assignee } = check(&app, &scope, body).await?;
+    let Checked { update, assignee } = check(app, &scope, body).await?;
     let user_access_id = assignee_of_new(&scope, reach, update.user_access_id)?;
     // An access that was not asked for is the caller's own.
     let assignee = assignee.or(user_access_id.map(|_| caller.user_id.get()));
     let company = scope.company.clone();
+    let limits = PlanLimits::of(&company);
     let create = new_lead(company_id, user_access_id, update);
     let mut work = caller.work(move |unit| {
         check_assignee(unit, assignee, user_access_id, &company)?;
+        limits.add_lead(unit)?;
         let lead_id = LeadId(unit.next_id(IdKind::Lead));
-        let create = CreateLead {
+        let mut create = CreateLead {
             lead_id,
             ..create.clone()
         };
+        lead_answers::settle_new(unit, &company.path, &mut create)?;
         unit.execute::<Lead>(lead_id.get(), LeadCommand::Create(Box::new(create)))?;
         Ok(lead_id.get())
     });
+    work = lead_answers::on_catalogues(work, &scope.company.path);
     if let Some(user) = assignee {
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
-    let committed = app.ledger.commit(work).await?;
+    let committed = app.ledger.commit(limits.watch_leads(work)).await?;
     let row = app.reads.lead.get(LeadId(committed.resource_id)).await?;
     let row = row.ok_or_else(|| Problem::not_found("lead"))?;
     // Nobody can have written a note before the id was known to anybody.
@@ -499,20 +528,35 @@ async fn show_lead(
     );
     let (row, notes) = (row?, notes?);
     let row = row.ok_or_else(|| Problem::not_found("lead"))?;
-    let scope = caller.scope(&app, CompanyId(row.company_id)).await;
+    require_readable(&app, &caller, row.company_id, row.user_access_id).await?;
+    Ok(single(row, notes))
+}
+
+/// Asks that the caller may read a lead of this company that is assigned to this access.
+///
+/// # Errors
+/// 404 when the company is not visible, 403 when the lead is out of the role's reach.
+pub async fn require_readable(
+    app: &App,
+    caller: &Caller,
+    company: i64,
+    assignee: Option<i64>,
+) -> Result<(), Problem> {
+    let scope = caller.scope(app, CompanyId(company)).await;
     let scope = scope.map_err(|_| Problem::not_found("lead"))?;
     let readable = match scope.require(Right::ReadLeads)? {
         Reach::All => true,
-        Reach::Own => row
-            .user_access_id
-            .is_none_or(|access| scope.own_accesses().contains(&UserAccessId(access))),
+        Reach::Own => {
+            assignee.is_none_or(|access| scope.own_accesses().contains(&UserAccessId(access)))
+        }
     };
-    if !readable {
-        return Err(Problem::forbidden(
+    if readable {
+        Ok(())
+    } else {
+        Err(Problem::forbidden(
             "Your role reaches only leads that are assigned to you or to nobody.",
-        ));
+        ))
     }
-    Ok(single(row, notes))
 }
 
 /// Update a lead
@@ -522,34 +566,46 @@ async fn show_lead(
         (status = 409, description = "Not at the version of If-Match"), (status = 422, description = "Invalid")))]
 async fn update_lead(
     State(app): State<App>,
-    caller: Caller,
+    caller: OptimisticCaller,
     Path(id): Path<i64>,
     Json(body): Json<LeadBody>,
 ) -> Result<Response, Problem> {
-    let (row, only_of) = writable(&app, &caller, id).await?;
-    let scope = caller.scope(&app, CompanyId(row.company_id)).await?;
+    let update = |caller| update(&app, caller, id, body.clone());
+    caller.attempt(&app, update).await
+}
+
+async fn update(app: &App, caller: Caller, id: i64, body: LeadBody) -> Result<Response, Problem> {
+    let (row, only_of) = writable(app, &caller, id).await?;
+    let scope = caller.scope(app, CompanyId(row.company_id)).await?;
     let Checked {
         mut update,
         assignee,
-    } = check(&app, &scope, body).await?;
+    } = check(app, &scope, body).await?;
     may_reassign(&only_of, update.user_access_id)?;
     update.only_of = only_of;
     let stream = StreamKey::new(StreamKind::Lead, id);
     let if_match = caller.write.if_match.clone();
+    let company = scope.company.clone();
+    let refers = lead_answers::refers(&update);
     let mut work = caller
         .work(move |unit| {
             if_match.check(unit, stream)?;
             let access = update.user_access_id.apply(None);
-            check_assignee(unit, assignee, access, &scope.company)?;
-            unit.execute::<Lead>(id, LeadCommand::Update(Box::new(update.clone())))?;
+            check_assignee(unit, assignee, access, &company)?;
+            let mut update = update.clone();
+            lead_answers::settle_update(unit, &company.path, id, &mut update)?;
+            unit.execute::<Lead>(id, LeadCommand::Update(Box::new(update)))?;
             Ok(id)
         })
         .on(stream);
+    if refers {
+        work = lead_answers::on_catalogues(work, &scope.company.path);
+    }
     if let Some(user) = assignee {
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
     app.ledger.commit(work).await?;
-    one(&app, LeadId(id)).await
+    one(app, LeadId(id)).await
 }
 
 /// Who may only work on their own leads may hand one back, but not to somebody else.

@@ -1,9 +1,13 @@
 //! How a refused command is answered in this dialect.
 
 use aggregates::company::CompanyError;
+use aggregates::invitation::InvitationError;
 use aggregates::lead::LeadError;
+use aggregates::subscription::SubscriptionError;
 use aggregates::user::UserError;
 
+use super::{appointments, campaigns, cycles, questions};
+use crate::api::field_errors::FieldErrors;
 use crate::api::idempotency;
 use crate::api::problem::Problem;
 use crate::auth::password::Busy;
@@ -55,13 +59,40 @@ impl From<Refusal> for Problem {
             Refusal::Company(CompanyError::LastOwner) => Self::refused("last_owner", detail),
             Refusal::Lead(LeadError::AlreadyCreated)
             | Refusal::User(UserError::AlreadyRegistered)
-            | Refusal::Company(CompanyError::AlreadyCreated) => {
+            | Refusal::Company(CompanyError::AlreadyCreated)
+            | Refusal::Invitation(InvitationError::AlreadyCreated) => {
                 Self::internal(anyhow::anyhow!("an id was given twice"))
             }
+            Refusal::Invitation(InvitationError::NotCreated) => Self::not_found("invitation"),
+            Refusal::Invitation(InvitationError::Used) => Self::gone("invitation_used", detail),
+            Refusal::Invitation(InvitationError::Revoked) => {
+                Self::gone("invitation_revoked", detail)
+            }
+            Refusal::Invitation(InvitationError::Expired) => {
+                Self::gone("invitation_expired", detail)
+            }
+            Refusal::NotInvited => Self::unprocessable(FieldErrors::of("invitation_code", detail)),
+            Refusal::AlreadyInvited => Self::conflict("already_invited", detail),
+            Refusal::AlreadyMember => Self::conflict("already_member", detail),
+            Refusal::Subscription(SubscriptionError::NotSubscribed) => {
+                Self::refused("not_subscribed", detail)
+            }
+            Refusal::PlanLimit { limited, .. } => {
+                Self::refused("plan_limit", detail.clone()).with_error(limited.name(), detail)
+            }
+            Refusal::Company(CompanyError::Question(error)) => questions::refused(error),
+            Refusal::Company(CompanyError::Campaign(error)) => campaigns::refused(error),
+            Refusal::Company(CompanyError::Cycle(error)) => cycles::refused(error),
+            Refusal::Company(CompanyError::Answer { entry, fault }) => {
+                let field = format!("answers[{entry}].{}", fault.field());
+                Self::refused("answer_refused", detail).with_error(field, fault.to_string())
+            }
+            Refusal::Lead(LeadError::Appointment(error)) => appointments::refused(error),
             Refusal::EmailTaken => {
                 Self::refused("email_taken", detail).with_error("email", "has already been taken")
             }
             Refusal::VersionConflict { .. } => Self::conflict("version_conflict", detail),
+            Refusal::StaleAuthority => Self::stale_authority(),
             Refusal::IdempotencyKeyReused => idempotency::reused(),
             Refusal::Rule(code) => Self::refused(code, code.replace('_', " ")),
         }

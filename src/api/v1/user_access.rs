@@ -66,7 +66,7 @@ struct AccessQuery {
 
 /// A role held by a user in a company.
 #[derive(Debug, Serialize, ToSchema)]
-struct UserAccessView {
+pub struct UserAccessView {
     id: i64,
     primary: bool,
     company: PrimaryCompany,
@@ -136,11 +136,22 @@ struct UserAccessList {
     meta: Meta,
 }
 
-async fn one(app: &App, id: i64) -> Result<Response, Problem> {
+/// The access as it is answered.
+///
+/// # Errors
+/// 404 when it is none.
+pub async fn access_view(app: &App, id: i64) -> Result<UserAccessView, Problem> {
+    row(app, id).await.map(UserAccessView::from)
+}
+
+async fn row(app: &App, id: i64) -> Result<AccessRow, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let row = list::access_by_id(&mut connection, id)
-        .await?
-        .ok_or_else(|| Problem::not_found("user access"))?;
+    let row = list::access_by_id(&mut connection, id).await?;
+    row.ok_or_else(|| Problem::not_found("user access"))
+}
+
+async fn one(app: &App, id: i64) -> Result<Response, Problem> {
+    let row = row(app, id).await?;
     let tag = [(header::ETAG, etag(row.user_version))];
     let user_access = UserAccessView::from(row);
     Ok((tag, Json(UserAccessEnvelope { user_access })).into_response())
@@ -175,6 +186,7 @@ async fn create_user_access(
         })
         .on(stream)
         .on(StreamKey::new(StreamKind::Company, body.company_id));
+    let work = grant.limits.watch_users(work);
     let committed = app.ledger.commit(work).await?;
     let access = one(&app, committed.resource_id).await?;
     Ok((StatusCode::CREATED, access).into_response())
@@ -270,6 +282,9 @@ async fn update_user_access(
             if_match.check(unit, stream)?;
             let access = UserAccessId(id);
             let before = held(unit, user_id, access)?;
+            if before.0 != grant.company_id {
+                grant.limits.add_user(unit, UserId(user_id))?;
+            }
             unit.execute::<User>(
                 user_id,
                 UserCommand::ChangeAccess {
@@ -292,6 +307,7 @@ async fn update_user_access(
         .on(stream)
         .on(StreamKey::new(StreamKind::Company, row.company_id))
         .on(StreamKey::new(StreamKind::Company, to_company));
+    work = grant.limits.watch_users(work);
     if let Some(find) = moved {
         work = work.sweeping(find);
     }

@@ -25,6 +25,7 @@ use utoipa_axum::routes;
 
 use super::accesses::role_of;
 use super::dates::day;
+use super::invitations::Offered;
 use super::pages::{Meta, PageQuery};
 use crate::api::caller::{Anonymous, Caller};
 use crate::api::extract::{Json, Patch, Path, Query};
@@ -33,7 +34,8 @@ use crate::api::preconditions::etag;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::auth::token::Session;
-use crate::ledger::{IdKind, Refusal, StreamKey, StreamKind, Work};
+use crate::ledger::{IdKind, Refusal, StreamKey, StreamKind, Unit, Work};
+use crate::plan_limits::PlanLimits;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -250,7 +252,8 @@ struct LoginAnswer {
 
 /// Create a user
 ///
-/// Works without a token. Roles are granted only by an administrator of their companies.
+/// Works without a token. Roles are granted only by an administrator of their companies, or for the code of a pending
+/// invitation, which is accepted in the same commit and proves the e-mail.
 #[utoipa::path(post, path = "/users", tag = "Users", request_body = NewUser,
     responses((status = 201, description = "User created successfully", body = UserEnvelope), (status = 401, description = "Bad token"),
         (status = 422, description = "Invalid")))]
@@ -274,11 +277,19 @@ async fn create_user(
         last_name.and_then(|name| checked(&mut errors, "last_name", PersonName::parse(name)));
     let email = checked(&mut errors, "email", Email::parse(&body.email));
     check_password(&mut errors, body.password.as_deref());
-    let grants = body.user_accesses_attributes.unwrap_or_default();
-    let grants = check_grants(&app, caller.as_ref(), grants, &mut errors).await?;
-    if body.invitation_code.is_some() {
-        errors.add("invitation_code", "is not the code of a pending invitation");
-    }
+    let wanted = body.user_accesses_attributes.unwrap_or_default();
+    let (offered, grants) = match (body.invitation_code, &email) {
+        (Some(code), Some(email)) => {
+            let offered = check_offer(&app, &code, email, &wanted, &mut errors).await?;
+            (offered, Vec::new())
+        }
+        // Without an e-mail nobody can tell whose code it is; the e-mail's own error is told.
+        (Some(_), None) => (None, Vec::new()),
+        (None, _) => {
+            let grants = check_grants(&app, caller.as_ref(), wanted, &mut errors).await?;
+            (None, grants)
+        }
+    };
     let (Some(first_name), Some(email), true) = (first_name, email, errors.is_empty()) else {
         return Err(errors.into());
     };
@@ -289,7 +300,7 @@ async fn create_user(
 
     let claim = app.ledger.email_claim(&email);
     let write = caller.map_or(anonymous, |caller| caller.write);
-    let companies: Vec<i64> = grants.iter().map(|grant| grant.company_id.get()).collect();
+    let given = grants.clone();
     let taken = claim.clone();
     let profile = Profile {
         first_name: Some(first_name),
@@ -304,19 +315,26 @@ async fn create_user(
             email: email.clone(),
             profile: profile.clone(),
             password_hash: password_hash.clone(),
-            status: Status::Pending,
+            status: offered.map_or(Status::Pending, |_| Status::Active),
             platform_owner: false,
         };
         unit.execute::<User>(user_id.get(), UserCommand::Register(Box::new(register)))?;
         for grant in &grants {
             grant.execute(unit, user_id)?;
         }
+        if let Some(offered) = offered {
+            accept_on_sign_up(&offered, unit, user_id)?;
+        }
         Ok(user_id.get())
     })
     .once(write.once)
     .claiming(claim);
-    for company in companies {
-        work = work.on(StreamKey::new(StreamKind::Company, company));
+    for grant in given {
+        work = work.on(StreamKey::new(StreamKind::Company, grant.company_id.get()));
+        work = grant.limits.watch_users(work);
+    }
+    if let Some(offered) = offered {
+        work = offered.watch(work);
     }
     let committed = app.ledger.commit(work).await?;
     // Whoever creates a user sees every role that they gave.
@@ -325,22 +343,70 @@ async fn create_user(
     Ok((StatusCode::CREATED, user).into_response())
 }
 
+/// The invitation that the code stands for, if it offers what is wanted and nothing else is wanted.
+async fn check_offer(
+    app: &App,
+    code: &str,
+    email: &Email,
+    wanted: &[NewUserAccess],
+    errors: &mut FieldErrors,
+) -> Result<Option<Offered>, Problem> {
+    let Some(mut offered) = Offered::to_sign_up(app, code, email).await? else {
+        errors.add("invitation_code", Refusal::NotInvited.to_string());
+        return Ok(None);
+    };
+    for (n, want) in wanted.iter().enumerate() {
+        let field = format!("user_accesses_attributes[{n}]");
+        if want.company_id != offered.grant.company_id.get() {
+            errors.add(format!("{field}.company_id"), "is not the inviting company");
+        } else if want.access_id != offered.grant.role.id() {
+            errors.add(format!("{field}.access_id"), "is not the offered access");
+        } else if n > 0 {
+            errors.add(format!("{field}.company_id"), "appears twice");
+        }
+        offered.grant.primary |= want.primary.unwrap_or(false);
+    }
+    Ok(Some(offered))
+}
+
+/// An invitation that has ended makes a sign-up invalid, rather than being gone itself.
+fn accept_on_sign_up(
+    offered: &Offered,
+    unit: &mut Unit<'_>,
+    user_id: UserId,
+) -> Result<(), Refusal> {
+    match offered.accept(unit, user_id) {
+        Ok(_) => Ok(()),
+        Err(Refusal::Invitation(_)) => Err(Refusal::NotInvited),
+        Err(refusal) => Err(refusal),
+    }
+}
+
 /// A role to give, checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Grant {
     pub company_id: CompanyId,
     pub role: Role,
     pub primary: bool,
+    pub limits: PlanLimits,
 }
 
 impl Grant {
     /// Grants on the user's stream, and on the company's when it is an owner's.
-    pub fn execute(
-        &self,
-        unit: &mut crate::ledger::Unit<'_>,
-        user_id: UserId,
-    ) -> Result<UserAccessId, Refusal> {
+    pub fn execute(&self, unit: &mut Unit<'_>, user_id: UserId) -> Result<UserAccessId, Refusal> {
         let user_access_id = UserAccessId(unit.next_id(IdKind::UserAccess));
+        self.execute_as(unit, user_id, user_access_id)?;
+        Ok(user_access_id)
+    }
+
+    /// As [`Grant::execute`], with an id that was given already.
+    pub fn execute_as(
+        &self,
+        unit: &mut Unit<'_>,
+        user_id: UserId,
+        user_access_id: UserAccessId,
+    ) -> Result<(), Refusal> {
+        self.limits.add_user(unit, user_id)?;
         unit.execute::<User>(
             user_id.get(),
             UserCommand::GrantAccess {
@@ -359,7 +425,7 @@ impl Grant {
                 },
             )?;
         }
-        Ok(user_access_id)
+        Ok(())
     }
 }
 
@@ -397,6 +463,7 @@ pub async fn check_grant(
         company_id,
         role,
         primary,
+        limits: PlanLimits::of(&scope.company),
     })
 }
 

@@ -29,6 +29,8 @@ fn answers() -> impl Strategy<Value = Vec<Answer>> {
         |(question, option, value)| Answer {
             question_id: QuestionId(question),
             option_id: option.map(|yes| OptionId(i64::from(yes))),
+            option_ids: Vec::new(),
+            question_text: value.map(|_| "secret question".to_owned()),
             value: value.map(|yes| format!("secret {yes}")),
         },
     );
@@ -131,6 +133,7 @@ fn only_of_in(command: &LeadCommand) -> &OnlyOf {
     match command {
         LeadCommand::Update(update) => &update.only_of,
         LeadCommand::AddNote { only_of, .. } | LeadCommand::RemoveNote { only_of, .. } => only_of,
+        LeadCommand::Appointments(command) => &command.only_of,
         LeadCommand::Create(_) | LeadCommand::Unassign { .. } => &None,
     }
 }
