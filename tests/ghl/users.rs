@@ -368,3 +368,29 @@ async fn the_same_key_creates_once() {
     assert_eq!(again.body, first);
     assert_eq!(again.header("idempotency-replayed"), "true");
 }
+
+#[tokio::test]
+async fn a_plan_limits_the_users_of_this_dialect_too() {
+    let agency = Agency::start().await;
+    let attach = format!("/api/v1/companies/{}/membership?membership_id=1", agency.id);
+    let call = agency.server.post(attach).token(&agency.owner.token);
+    let plan = call.expect(201).await;
+    let most = int(&plan["company_membership"]["membership"]["max_users"]);
+    // Olivia is one of them.
+    for n in 1..most {
+        agency.create(&format!("Ana{n}"), json!({})).await;
+    }
+    let refused = agency.post("/users/", &agency.new_user("Bob"));
+    let refused = refused.expect(422).await;
+    assert!(refused["message"].is_array(), "{refused}");
+    assert_eq!(agency.search("query=bob").await.1, 0);
+    // A further role of somebody who is there takes no more room.
+    let found = agency
+        .get(format!("/users/search?companyId={}&query=ana1", agency.id))
+        .expect(200)
+        .await;
+    let both = json!({"locationIds": [agency.north.to_string(), agency.south.to_string()]});
+    let path = Agency::path(&found["users"][0]);
+    agency.put(path, &both).expect(200).await;
+    agency.assert_sound().await;
+}
