@@ -5,6 +5,7 @@ pub mod caller;
 pub mod docs;
 pub mod extract;
 pub mod field_errors;
+pub mod ghl;
 pub mod http_metrics;
 pub mod idempotency;
 pub mod layers;
@@ -14,6 +15,7 @@ pub mod preconditions;
 pub mod problem;
 pub mod request_id;
 pub mod role_changes;
+pub mod token_scopes;
 pub mod v1;
 
 use axum::Router;
@@ -27,6 +29,7 @@ use crate::app::App;
 pub fn routes() -> (Router<App>, utoipa::openapi::OpenApi) {
     let (routes, collected) = OpenApiRouter::new()
         .merge(v1::routes())
+        .merge(ghl::routes())
         .merge(operations::routes())
         .split_for_parts();
     (routes, docs::describe(collected))
@@ -37,5 +40,6 @@ pub fn service(app: App) -> Router {
     let (routes, document) = routes();
     let once = middleware::from_fn_with_state(app.clone(), idempotency::replay_or_run);
     let routes = routes.merge(docs::routes(&document)).layer(once);
-    layers::wrap(routes, Layers::new(app.clock.clone())).with_state(app)
+    let layers = Layers::new(app.clock.clone()).with_dialect(ghl::translate);
+    layers::wrap(routes, layers).with_state(app)
 }

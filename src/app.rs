@@ -4,18 +4,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aggregates::access::{Reach, Right, Role};
-use aggregates::ids::{CompanyId, LeadId, UserAccessId, UserId};
+use aggregates::ids::{CompanyId, IntegrationTokenId, LeadId, UserAccessId, UserId};
 use aggregates::phone::Region;
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::companies::{self, CompanyRow, Visible};
+use projections::integration_tokens::{self, IntegrationTokenRow};
 use projections::lead_notes::{self, NoteRow};
 use projections::leads::list::{self, LeadRow};
 use projections::users::list::authority;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::auth::integration_token::{self, TokenUses};
 use crate::auth::invitation_code::InvitationCodes;
 use crate::auth::password::Passwords;
+use crate::auth::rate_limits::RateLimits;
 use crate::auth::token::Tokens;
 use crate::avatars::Avatars;
 use crate::clock::Clock;
@@ -55,6 +58,10 @@ pub struct App {
     pub avatars: Avatars,
     /// Whose identities users may link.
     pub issuers: Issuers,
+    /// See [`TokenUses`].
+    pub token_uses: Arc<TokenUses>,
+    /// See [`RateLimits`].
+    pub rate_limits: Arc<RateLimits>,
 }
 
 /// The reads that nearly every request makes; requests that come together share a round trip.
@@ -112,6 +119,20 @@ pub struct Authority {
 }
 
 impl Authority {
+    /// What an integration token of this company holds: an administrator's role there, which is nobody's access.
+    #[must_use]
+    pub fn of_token(company_id: CompanyId) -> Self {
+        Self {
+            platform_owner: false,
+            session_epoch: 0,
+            roles: vec![HeldRole {
+                user_access_id: UserAccessId(0),
+                company_id,
+                role: Role::Admin,
+            }],
+        }
+    }
+
     /// The companies that this user may see.
     #[must_use]
     pub fn visible(&self) -> Visible {
@@ -162,6 +183,8 @@ struct Cached {
     position: i64,
     users: HashMap<UserId, Arc<Authority>>,
     companies: HashMap<CompanyId, Arc<CompanyRow>>,
+    /// By the hash of their secret.
+    integration_tokens: HashMap<String, Arc<IntegrationTokenRow>>,
 }
 
 impl AuthorityCache {
@@ -234,6 +257,55 @@ impl App {
         let cached = self.authority.lock();
         let known = cached.users.get(&user)?;
         Some((known.clone(), cached.position))
+    }
+
+    /// The integration token with this secret, if it holds, and the position that it is as of. Notes that it was used, without
+    /// waiting for that.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn integration_token(
+        &self,
+        secret: &str,
+    ) -> Result<Option<(Arc<IntegrationTokenRow>, i64)>, sqlx::Error> {
+        let hash = integration_token::hash(secret);
+        let position = self.reads.authority_position.get(()).await?;
+        let known = self
+            .authority
+            .with(position, |c| c.integration_tokens.get(&hash).cloned())
+            .flatten();
+        let token = if let Some(known) = known {
+            known
+        } else {
+            let mut connection = self.pool.acquire().await?;
+            let Some(row) = integration_tokens::by_hash(&mut connection, &hash).await? else {
+                return Ok(None);
+            };
+            let row = Arc::new(row);
+            self.authority
+                .with(position, |c| c.integration_tokens.insert(hash, row.clone()));
+            row
+        };
+        let now = self.clock.now();
+        if !token.holds_at(now) {
+            return Ok(None);
+        }
+        let id = IntegrationTokenId(token.id);
+        if self.token_uses.is_due(id, now) {
+            let pool = self.pool.clone();
+            tokio::spawn(async move {
+                let noted = match pool.acquire().await {
+                    Ok(mut connection) => {
+                        integration_tokens::record_use(&mut connection, id, now).await
+                    }
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = noted {
+                    tracing::warn!(%error, "a token's use was not noted");
+                }
+            });
+        }
+        Ok(Some((token, position)))
     }
 
     /// The company's row, as of the position that [`App::authority_of`] answered.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use aggregates::phone::Region;
+use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -93,6 +94,15 @@ pub struct Settings {
     /// `OpenID` Connect issuers whose identities users may link: a JSON list of {provider, issuer, audience, jwks}
     #[arg(long, env = "LEADLEDGER_OIDC", global = true)]
     pub oidc: Option<String>,
+    /// Requests that one integration token may make in ten seconds
+    #[arg(
+        long,
+        env = "LEADLEDGER_TOKEN_RATE",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(1..),
+        global = true
+    )]
+    pub token_rate: u32,
     /// Log filter, such as info or leadledger=debug
     #[arg(
         long,
@@ -165,6 +175,33 @@ pub enum Command {
     Verify(ProjectionArgs),
     /// Print the `OpenAPI` document
     Openapi,
+    /// Make integration tokens, with which programs act for a company
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// See [`Command::Token`].
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and print it; it cannot be shown again
+    Create(NewTokenArgs),
+}
+
+/// See [`TokenCommand::Create`].
+#[derive(Debug, Args)]
+pub struct NewTokenArgs {
+    /// Id of the company that the token acts for, with those below it
+    #[arg(long)]
+    pub company: i64,
+    /// What it may do, such as users.readonly,users.write
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub scopes: Vec<String>,
+    /// What the company calls it
+    #[arg(long)]
+    pub name: Option<String>,
+    /// When it ends by itself, such as 2027-01-31T00:00:00Z; never, when unset
+    #[arg(long)]
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// See [`Command::Import`].

@@ -21,4 +21,5 @@ pub mod observability;
 pub mod plan_limits;
 pub mod providers;
 pub mod serve;
+pub mod token_command;
 pub mod worker;

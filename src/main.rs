@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use leadledger::config::{Cli, Command, ProjectionArgs, Settings};
+use leadledger::config::{Cli, Command, ProjectionArgs, Settings, TokenCommand};
 use leadledger::database::Database;
 use leadledger::ledger::{rebuild, verify};
-use leadledger::{api, import, observability, serve};
+use leadledger::{api, import, observability, serve, token_command};
+use secrecy::ExposeSecret;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -33,6 +34,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Openapi => println!("{}", api::routes().1.to_pretty_json()?),
         Command::Import(args) => {
             import::run(&settings, &args).await?;
+        }
+        Command::Token(TokenCommand::Create(args)) => {
+            let token = token_command::create(&settings, &args).await?;
+            println!("{}", token.expose_secret());
         }
         Command::Rebuild(args) => rebuild_tables(&settings, &args).await?,
         Command::Verify(args) => return verify_tables(&settings, &args).await,

@@ -24,6 +24,7 @@ use crate::api::problem::Problem;
 use crate::app::{App, SharedReads};
 use crate::auth::invitation_code::InvitationCodes;
 use crate::auth::password::Passwords;
+use crate::auth::rate_limits::RateLimits;
 use crate::auth::token::Tokens;
 use crate::avatars::Avatars;
 use crate::clock::Clock;
@@ -96,7 +97,11 @@ fn door(opened: Arc<OnceLock<Router>>) -> Router {
             match opened {
                 Some(service) => service.oneshot(request).await.into_response(),
                 None if request.uri().path() == "/health/live" => StatusCode::OK.into_response(),
-                None => Problem::unavailable(1).into_response(),
+                None => {
+                    let problem = Problem::unavailable(1);
+                    api::ghl::translate(request.uri().path(), &problem)
+                        .unwrap_or_else(|| problem.into_response())
+                }
             }
         }
     })
@@ -150,6 +155,8 @@ pub async fn build_app_by(
         links,
         avatars: Avatars::open(settings.object_store.as_deref(), &settings.data_dir)?,
         issuers: Issuers::open(settings.oidc.as_deref())?,
+        token_uses: Arc::default(),
+        rate_limits: Arc::new(RateLimits::new(settings.token_rate)),
     };
     Ok((app, tasks, first))
 }

@@ -12,13 +12,16 @@ pub mod legal_terms;
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use self::integration_token::{NewIntegrationToken, TokenName, TokenScope};
 use self::legal_terms::{LegalTerms, LegalText};
 use crate::Decide;
 use crate::avatar::Avatar;
 use crate::ids::{
-    CampaignId, CompanyId, LegalTermId, QuestionId, SourceId, TerritoryId, UserAccessId, UserId,
+    CampaignId, CompanyId, IntegrationTokenId, LegalTermId, QuestionId, SourceId, TerritoryId,
+    UserAccessId, UserId,
 };
 use crate::phone::Region;
 use crate::text::{self, TextError};
@@ -38,6 +41,8 @@ use profile::{Profile, UpdateCompany};
 use questions::{Question, QuestionCommand, QuestionError, Questions, ShownOption};
 use sources::{SourceCommand, SourceError, SourceName, Sources};
 use territories::{Area, NewTerritory, Territories, TerritoryError};
+
+pub mod integration_token;
 
 /// What a company is called: 1 to 200 characters on one line, trimmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +81,8 @@ pub struct Company {
     territories: Territories,
     avatar: Option<Avatar>,
     legal_terms: LegalTerms,
+    /// Those that are not revoked.
+    integration_tokens: BTreeSet<IntegrationTokenId>,
 }
 
 impl Company {
@@ -180,6 +187,13 @@ pub enum CompanyCommand {
         text: LegalText,
         /// SHA-256 of its content, in hexadecimal.
         content_hash: String,
+    },
+    /// Make a token for programs.
+    CreateIntegrationToken(Box<NewIntegrationToken>),
+    /// End a token.
+    RevokeIntegrationToken {
+        /// Which one.
+        integration_token_id: IntegrationTokenId,
     },
 }
 
@@ -375,6 +389,24 @@ pub enum CompanyEvent {
         /// SHA-256 of the content, in hexadecimal.
         content_hash: String,
     },
+    /// A token for programs came into being.
+    IntegrationTokenCreated {
+        /// Its id.
+        integration_token_id: IntegrationTokenId,
+        /// What it is called.
+        name: Option<TokenName>,
+        /// What it may do.
+        scopes: Vec<TokenScope>,
+        /// SHA-256 of the secret, in hexadecimal.
+        token_hash: String,
+        /// When it ends by itself.
+        expires_at: Option<DateTime<Utc>>,
+    },
+    /// A token was ended.
+    IntegrationTokenRevoked {
+        /// Which one.
+        integration_token_id: IntegrationTokenId,
+    },
 }
 
 impl CompanyEvent {
@@ -408,6 +440,8 @@ impl CompanyEvent {
             Self::TerritoryAdded { .. } => "TerritoryAdded",
             Self::CompanyAvatarChanged { .. } => "CompanyAvatarChanged",
             Self::LegalTermsPublished { .. } => "LegalTermsPublished",
+            Self::IntegrationTokenCreated { .. } => "IntegrationTokenCreated",
+            Self::IntegrationTokenRevoked { .. } => "IntegrationTokenRevoked",
         }
     }
 }
@@ -456,6 +490,9 @@ pub enum CompanyError {
     /// A version names one text for ever.
     #[error("legal terms of this version are published already")]
     VersionPublished,
+    /// The token never was, or is revoked.
+    #[error("the company has no such integration token")]
+    UnknownIntegrationToken,
 }
 
 impl Decide for Company {
@@ -535,6 +572,25 @@ impl Decide for Company {
                 text,
                 content_hash,
             } => self.publish(legal_term_id, text, content_hash),
+            CompanyCommand::CreateIntegrationToken(token) => {
+                Ok(vec![CompanyEvent::IntegrationTokenCreated {
+                    integration_token_id: token.integration_token_id,
+                    name: token.name,
+                    scopes: token.scopes,
+                    token_hash: token.token_hash,
+                    expires_at: token.expires_at,
+                }])
+            }
+            CompanyCommand::RevokeIntegrationToken {
+                integration_token_id,
+            } => {
+                if !self.integration_tokens.contains(&integration_token_id) {
+                    return Err(CompanyError::UnknownIntegrationToken);
+                }
+                Ok(vec![CompanyEvent::IntegrationTokenRevoked {
+                    integration_token_id,
+                }])
+            }
         }
     }
 
@@ -588,6 +644,17 @@ impl Decide for Company {
             CompanyEvent::TerritoryAdded { .. } => self.territories.evolve(event),
             CompanyEvent::CompanyAvatarChanged { to, .. } => self.avatar.clone_from(to),
             CompanyEvent::LegalTermsPublished { .. } => {}
+            CompanyEvent::IntegrationTokenCreated {
+                integration_token_id,
+                ..
+            } => {
+                self.integration_tokens.insert(*integration_token_id);
+            }
+            CompanyEvent::IntegrationTokenRevoked {
+                integration_token_id,
+            } => {
+                self.integration_tokens.remove(integration_token_id);
+            }
         }
     }
 }

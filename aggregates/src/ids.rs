@@ -98,3 +98,7 @@ id!(
     /// A linked `OpenID` Connect identity of a user.
     ProviderId
 );
+id!(
+    /// A private integration token of a company.
+    IntegrationTokenId
+);

@@ -28,6 +28,10 @@ use crate::person_name::PersonName;
 use crate::phone::Phone;
 use crate::{Decide, Personal};
 
+use self::account_settings::{AccountSettings, AccountSettingsChange};
+
+pub mod account_settings;
+
 /// What a user tells about themselves. In events it is sealed as one value.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Profile {
@@ -94,13 +98,15 @@ pub struct User {
     onboarding: Onboarding,
     providers: Vec<Provider>,
     avatar: Option<Personal<Avatar>>,
+    account_settings: AccountSettings,
+    deleted: bool,
 }
 
 impl User {
-    /// Whether the user has been registered.
+    /// Whether the user has been registered, and not deleted since.
     #[must_use]
     pub fn exists(&self) -> bool {
-        self.id.is_some()
+        self.id.is_some() && !self.deleted
     }
 
     /// The access with this id.
@@ -177,6 +183,10 @@ pub enum UserCommand {
     Provide(ProviderCommand),
     /// Show this picture, or none.
     SetAvatar(Option<Avatar>),
+    /// Change what their account is set to.
+    ChangeAccountSettings(Box<AccountSettingsChange>),
+    /// End the user: every role goes, and nobody can sign in any more. Their e-mail is the caller's to release.
+    Delete,
 }
 
 /// See [`UserCommand::Register`].
@@ -341,6 +351,18 @@ pub enum UserEvent {
         /// The issuer as the installation calls it.
         provider: String,
     },
+    /// What the account is set to changed; both are complete.
+    AccountSettingsChanged {
+        /// Before.
+        from: Box<AccountSettings>,
+        /// After.
+        to: Box<AccountSettings>,
+    },
+    /// The user was ended. The roles were revoked by the events before.
+    UserDeleted {
+        /// What they held until then, oldest first.
+        accesses: Vec<Access>,
+    },
 }
 
 impl UserEvent {
@@ -366,6 +388,8 @@ impl UserEvent {
             Self::LegalTermsApproved { .. } => "LegalTermsApproved",
             Self::ProviderLinked { .. } => "ProviderLinked",
             Self::ProviderUnlinked { .. } => "ProviderUnlinked",
+            Self::AccountSettingsChanged { .. } => "AccountSettingsChanged",
+            Self::UserDeleted { .. } => "UserDeleted",
         }
     }
 }
@@ -435,6 +459,8 @@ impl Decide for User {
             UserCommand::Onboard(command) => Ok(self.onboard(command)),
             UserCommand::Provide(command) => self.provide(command),
             UserCommand::SetAvatar(avatar) => Ok(self.set_avatar(avatar)),
+            UserCommand::ChangeAccountSettings(change) => Ok(self.change_account_settings(*change)),
+            UserCommand::Delete => Ok(self.delete()),
         }
     }
 
@@ -491,13 +517,21 @@ impl Decide for User {
             | UserEvent::LegalTermsApproved { .. }
             | UserEvent::ProviderLinked { .. }
             | UserEvent::ProviderUnlinked { .. } => {}
+            UserEvent::AccountSettingsChanged { to, .. } => {
+                self.account_settings = to.as_ref().clone();
+            }
+            UserEvent::UserDeleted { .. } => {
+                self.deleted = true;
+                self.accesses.clear();
+                self.primary = None;
+            }
         }
     }
 }
 
 impl User {
     fn register(&self, register: Register) -> Result<Vec<UserEvent>, UserError> {
-        if self.exists() {
+        if self.id.is_some() {
             return Err(UserError::AlreadyRegistered);
         }
         Ok(vec![UserEvent::UserRegistered {
@@ -616,6 +650,31 @@ impl User {
             events.extend(self.move_primary(self.oldest_but(user_access_id)));
         }
         Ok(events)
+    }
+
+    fn change_account_settings(&self, change: AccountSettingsChange) -> Vec<UserEvent> {
+        let to = self.account_settings.changed(change);
+        if to == self.account_settings {
+            return vec![];
+        }
+        vec![UserEvent::AccountSettingsChanged {
+            from: Box::new(self.account_settings.clone()),
+            to: Box::new(to),
+        }]
+    }
+
+    fn delete(&self) -> Vec<UserEvent> {
+        let revoked = self.accesses.iter().map(|access| UserEvent::AccessRevoked {
+            user_access_id: access.id,
+            company_id: access.company_id,
+            role: access.role,
+        });
+        let mut events: Vec<_> = revoked.collect();
+        events.extend(self.move_primary(None));
+        events.push(UserEvent::UserDeleted {
+            accesses: self.accesses.clone(),
+        });
+        events
     }
 
     fn has_none_in(&self, company_id: CompanyId) -> Result<(), UserError> {

@@ -92,6 +92,8 @@ impl Default for Batch {
                 Box::<crate::onboarding::Onboarding>::default(),
                 Box::<crate::legal_terms::LegalTerms>::default(),
                 Box::<crate::providers::Providers>::default(),
+                Box::<crate::integration_tokens::IntegrationTokens>::default(),
+                Box::<crate::user_profiles::UserProfiles>::default(),
             ],
         }
     }

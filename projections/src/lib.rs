@@ -9,6 +9,7 @@ pub mod companies;
 pub mod company_totals;
 pub mod duplicates;
 pub mod facts;
+pub mod integration_tokens;
 pub mod invitations;
 pub mod lead_notes;
 pub mod leads;
@@ -24,6 +25,7 @@ pub mod statement;
 pub mod subscriptions;
 pub mod territories;
 mod total;
+pub mod user_profiles;
 pub mod users;
 
 pub mod appointments;

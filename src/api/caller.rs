@@ -4,17 +4,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aggregates::access::{Reach, Right};
-use aggregates::ids::{CompanyId, UserAccessId, UserId};
+use aggregates::ids::{CompanyId, IntegrationTokenId, UserAccessId, UserId};
 use axum::extract::{ConnectInfo, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use projections::companies::CompanyRow;
+use projections::integration_tokens::IntegrationTokenRow;
 
 use super::idempotency::Fingerprint;
 use super::preconditions::{self, IfMatch};
 use super::problem::Problem;
 use super::request_id::RequestId;
+use super::token_scopes;
 use crate::app::{App, Authority};
+use crate::auth::integration_token;
 use crate::auth::token::Session;
 use crate::ledger::{Actor, IdempotencyKey, Provenance, Work};
 
@@ -29,17 +32,30 @@ pub struct WriteHeaders {
     pub once: Option<IdempotencyKey>,
 }
 
+/// Whose idempotency keys: a user's, a token's, or those of everybody who is not signed in.
+fn owner_of_keys(actor: &Actor) -> i64 {
+    match actor {
+        Actor::User(id) => id.get(),
+        // Users' ids are positive: a token's keys are apart from theirs.
+        Actor::Token(id) => -id.get(),
+        Actor::Anonymous | Actor::System => 0,
+    }
+}
+
 impl WriteHeaders {
+    /// Whose idempotency keys the request names.
+    #[must_use]
+    pub fn owner_of_keys(&self) -> i64 {
+        owner_of_keys(&self.provenance.actor)
+    }
+
     /// Of this request.
     ///
     /// # Errors
     /// 400 for a malformed header.
     pub fn of(parts: &Parts, actor: Actor) -> Result<Self, Problem> {
         let headers = &parts.headers;
-        let user_id = match actor {
-            Actor::User(id) => id.get(),
-            Actor::Anonymous | Actor::System => 0,
-        };
+        let user_id = owner_of_keys(&actor);
         let fingerprint = parts.extensions.get::<Fingerprint>();
         let once = preconditions::idempotency_key(headers)?.zip(fingerprint);
         Ok(Self {
@@ -70,11 +86,13 @@ impl WriteHeaders {
     }
 }
 
-/// A signed-in user.
+/// A signed-in user, or a program with an integration token.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Who.
+    /// Who; [`NOBODY`] for a token.
     pub user_id: UserId,
+    /// The token of a program.
+    pub token: Option<Arc<IntegrationTokenRow>>,
     /// What they hold.
     pub authority: Arc<Authority>,
     /// The ledger position that the authority is as of.
@@ -93,7 +111,35 @@ pub struct Scope {
     authority: Arc<Authority>,
 }
 
+/// The id of no user: users' ids begin at 1.
+pub const NOBODY: UserId = UserId(0);
+
 impl Caller {
+    /// Who calls. What a token's scopes allow is not looked at; as an extractor, `Caller` does so for API V1.
+    ///
+    /// # Errors
+    /// 401 for no token and for one that does not hold.
+    pub async fn authenticated(parts: &Parts, app: &App) -> Result<Self, Problem> {
+        if let Some(secret) = integration_token_of(&parts.headers) {
+            let (token, as_of) = app
+                .integration_token(secret)
+                .await?
+                .ok_or_else(Problem::unauthorized)?;
+            let actor = Actor::Token(IntegrationTokenId(token.id));
+            return Ok(Self {
+                user_id: NOBODY,
+                authority: Arc::new(Authority::of_token(CompanyId(token.company_id))),
+                token: Some(token),
+                as_of,
+                checked_at_commit: false,
+                write: WriteHeaders::of(parts, actor)?,
+            });
+        }
+        let session = session_of(parts, app)?;
+        let write = WriteHeaders::of(parts, Actor::User(session.user_id))?;
+        Self::signed_in(app, session, write).await
+    }
+
     /// The user of a session, with the authority that the ledger tells now.
     ///
     /// # Errors
@@ -110,6 +156,7 @@ impl Caller {
             .ok_or_else(Problem::unauthorized)?;
         Ok(Self {
             user_id: session.user_id,
+            token: None,
             authority,
             as_of,
             checked_at_commit: false,
@@ -196,13 +243,21 @@ pub fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     (!token.is_empty()).then_some(token)
 }
 
+/// The secret of an integration token, if that is what the request carries.
+#[must_use]
+pub fn integration_token_of(headers: &HeaderMap) -> Option<&str> {
+    bearer_token(headers).filter(|token| token.starts_with(integration_token::PREFIX))
+}
+
 impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let session = session_of(parts, app)?;
-        let write = WriteHeaders::of(parts, Actor::User(session.user_id))?;
-        Self::signed_in(app, session, write).await
+        let caller = Self::authenticated(parts, app).await?;
+        if let Some(token) = &caller.token {
+            token_scopes::require(parts, token)?;
+        }
+        Ok(caller)
     }
 }
 

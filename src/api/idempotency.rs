@@ -6,8 +6,8 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{FromRequestParts, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -49,9 +49,14 @@ async fn run_once(
     next: Next,
 ) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    let caller =
-        <Option<Caller> as FromRequestParts<App>>::from_request_parts(&mut parts, app).await?;
-    let user_id = caller.map_or(0, |caller| caller.user_id.get());
+    let user_id = if parts.headers.contains_key(header::AUTHORIZATION) {
+        Caller::authenticated(&parts, app)
+            .await?
+            .write
+            .owner_of_keys()
+    } else {
+        0
+    };
     let body = to_bytes(body, super::layers::AVATAR_BODY_LIMIT)
         .await
         .map_err(|_| Problem::too_large())?;

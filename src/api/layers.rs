@@ -128,6 +128,12 @@ fn finish_refusal(response: Response, id: &RequestId, asked: Option<(Dialect, Ur
         && let Some(mut translated) = dialect(uri.path(), &problem)
     {
         problem.write_headers(translated.headers_mut());
+        parts.headers.remove(header::CONTENT_LENGTH);
+        // `Allow` and whatever else the answer was given on its way: only what describes the body is replaced.
+        for (name, value) in &parts.headers {
+            let headers = translated.headers_mut();
+            headers.entry(name).or_insert_with(|| value.clone());
+        }
         return translated;
     }
     problem.write_headers(&mut parts.headers);

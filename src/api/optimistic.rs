@@ -7,7 +7,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use super::caller::{Caller, WriteHeaders, session_of};
+use super::caller::{Caller, WriteHeaders, integration_token_of, session_of};
 use super::problem::{Problem, STALE_AUTHORITY};
 use crate::app::App;
 use crate::auth::token::Session;
@@ -16,13 +16,20 @@ use crate::ledger::Actor;
 /// See the module's text.
 pub struct OptimisticCaller {
     caller: Caller,
-    session: Session,
+    /// `None` for an integration token, whose authority is always asked for.
+    session: Option<Session>,
 }
 
 impl FromRequestParts<App> for OptimisticCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        if integration_token_of(&parts.headers).is_some() {
+            return Ok(Self {
+                caller: <Caller as FromRequestParts<App>>::from_request_parts(parts, app).await?,
+                session: None,
+            });
+        }
         let session = session_of(parts, app)?;
         let write = WriteHeaders::of(parts, Actor::User(session.user_id))?;
         let remembered = app
@@ -31,6 +38,7 @@ impl FromRequestParts<App> for OptimisticCaller {
         let caller = match remembered {
             Some((authority, as_of)) => Caller {
                 user_id: session.user_id,
+                token: None,
                 authority,
                 as_of,
                 checked_at_commit: true,
@@ -38,7 +46,10 @@ impl FromRequestParts<App> for OptimisticCaller {
             },
             None => Caller::signed_in(app, session, write).await?,
         };
-        Ok(Self { caller, session })
+        Ok(Self {
+            caller,
+            session: Some(session),
+        })
     }
 }
 
@@ -54,18 +65,18 @@ impl OptimisticCaller {
     {
         let (remembered, as_of) = (self.caller.checked_at_commit, self.caller.as_of);
         let headers = self.caller.write.clone();
-        let problem = match write(self.caller).await {
+        let (problem, session) = match (write(self.caller).await, self.session) {
             // Any other failure may have left a command on its way: it must not be sent again.
-            Err(problem)
+            (Err(problem), Some(session))
                 if remembered
                     && (problem.status().is_client_error()
                         || problem.code() == STALE_AUTHORITY) =>
             {
-                problem
+                (problem, session)
             }
-            outcome => return outcome,
+            (outcome, _) => return outcome,
         };
-        let caller = Caller::signed_in(app, self.session, headers).await?;
+        let caller = Caller::signed_in(app, session, headers).await?;
         if caller.as_of == as_of && problem.code() != STALE_AUTHORITY {
             return Err(problem);
         }

@@ -10,6 +10,7 @@ mod company_updates;
 mod company_users;
 mod dates;
 mod email_proofs;
+mod integration_tokens;
 mod invitations;
 mod lead_lists;
 mod lead_notes;
@@ -70,6 +71,7 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(avatars::routes())
             .merge(onboarding::routes())
             .merge(legal_terms::routes())
-            .merge(providers::routes()),
+            .merge(providers::routes())
+            .merge(integration_tokens::routes()),
     )
 }

@@ -131,6 +131,7 @@ impl Append {
             write_keys(&mut statement, new_keys);
             write_claims(&mut statement, &changes);
             snapshots::write(&mut statement, changes.streams.iter_mut());
+            release_claims(&mut statement, &changes);
             batch.write(&mut statement);
         }
         write_used_keys(&mut statement, used_keys, recorded_at);
@@ -210,6 +211,21 @@ fn write_claims(statement: &mut Statement, changes: &Changes) {
             .also(hashes)
             .also(holders)
             .sql(") AS r");
+    });
+}
+
+fn release_claims(statement: &mut Statement, changes: &Changes) {
+    if changes.released_claims.is_empty() {
+        return;
+    }
+    let claims = &changes.released_claims;
+    let kinds: Vec<_> = claims.iter().map(|claim| claim.kind).collect();
+    let hashes: Vec<_> = claims.iter().map(|c| c.value_hash.clone()).collect();
+    statement.part("released_claims", |s| {
+        s.sql("DELETE FROM claims c USING head, unnest(")
+            .bind(kinds)
+            .also(hashes)
+            .sql(") AS r(kind, value_hash) WHERE c.kind = r.kind AND c.value_hash = r.value_hash");
     });
 }
 

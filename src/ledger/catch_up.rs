@@ -203,6 +203,10 @@ fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent
             legal_term_id,
             ..
         }) => raise(IdKind::LegalTerm, legal_term_id.get()),
+        DomainEvent::Company(aggregates::company::CompanyEvent::IntegrationTokenCreated {
+            integration_token_id,
+            ..
+        }) => raise(IdKind::IntegrationToken, integration_token_id.get()),
         _ => {}
     }
 }

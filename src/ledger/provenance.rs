@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use aggregates::ids::UserId;
+use aggregates::ids::{IntegrationTokenId, UserId};
 use chrono::{DateTime, SecondsFormat, Utc};
 
 /// Who acted.
@@ -12,6 +12,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 pub enum Actor {
     /// A signed-in user.
     User(UserId),
+    /// A program with a company's integration token.
+    Token(IntegrationTokenId),
     /// Somebody who is not signed in, such as a person signing up.
     Anonymous,
     /// The system itself: first run, background work, an operator at the console.
@@ -22,6 +24,7 @@ impl std::fmt::Display for Actor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::User(id) => write!(f, "user:{id}"),
+            Self::Token(id) => write!(f, "token:{id}"),
             Self::Anonymous => f.write_str("anonymous"),
             Self::System => f.write_str("system"),
         }

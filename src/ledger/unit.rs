@@ -58,6 +58,7 @@ pub enum IdKind {
     Territory,
     LegalTerm,
     Provider,
+    IntegrationToken,
 }
 
 impl IdKind {
@@ -81,6 +82,7 @@ impl IdKind {
             Self::Territory => "territory",
             Self::LegalTerm => "legal_term",
             Self::Provider => "provider",
+            Self::IntegrationToken => "integration_token",
         }
     }
 }
@@ -118,6 +120,7 @@ pub(super) struct Changes {
     pub new_claims: Vec<(Claim, i64)>,
     /// Whether some event touches users, companies or roles.
     pub authority_moved: bool,
+    pub released_claims: Vec<Claim>,
 }
 
 /// What one command sees. See the module's text.
@@ -152,6 +155,7 @@ impl<'a> Unit<'a> {
             events,
             new_claims,
             authority_moved,
+            released_claims,
         } = self.layer;
         self.below.authority_moved |= authority_moved;
         self.below.streams.extend(streams);
@@ -160,6 +164,7 @@ impl<'a> Unit<'a> {
         self.below.last_ids = last_ids;
         self.below.events.extend(events);
         self.below.new_claims.extend(new_claims);
+        self.below.released_claims.extend(released_claims);
     }
 
     /// The time of the commit; every event of the batch carries it.
@@ -267,6 +272,22 @@ impl<'a> Unit<'a> {
     /// What the fact will be once this command's events are in the read tables, for the commands after it in the batch.
     pub fn set_fact(&mut self, fact: Fact, value: FactValue) {
         self.layer.facts.insert(fact, value);
+    }
+
+    /// Lets go of a claim that this stream holds; anybody may take it from the next batch on.
+    ///
+    /// The work must be [sweeping](super::Work::sweeping) and so alone in its batch: one statement cannot release a claim and
+    /// take it.
+    pub fn release(&mut self, claim: &Claim, holder: i64) {
+        let held = self
+            .layer
+            .claims
+            .get(claim)
+            .or_else(|| self.below.claims.get(claim));
+        if held.copied().flatten() == Some(holder) {
+            self.layer.claims.insert(claim.clone(), None);
+            self.layer.released_claims.push(claim.clone());
+        }
     }
 
     fn loaded(&self, stream: StreamKey) -> Loaded {

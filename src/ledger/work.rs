@@ -28,7 +28,7 @@ pub type FindStreams = Arc<dyn for<'a> Fn(&'a mut PgConnection) -> MoreStreams<'
 /// The header `Idempotency-Key` of a user, and what the key stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    /// Whose key; 0 for requests without a user.
+    /// Whose key: a user's, with the sign turned a token's, 0 for requests without either.
     pub user_id: i64,
     /// The header's text.
     pub key: String,

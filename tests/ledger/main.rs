@@ -24,3 +24,4 @@ mod stock_programs;
 )]
 #[path = "../support/mod.rs"]
 mod support;
+mod user_profiles;

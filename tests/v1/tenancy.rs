@@ -176,7 +176,7 @@ impl Neighbours {
     fn body(&self) -> Value {
         let mut body = json!({"name": "M", "cycles": true, "start_date": "2020-01-01", "end_date": "2020-01-02", "text": "M",
             "question_type": "text", "question_ids": [], "questions": [], "title": "M", "starts_at": "2027-01-01T10:00:00Z",
-            "ends_at": "2027-01-01T11:00:00Z"});
+            "ends_at": "2027-01-01T11:00:00Z", "scopes": ["users.write"]});
         let more = json!({"company_id": self.company, "access_id": 5, "primary": true, "content": "x", "first_name": "Mallory",
             "source_ids": [self.source], "user_access_id": self.access, "territories": [{"name": "Mallory's"}],
             "legal_term_id": 1, "provider": "google", "id_token": "x.y.z"});

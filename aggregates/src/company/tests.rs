@@ -143,6 +143,54 @@ fn the_stored_form_does_not_change() {
     }
 }
 
+fn token() -> NewIntegrationToken {
+    NewIntegrationToken {
+        integration_token_id: IntegrationTokenId(7),
+        name: Some(TokenName::parse("Nightly sync").unwrap()),
+        scopes: vec![TokenScope::parse("users.readonly").unwrap()],
+        token_hash: "ab12".to_owned(),
+        expires_at: DateTime::from_timestamp(1_800_000_000, 0),
+    }
+}
+
+fn token_created() -> CompanyEvent {
+    let token = token();
+    CompanyEvent::IntegrationTokenCreated {
+        integration_token_id: token.integration_token_id,
+        name: token.name,
+        scopes: token.scopes,
+        token_hash: token.token_hash,
+        expires_at: token.expires_at,
+    }
+}
+
+#[test]
+fn an_integration_token_is_made_and_revoked_once() {
+    let revoke = || CompanyCommand::RevokeIntegrationToken {
+        integration_token_id: IntegrationTokenId(7),
+    };
+    let revoked = || CompanyEvent::IntegrationTokenRevoked {
+        integration_token_id: IntegrationTokenId(7),
+    };
+    Given::with(())
+        .given(vec![created()])
+        .when(CompanyCommand::CreateIntegrationToken(Box::new(token())))
+        .then_expect_events(vec![token_created()]);
+    Given::with(())
+        .given(vec![created(), token_created()])
+        .when(revoke())
+        .then_expect_events(vec![revoked()]);
+    for given in [vec![created()], vec![created(), token_created(), revoked()]] {
+        Given::with(())
+            .given(given)
+            .when(revoke())
+            .then_expect_error(CompanyError::UnknownIntegrationToken);
+    }
+    let stored = r#"{"IntegrationTokenCreated":{"integration_token_id":7,"name":"Nightly sync","scopes":["users.readonly"],"token_hash":"ab12","expires_at":"2027-01-15T08:00:00Z"}}"#;
+    assert_eq!(serde_json::to_string(&token_created()).unwrap(), stored);
+    assert_survives_storage(&token_created(), &[]);
+}
+
 fn command() -> impl Strategy<Value = CompanyCommand> {
     prop_oneof![
         1 => Just(create()),

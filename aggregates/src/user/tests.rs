@@ -268,6 +268,76 @@ fn revoking_the_last_access_leaves_none_primary() {
     );
 }
 
+fn settings(phone: &str) -> AccountSettings {
+    AccountSettings::default().changed(settings_change(phone))
+}
+
+fn settings_change(phone: &str) -> AccountSettingsChange {
+    let numbers = [(CompanyId(10), phone.to_owned())];
+    AccountSettingsChange {
+        kind: Some(account_settings::AccountKind::Account),
+        phone_numbers: Some(numbers.into()),
+        ..AccountSettingsChange::default()
+    }
+}
+
+#[test]
+fn account_settings_change_with_old_and_new_values() {
+    let change = |phone| UserCommand::ChangeAccountSettings(Box::new(settings_change(phone)));
+    let changed = UserEvent::AccountSettingsChanged {
+        from: Box::default(),
+        to: Box::new(settings("+15046218927")),
+    };
+    assert_survives_storage(&changed, &["5046218927"]);
+    expect(
+        vec![registered()],
+        change("+15046218927"),
+        vec![changed.clone()],
+    );
+    expect(
+        vec![registered(), changed.clone()],
+        change("+15046218927"),
+        vec![],
+    );
+    expect(
+        vec![registered(), changed],
+        change("+15046218928"),
+        vec![UserEvent::AccountSettingsChanged {
+            from: Box::new(settings("+15046218927")),
+            to: Box::new(settings("+15046218928")),
+        }],
+    );
+}
+
+#[test]
+fn a_deleted_user_loses_every_role_and_is_gone() {
+    let access = |id, company_id| Access {
+        id: UserAccessId(id),
+        company_id: CompanyId(company_id),
+        role: Role::Agent,
+    };
+    let end = vec![
+        revoked(1, 10),
+        revoked(2, 20),
+        revoked(3, 30),
+        primary(Some(1), None),
+        UserEvent::UserDeleted {
+            accesses: vec![access(1, 10), access(2, 20), access(3, 30)],
+        },
+    ];
+    expect(with_three(), UserCommand::Delete, end.clone());
+    expect_error(vec![], UserCommand::Delete, UserError::NotRegistered);
+    let after = [with_three(), end].concat();
+    for command in [
+        UserCommand::Delete,
+        UserCommand::ProveEmail,
+        grant(4, 40, false),
+    ] {
+        expect_error(after.clone(), command, UserError::NotRegistered);
+    }
+    expect_error(after, register(), UserError::AlreadyRegistered);
+}
+
 fn command() -> impl Strategy<Value = UserCommand> {
     // An id stands for one access for ever; which company it is for varies.
     let id = || 1..7_i64;
@@ -288,6 +358,10 @@ fn command() -> impl Strategy<Value = UserCommand> {
         6 => (id(), company(), proptest::option::of(company()), proptest::option::of(role), any::<Option<bool>>())
             .prop_map(|(id, from, to, role, first)| change(id * 10 + from, to, role, first)),
         4 => (id(), company()).prop_map(|(id, company)| revoke(id * 10 + company)),
+        2 => "[0-9]{10}".prop_map(|phone| {
+            UserCommand::ChangeAccountSettings(Box::new(settings_change(&phone)))
+        }),
+        1 => Just(UserCommand::Delete),
     ]
 }
 

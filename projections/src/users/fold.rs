@@ -20,6 +20,8 @@ struct Row {
     status: Option<&'static str>,
     /// Hash (if any), epoch, and the position of the event that set them: later events of the user do not move it.
     credentials: Option<(Option<String>, i64, i64)>,
+    /// Whether they were deleted: their e-mail is free and nobody signs in with it.
+    deleted: bool,
     version: i64,
     position: i64,
     at: DateTime<Utc>,
@@ -97,6 +99,14 @@ impl Projection for Users {
                 row.credentials = Some((hash, *session_epoch, recorded.position));
             }
             UserEvent::EmailProved {} => row.status = Some("active"),
+            UserEvent::UserDeleted { .. } => {
+                row.deleted = true;
+                row.status = Some("deleted");
+                row.credentials = None;
+                if let Some(registered) = &mut row.registered {
+                    registered.email = None;
+                }
+            }
             UserEvent::AccessGranted { .. }
             | UserEvent::AccessChanged { .. }
             | UserEvent::AccessRevoked { .. }
@@ -107,7 +117,8 @@ impl Projection for Users {
             | UserEvent::OnboardingCompleted { .. }
             | UserEvent::LegalTermsApproved { .. }
             | UserEvent::ProviderLinked { .. }
-            | UserEvent::ProviderUnlinked { .. } => {}
+            | UserEvent::ProviderUnlinked { .. }
+            | UserEvent::AccountSettingsChanged { .. } => {}
         }
     }
 
@@ -128,7 +139,7 @@ impl Projection for Users {
                      currency, phone_number, platform_owner, search, version, position, created_at, updated_at) \
                      SELECT r.id, r.first_name, r.last_name, r.full_name, r.email, r.status, r.birthdate, r.theme, \
                      r.lang, r.currency, r.phone_number, r.platform_owner, \
-                     trim(r.name_search || ' ' || coalesce(r.email, '')), r.version, r.position, r.created_at, r.at \
+                     CASE WHEN r.deleted THEN '' ELSE trim(r.name_search || ' ' || coalesce(r.email, '')) END, r.version, r.position, r.created_at, r.at \
                      FROM head, ",
                 );
                 columns.unnest(s);
@@ -153,8 +164,9 @@ impl Projection for Users {
                     ));
                 }
                 s.sql(
-                    "search = CASE WHEN r.has_profile THEN trim(r.name_search || ' ' || coalesce(u.email, '')) \
-                     ELSE u.search END, status = coalesce(r.status, u.status), version = r.version, \
+                    "search = CASE WHEN r.deleted THEN '' WHEN r.has_profile \
+                     THEN trim(r.name_search || ' ' || coalesce(u.email, '')) \
+                     ELSE u.search END, email = CASE WHEN r.deleted THEN NULL ELSE u.email END, status = coalesce(r.status, u.status), version = r.version, \
                      position = r.position, updated_at = r.at FROM head, ",
                 );
                 columns.unnest(s);
@@ -166,6 +178,17 @@ impl Projection for Users {
 
 fn write_credentials(statement: &mut Statement, rows: &BTreeMap<i64, Row>) {
     let (mut ids, mut hashes, mut epochs, mut positions) = (vec![], vec![], vec![], vec![]);
+    let deleted: Vec<i64> = rows
+        .iter()
+        .filter_map(|(id, row)| row.deleted.then_some(*id))
+        .collect();
+    if !deleted.is_empty() {
+        statement.part("ended_credentials", |s| {
+            s.sql("DELETE FROM user_credentials USING head WHERE user_id = ANY(")
+                .bind(deleted)
+                .sql(")");
+        });
+    }
     for (id, row) in rows {
         if let Some((hash, epoch, position)) = &row.credentials {
             ids.push(*id);
@@ -197,6 +220,7 @@ fn write_credentials(statement: &mut Statement, rows: &BTreeMap<i64, Row>) {
 struct Columns {
     id: Vec<i64>,
     has_profile: Vec<bool>,
+    deleted: Vec<bool>,
     first_name: Vec<Option<String>>,
     last_name: Vec<Option<String>>,
     full_name: Vec<String>,
@@ -221,6 +245,7 @@ impl From<Vec<(i64, Row)>> for Columns {
         for (id, row) in rows {
             c.id.push(id);
             c.has_profile.push(row.profile.is_some());
+            c.deleted.push(row.deleted);
             let profile = row.profile.unwrap_or_default();
             let name = full_name(profile.first_name.as_ref(), profile.last_name.as_ref());
             let text = |name: Option<PersonName>| name.map(|name| name.to_string());
@@ -253,6 +278,7 @@ impl Columns {
         s.sql("unnest(")
             .bind(self.id)
             .also(self.has_profile)
+            .also(self.deleted)
             .also(self.first_name)
             .also(self.last_name)
             .also(self.full_name)
@@ -270,7 +296,7 @@ impl Columns {
             .also(self.at)
             .also(self.created_at)
             .sql(
-                ") AS r(id, has_profile, first_name, last_name, full_name, name_search, email, status, birthdate, \
+                ") AS r(id, has_profile, deleted, first_name, last_name, full_name, name_search, email, status, birthdate, \
                  theme, lang, currency, phone_number, platform_owner, version, position, at, created_at)",
             );
     }

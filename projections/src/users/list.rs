@@ -64,7 +64,7 @@ pub async fn by_id(
     user: UserId,
 ) -> Result<Option<UserRow>, sqlx::Error> {
     sqlx::query_as(&format!(
-        "SELECT {COLUMNS} FROM users u{PRIMARY_JOINS} WHERE u.id = $1"
+        "SELECT {COLUMNS} FROM users u{PRIMARY_JOINS} WHERE u.id = $1 AND u.status <> 'deleted'"
     ))
     .bind(user.get())
     .fetch_optional(connection)
@@ -129,7 +129,7 @@ pub async fn page(
     request: &PageRequest<i64>,
 ) -> Result<(Page<UserRow>, Total), sqlx::Error> {
     let conditions = |query: &mut QueryBuilder<'_, Postgres>| {
-        query.push(" WHERE true");
+        query.push(" WHERE u.status <> 'deleted'");
         if let Visible::Under(roots) = visible {
             query.push(" AND (u.id = ").push_bind(reader.get());
             query.push(

@@ -55,6 +55,9 @@ impl From<Refusal> for Problem {
                 )
             }
             Refusal::Company(CompanyError::NotCreated) => Self::not_found("company"),
+            Refusal::Company(CompanyError::UnknownIntegrationToken) => {
+                Self::not_found("integration token")
+            }
             Refusal::Company(CompanyError::LastOwner) => Self::refused("last_owner", detail),
             Refusal::Lead(LeadError::AlreadyCreated)
             | Refusal::User(UserError::AlreadyRegistered)
