@@ -1,5 +1,6 @@
 //! The mails that events cause, one row per event. What became of each is no read model and stands elsewhere.
 
+use aggregates::invitation::InvitationEvent;
 use aggregates::user::UserEvent;
 use chrono::{DateTime, Utc};
 
@@ -11,6 +12,9 @@ use crate::statement::Statement;
 pub const PASSWORD_RESET: &str = "password_reset";
 /// A link that proves the e-mail; the subject is the user.
 pub const EMAIL_PROOF: &str = "email_proof";
+
+/// An offer of a role; the subject is the invitation.
+pub const INVITATION: &str = "invitation";
 
 /// Owns `mail_outbox`.
 #[derive(Default)]
@@ -39,17 +43,22 @@ impl Projection for MailOutbox {
     fn fold(&mut self, recorded: &Recorded) {
         let (kind, nonce, expires_at) = match &recorded.event {
             DomainEvent::User(UserEvent::PasswordResetRequested { nonce, expires_at }) => {
-                (PASSWORD_RESET, nonce, expires_at)
+                (PASSWORD_RESET, nonce.0.as_str(), expires_at)
             }
             DomainEvent::User(UserEvent::EmailProofRequested { nonce, expires_at }) => {
-                (EMAIL_PROOF, nonce, expires_at)
+                (EMAIL_PROOF, nonce.0.as_str(), expires_at)
             }
+            DomainEvent::Invitation(InvitationEvent::InvitationCreated {
+                nonce,
+                expires_at,
+                ..
+            }) => (INVITATION, nonce.as_str(), expires_at),
             _ => return,
         };
         self.positions.push(recorded.position);
         self.kinds.push(kind);
         self.subjects.push(recorded.aggregate_id);
-        self.nonces.push(nonce.0.clone());
+        self.nonces.push(nonce.to_owned());
         self.expiries.push(*expires_at);
     }
 

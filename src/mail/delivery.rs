@@ -8,13 +8,15 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
+use aggregates::access::Role;
 use aggregates::email::Email;
-use aggregates::ids::UserId;
+use aggregates::ids::{InvitationId, UserId};
 use aggregates::user::recovery::{Nonce, RecoveryCommand};
 use aggregates::user::{User, UserCommand};
 use chrono::TimeDelta;
 use lettre::message::Mailbox;
-use projections::mail_outbox::{EMAIL_PROOF, PASSWORD_RESET};
+use projections::invitations;
+use projections::mail_outbox::{EMAIL_PROOF, INVITATION, PASSWORD_RESET};
 use projections::users::list;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
@@ -24,6 +26,7 @@ use super::compose::{self, Mail};
 use super::language::Language;
 use super::links::{Links, Purpose, fresh_nonce};
 use super::transport::{self, Transport};
+use crate::auth::invitation_code::InvitationCodes;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ledger::mail_deliveries::{self, Due, Outcome};
@@ -48,6 +51,8 @@ pub struct Delivery {
     pub public_url: String,
     /// Makes the links' tokens.
     pub links: Links,
+    /// Makes the invitations' codes.
+    pub invitation_codes: InvitationCodes,
     /// For the events that requests become.
     pub ledger: Ledger,
     /// For the connection that holds the lock.
@@ -80,6 +85,7 @@ impl Delivery {
             from: transport::sender(settings)?,
             public_url: public_url.trim_end_matches('/').to_owned(),
             links: Links::new(secrets),
+            invitation_codes: InvitationCodes::new(secrets.invitations()),
             clock: ledger.clock().clone(),
             ledger,
             options,
@@ -292,6 +298,40 @@ impl Delivery {
         format!("<{position}.{installation}@{}>", self.from.email.domain())
     }
 
+    /// `None` when the offer has ended meanwhile, or the invited person was erased.
+    async fn compose_invitation(
+        &self,
+        connection: &mut PgConnection,
+        due: &Due,
+    ) -> Result<Option<Mail>, sqlx::Error> {
+        let Some(row) = invitations::by_id(connection, due.subject_id).await? else {
+            return Ok(None);
+        };
+        let to = row.email.and_then(|email| Email::parse(&email).ok());
+        let role = Role::ALL.into_iter().find(|role| role.code() == row.role);
+        let Some((to, role)) = to.zip(role).filter(|_| row.status == "pending") else {
+            return Ok(None);
+        };
+        // Nothing is known of somebody who is not here yet: the inviter's language is the best guess.
+        let lang = match row.inviter_id {
+            Some(inviter) => list::by_id(connection, UserId(inviter)).await?,
+            None => None,
+        };
+        let lang = lang.and_then(|inviter| inviter.lang);
+        let code = self
+            .invitation_codes
+            .code(InvitationId(due.subject_id), &due.nonce);
+        Ok(Some(compose::invitation(
+            to,
+            &row.company_name,
+            role,
+            row.inviter_first_name.as_deref(),
+            &format!("{}/api/v1/invitations/{code}", self.public_url),
+            due.expires_at,
+            lang.as_deref(),
+        )))
+    }
+
     /// `None` when there is nobody to write to.
     async fn compose(
         &self,
@@ -301,6 +341,7 @@ impl Delivery {
         let (purpose, path) = match due.kind.as_str() {
             PASSWORD_RESET => (Purpose::PasswordReset, "users/password"),
             EMAIL_PROOF => (Purpose::EmailProof, "users/email/prove"),
+            INVITATION => return self.compose_invitation(connection, due).await,
             _ => return Ok(None),
         };
         let user = UserId(due.subject_id);

@@ -78,18 +78,18 @@ impl TestServer {
     /// With a clock that the test moves.
     pub async fn start_by(clock: Clock) -> Self {
         let database = Arc::new(TestDatabase::create().await);
-        Self::on(database, clock, &[]).await
+        Box::pin(Self::on(database, clock, &[])).await
     }
 
     /// With further arguments of the command line.
     pub async fn start_with(arguments: &[&str]) -> Self {
         let database = Arc::new(TestDatabase::create().await);
-        Self::on(database, Clock::system(), arguments).await
+        Box::pin(Self::on(database, Clock::system(), arguments)).await
     }
 
     /// One more server on the same database.
     pub async fn beside(&self) -> Self {
-        Self::on(self.database.clone(), self.app.clock.clone(), &[]).await
+        Box::pin(Self::on(self.database.clone(), self.app.clock.clone(), &[])).await
     }
 
     async fn on(database: Arc<TestDatabase>, clock: Clock, arguments: &[&str]) -> Self {

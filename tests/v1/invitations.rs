@@ -1,9 +1,12 @@
 //! Invitations: list those of a company, find by code, create, accept, delete, list those of an e-mail, sign up by code.
 
+use std::time::{Duration, Instant};
+
 use aggregates::access::Role;
 use serde_json::{Value, json};
 
 use crate::contract::assert_as_in;
+use crate::mailbox::mails;
 use crate::server::{Call, Person, TestServer, ids, int};
 
 /// An invitation by this person, as answered.
@@ -422,4 +425,54 @@ async fn a_code_alone_is_enough_to_sign_up_and_wins_once() {
     assert_eq!(statuses, [201, 422], "{} {}", one.body, other.body);
     let user = if one.status == 201 { one } else { other };
     assert_eq!(user.body["user"]["primary_access"]["access_id"], 5);
+}
+
+#[tokio::test]
+async fn who_is_invited_gets_one_mail_with_the_code() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let made = invite(&server, &ana, company, Role::Agent, "bob@people.example").await;
+    let mail = mail_to(&server, "bob@people.example").await;
+    let code = made["code"].as_str().unwrap();
+    assert!(mail.contains(code), "{mail}");
+    assert!(mail.contains("Acme") && mail.contains("Ana"), "{mail}");
+    server.assert_sound().await;
+}
+
+#[tokio::test]
+async fn an_invitation_that_is_taken_back_at_once_is_mailed_before_or_not_at_all() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    for n in 0..5 {
+        let email = format!("bob{n}@people.example");
+        let made = invite(&server, &ana, company, Role::Agent, &email).await;
+        let path = format!("/api/v1/invitations/{}", made["id"]);
+        server.delete(path).token(&ana.token).expect(200).await;
+    }
+    // What comes later is delivered later: when it is there, the others are settled.
+    invite(&server, &ana, company, Role::Agent, "cleo@people.example").await;
+    mail_to(&server, "cleo@people.example").await;
+    let waiting: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM mail_deliveries WHERE outcome IS NULL")
+            .fetch_one(server.database.pool())
+            .await
+            .unwrap();
+    assert!(waiting <= 1, "{waiting}");
+}
+
+async fn mail_to(server: &TestServer, address: &str) -> String {
+    let (began, to) = (Instant::now(), format!("To: {address}\r\n"));
+    loop {
+        let found = mails(server).into_iter().find(|mail| mail.contains(&to));
+        if let Some(mail) = found {
+            return mail;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "no mail to {address}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
