@@ -45,7 +45,7 @@ pub trait Projection: Send {
     /// Takes one event into the batch.
     fn fold(&mut self, recorded: &Recorded);
 
-    /// Whether the rows can be written without `look_up` under a condition that [`Projection::assume`] adds to the guard.
+    /// To be implemented together with `look_up`: whether the rows can be written without it under a condition that [`Projection::assume`] adds to the guard.
     fn can_assume(&self) -> bool {
         true
     }
