@@ -176,13 +176,10 @@ async fn listen(pool: PgPool, queue: mpsc::WeakSender<Message>) {
             && listener.listen("unsequenced_event").await.is_ok()
         {
             loop {
-                let notice = tokio::time::timeout(ASK_EVERY, listener.recv()).await;
                 let Some(queue) = queue.upgrade() else {
                     return;
                 };
-                if let Ok(Err(_)) = notice {
-                    break;
-                }
+                // Asked before the first wait too: what came before anybody listened was announced to nobody.
                 let waiting = sqlx::query_scalar::<_, bool>(
                     "SELECT EXISTS (SELECT 1 FROM events WHERE position IS NULL)",
                 )
@@ -191,6 +188,11 @@ async fn listen(pool: PgPool, queue: mpsc::WeakSender<Message>) {
                 // A full queue means commits are under way, and each of them looks for such events.
                 if matches!(waiting, Ok(true)) {
                     let _ = queue.try_send(Message::CatchUp);
+                }
+                drop(queue);
+                let notice = tokio::time::timeout(ASK_EVERY, listener.recv()).await;
+                if let Ok(Err(_)) = notice {
+                    break;
                 }
             }
         }

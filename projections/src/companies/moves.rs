@@ -13,7 +13,7 @@ use crate::subscriptions::{GOVERNED_COMPANIES, GOVERNED_LEADS, GOVERNED_USERS};
 /// `parents` are the batch's last words on who stands under whom. The tables are read as they were before the batch; what is
 /// read suffices to walk up from any of these companies, because a walk leaves the read rows only where the batch has moved
 /// something, and then goes on from a parent that was read too.
-pub(super) async fn paths(
+pub(crate) async fn paths(
     connection: &mut PgConnection,
     moved: &BTreeSet<i64>,
     parents: &BTreeMap<i64, Option<i64>>,

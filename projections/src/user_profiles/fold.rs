@@ -15,6 +15,7 @@ use sqlx::PgConnection;
 use super::membership::{Held, seen_from};
 use super::profile::{PROFILE_COLUMNS, ProfileRow, accesses, applied};
 use crate::batch::{LookUp, Projection, Table};
+use crate::companies::moves;
 use crate::recorded::{DomainEvent, Recorded};
 use crate::search;
 use crate::statement::Statement;
@@ -56,8 +57,10 @@ const MEMBERSHIP_COLUMNS: [&str; 12] = [
 pub struct UserProfiles {
     /// The batch's events by user, in their order.
     events: BTreeMap<i64, Vec<Recorded>>,
-    /// The parents of the batch's new companies.
-    new_companies: BTreeMap<i64, Option<i64>>,
+    /// Where the batch puts the companies that are new or moved.
+    parents: BTreeMap<i64, Option<i64>>,
+    /// Those that are in the table already and move: whoever is seen from them is seen from elsewhere after it.
+    moved: BTreeSet<i64>,
     /// The rows after the batch.
     profiles: Vec<ProfileRow>,
     memberships: Vec<MembershipRow>,
@@ -102,46 +105,71 @@ impl Projection for UserProfiles {
                 parent_company_id, ..
             }) => {
                 let parent = parent_company_id.map(aggregates::ids::CompanyId::get);
-                self.new_companies.insert(recorded.aggregate_id, parent);
+                self.parents.insert(recorded.aggregate_id, parent);
+            }
+            DomainEvent::Company(CompanyEvent::CompanyMoved {
+                to_parent_company_id,
+                ..
+            }) => {
+                let parent = to_parent_company_id.map(aggregates::ids::CompanyId::get);
+                let known = self.parents.insert(recorded.aggregate_id, parent);
+                if known.is_none() {
+                    self.moved.insert(recorded.aggregate_id);
+                }
             }
             _ => {}
         }
     }
 
     fn can_assume(&self) -> bool {
-        self.events.is_empty()
+        self.events.is_empty() && self.moved.is_empty()
     }
 
     fn look_up<'a>(&'a mut self, connection: &'a mut PgConnection) -> LookUp<'a> {
         Box::pin(async move {
             let events = std::mem::take(&mut self.events);
-            let new_companies = std::mem::take(&mut self.new_companies);
-            if events.is_empty() {
+            let parents = std::mem::take(&mut self.parents);
+            let moved = std::mem::take(&mut self.moved);
+            if events.is_empty() && moved.is_empty() {
                 return Ok(());
             }
-            let mut before = rows(connection, &events).await?;
-            let mut changed = Vec::with_capacity(events.len());
+            let carried = seen_from_any(connection, &moved).await?;
+            let mut before = rows(connection, &events, &carried).await?;
+            let mut changed = Vec::with_capacity(events.len() + carried.len());
             for (user, events) in &events {
                 let old = before.remove(user);
                 if let Some(row) = applied(old.clone(), events) {
-                    changed.push((old, row));
+                    changed.push((old, row, true));
                 }
             }
+            let carried = before.into_values();
+            changed.extend(carried.map(|row| (Some(row.clone()), row, false)));
             let named = changed
                 .iter()
-                .flat_map(|(old, new)| [old.as_ref(), Some(new)]);
+                .flat_map(|(old, new, _)| [old.as_ref(), Some(new)]);
             let named = named.flatten().flat_map(|row| accesses(&row.accesses));
             let named: BTreeSet<i64> = named.map(|access| access.company_id.get()).collect();
-            let paths = paths(connection, &named, &new_companies).await?;
-            for (old, new) in changed {
-                self.place(old.as_ref(), new, &paths);
+            let (was, now) = if moved.is_empty() {
+                let paths = paths(connection, &named, &parents).await?;
+                (paths.clone(), paths)
+            } else {
+                let was = paths(connection, &named, &BTreeMap::new()).await?;
+                let mut now = was.clone();
+                now.extend(moves::paths(connection, &moved, &parents).await?);
+                (was, now)
+            };
+            for (old, new, has_events) in changed {
+                self.place(old.as_ref().map(|old| (old, &was)), &new, &now);
+                if has_events {
+                    self.profiles.push(new);
+                }
             }
             Ok(())
         })
     }
 
     fn write(&mut self, statement: &mut Statement) {
-        self.new_companies.clear();
+        self.parents.clear();
         let gone = std::mem::take(&mut self.gone);
         if !gone.is_empty() {
             let (companies, users): (Vec<i64>, Vec<i64>) = gone.into_iter().unzip();
@@ -170,14 +198,14 @@ impl Projection for UserProfiles {
 }
 
 impl UserProfiles {
-    /// Takes a row over, with the memberships that follow from it.
+    /// The memberships that follow from a row, and those that followed from it before, on the paths of then.
     fn place(
         &mut self,
-        old: Option<&ProfileRow>,
-        new: ProfileRow,
+        old: Option<(&ProfileRow, &BTreeMap<i64, Vec<i64>>)>,
+        new: &ProfileRow,
         paths: &BTreeMap<i64, Vec<i64>>,
     ) {
-        let views = |row: &ProfileRow| {
+        let views = |row: &ProfileRow, paths: &BTreeMap<i64, Vec<i64>>| {
             let held = accesses(&row.accesses).into_iter().map(|access| Held {
                 company_id: access.company_id.get(),
                 role: access.role,
@@ -187,9 +215,9 @@ impl UserProfiles {
             let kind = row.settings["kind"].as_str();
             seen_from(&held, kind.and_then(AccountKind::from_code))
         };
-        let now = views(&new);
-        if let Some(old) = old {
-            let before = views(old).into_keys();
+        let now = views(new, paths);
+        if let Some((old, was)) = old {
+            let before = views(old, was).into_keys();
             let gone = before.filter(|company| !now.contains_key(company));
             self.gone.extend(gone.map(|company| (company, new.user_id)));
         }
@@ -216,7 +244,6 @@ impl UserProfiles {
                 created_at: new.created_at,
             });
         }
-        self.profiles.push(new);
     }
 }
 
@@ -258,6 +285,7 @@ fn upsert<R: Serialize>(
 async fn rows(
     connection: &mut PgConnection,
     events: &BTreeMap<i64, Vec<Recorded>>,
+    carried: &[i64],
 ) -> Result<BTreeMap<i64, ProfileRow>, sqlx::Error> {
     // Whoever is registered in this batch has no row yet.
     let registered = |event: &Recorded| {
@@ -269,7 +297,8 @@ async fn rows(
     let known = events
         .iter()
         .filter(|(_, events)| !events.first().is_some_and(registered));
-    let known: Vec<i64> = known.map(|(user, _)| *user).collect();
+    let known = known.map(|(user, _)| user).chain(carried);
+    let known: Vec<i64> = known.copied().collect();
     if known.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -281,6 +310,20 @@ async fn rows(
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (row.user_id, row)).collect())
+}
+
+/// Whoever has a role at or below one of these companies, before the batch.
+async fn seen_from_any(
+    connection: &mut PgConnection,
+    companies: &BTreeSet<i64>,
+) -> Result<Vec<i64>, sqlx::Error> {
+    if companies.is_empty() {
+        return Ok(Vec::new());
+    }
+    sqlx::query_scalar("SELECT DISTINCT user_id FROM user_memberships WHERE company_id = ANY($1)")
+        .bind(companies.iter().copied().collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await
 }
 
 /// The way to each of these companies from its root; one that nobody knows is its own root.
