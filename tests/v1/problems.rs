@@ -284,3 +284,26 @@ async fn answers_to_a_caller_are_not_to_be_kept() {
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
 }
+
+#[tokio::test]
+async fn answers_fit_the_document() {
+    let server = TestServer::start().await;
+    let document = server.get("/openapi.json").expect(200).await;
+    for path in ["/api/v1/users/password", "/api/v1/users/email/prove"] {
+        let form = server.post(path).form("lang=es".to_owned());
+        let answer = form.expect_answer(422).await;
+        assert_problem(&answer);
+        let described = &document["paths"][path]["post"]["responses"]["422"]["content"];
+        for media_type in ["text/html", "application/problem+json"] {
+            assert!(described[media_type].is_object(), "{path}: {described}");
+        }
+    }
+    let schemas = &document["components"]["schemas"];
+    // A form that is a part of another form cannot be one of two.
+    assert_eq!(schemas["InviterView"]["type"], "object");
+    // Both dialects have a `Message`; each must be described by its own.
+    assert_eq!(schemas["Message"]["type"], "object");
+    let texts = &schemas["UsersV3Message"]["oneOf"];
+    assert_eq!(texts[0]["type"], "string", "{texts}");
+    assert_eq!(texts[1]["type"], "array", "{texts}");
+}

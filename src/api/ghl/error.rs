@@ -26,6 +26,7 @@ pub enum GhlError {
 /// One sentence, or all that is wrong.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(as = UsersV3Message)]
 pub enum Message {
     /// One sentence.
     One(Cow<'static, str>),

@@ -141,7 +141,8 @@ async fn show_proof_page(Query(link): Query<LinkQuery>) -> Response {
 #[utoipa::path(post, path = "/users/email/prove", tag = "Users",
     request_body(content = ProofForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "A page that says so", content_type = "text/html", body = String),
-        (status = 422, description = "The link does not hold", content_type = "text/html", body = String)))]
+        (status = 422, description = "The link does not hold; a problem when the form lacks a field",
+            content((String = "text/html"), (Problem = "application/problem+json")))))]
 async fn prove_email_by_form(
     State(app): State<App>,
     Anonymous(write): Anonymous,

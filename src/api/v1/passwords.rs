@@ -146,7 +146,8 @@ async fn show_reset_page(Query(link): Query<LinkQuery>) -> Response {
 #[utoipa::path(post, path = "/users/password", tag = "Users",
     request_body(content = NewPasswordForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "A page that says so", content_type = "text/html", body = String),
-        (status = 422, description = "The link does not hold, or the password is too weak", content_type = "text/html", body = String)))]
+        (status = 422, description = "The link does not hold, or the password is too weak; a problem when the form lacks a field",
+            content((String = "text/html"), (Problem = "application/problem+json")))))]
 async fn reset_password_by_form(
     State(app): State<App>,
     Anonymous(write): Anonymous,

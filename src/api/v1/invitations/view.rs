@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::accesses::{AccessView, role_of};
-use super::super::users::PersonView;
+use super::super::avatars::route_of;
 use crate::api::caller::Caller;
 use crate::app::App;
 
@@ -37,30 +37,23 @@ struct InvitingCompany {
     parent_company_id: Option<i64>,
 }
 
+/// Who invited. To who is not signed in, only a first name.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-enum InviterView {
-    Known(PersonView),
-    /// To who is not signed in.
-    FirstName {
-        id: Option<i64>,
-        full_name: Option<String>,
-        email: Option<String>,
-        avatar_route: Option<String>,
-    },
+struct InviterView {
+    id: Option<i64>,
+    full_name: Option<String>,
+    email: Option<String>,
+    avatar_route: Option<String>,
 }
 
 impl InvitationView {
     /// Complete, but for the code.
     fn of(row: InvitationRow) -> Self {
-        let inviter = row.inviter_id.map(|id| {
-            let name = row.inviter_full_name.unwrap_or_default();
-            InviterView::Known(PersonView::new(
-                id,
-                name,
-                row.inviter_email,
-                row.inviter_avatar,
-            ))
+        let inviter = row.inviter_id.map(|id| InviterView {
+            id: Some(id),
+            full_name: Some(row.inviter_full_name.unwrap_or_default()),
+            email: row.inviter_email,
+            avatar_route: route_of(row.inviter_avatar),
         });
         Self {
             id: Some(row.id),
@@ -114,7 +107,7 @@ impl InvitationView {
                 parent_company_id: None,
             },
             access: role_of(&row.role).map(AccessView::from),
-            invited_by: Some(InviterView::FirstName {
+            invited_by: Some(InviterView {
                 id: None,
                 full_name: row.inviter_first_name,
                 email: None,
