@@ -26,6 +26,7 @@ mod passwords;
 mod plan_limits;
 mod problems;
 mod providers;
+mod role_table;
 mod roles;
 mod sign_in;
 mod sources;
