@@ -153,24 +153,24 @@ const TABLE: &[(&str, Row)] = &[
 ];
 
 /// A company with one of everything in it.
-struct Place {
-    company: i64,
-    owner: Person,
-    member: Person,
-    access: i64,
-    lead: i64,
-    note: i64,
-    appointment: i64,
-    invitation: i64,
-    campaign: i64,
-    question: i64,
-    source: i64,
-    integration_token: i64,
+pub struct Place {
+    pub company: i64,
+    pub owner: Person,
+    pub member: Person,
+    pub access: i64,
+    pub lead: i64,
+    pub note: i64,
+    pub appointment: i64,
+    pub invitation: i64,
+    pub campaign: i64,
+    pub question: i64,
+    pub source: i64,
+    pub integration_token: i64,
 }
 
 impl Place {
     /// One of everything is made in the company.
-    async fn in_company(server: &TestServer, owner: &Person, company: i64) -> Self {
+    pub async fn in_company(server: &TestServer, owner: &Person, company: i64) -> Self {
         let post = async |path: String, body: Value| {
             let call = server.post(path).token(&owner.token).json(&body);
             call.expect(201).await
@@ -434,7 +434,12 @@ async fn what_is_ones_own_is_open_to_every_role() {
             }
             let call = place.call(&server, operation, &caller);
             let answer = call.token(&caller.token).answer().await;
-            assert_eq!(class(answer.status), "allowed", "{operation} {}", answer.body);
+            assert_eq!(
+                class(answer.status),
+                "allowed",
+                "{operation} {}",
+                answer.body
+            );
         }
         let mine = ["GET /users/{id}", "PUT /users/{id}", "DELETE /users/avatar"];
         for operation in mine {
