@@ -77,25 +77,25 @@ async fn every_operation_of_the_contract_is_served_as_published() {
     let document = server.get("/openapi.json").expect(200).await;
     let mut wrong = Vec::new();
     for (name, operation) in contract() {
-        let Some(served) = described(&document, &name) else {
+        let Some(described_as) = described(&document, &name) else {
             wrong.push(format!("{name} is not served"));
             continue;
         };
         let success = &operation["success"]["status"];
-        if served["responses"].get(success.to_string()).is_none() {
+        if described_as["responses"].get(success.to_string()).is_none() {
             wrong.push(format!("{name} does not answer {success}"));
         }
         let errors = operation["errors"].as_array().expect("a list of statuses");
         // Every role may read, and not every body can be wrong: a refusal (403, 422) is described where one is made.
         let made = |status: &u64| ![403, 422, 500].contains(status);
         for status in errors.iter().filter_map(Value::as_u64).filter(made) {
-            let described = served["responses"].get(status.to_string()).is_some();
+            let described = described_as["responses"].get(status.to_string()).is_some();
             let decided = DECIDED_AWAY.contains(&(name.as_str(), status));
             if described == decided {
                 wrong.push(format!("{name} and the error {status}"));
             }
         }
-        let parameters = served["parameters"].as_array();
+        let parameters = described_as["parameters"].as_array();
         let known: BTreeSet<&str> = parameters
             .into_iter()
             .flatten()
@@ -107,11 +107,15 @@ async fn every_operation_of_the_contract_is_served_as_published() {
                 wrong.push(format!("{name} does not take {parameter}"));
             }
         }
-        if operation["body"].is_object() && served["requestBody"].is_null() {
+        if operation["body"].is_object() && described_as["requestBody"].is_null() {
             wrong.push(format!("{name} takes no body"));
         }
         let open = operation["headers"].get("Authorization").is_none();
-        if !open && served["security"].as_array().is_none_or(Vec::is_empty) {
+        if !open
+            && described_as["security"]
+                .as_array()
+                .is_none_or(Vec::is_empty)
+        {
             wrong.push(format!("{name} asks for no token"));
         }
     }
