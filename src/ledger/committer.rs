@@ -309,7 +309,10 @@ async fn alone(
     loop {
         let assume = *look_ups_left == 0;
         *look_ups_left = look_ups_left.saturating_sub(1);
-        let (append, outcomes) = decide(connection, view, clock, jobs, assume).await?;
+        let (append, mut outcomes) = decide(connection, view, clock, jobs, assume).await?;
+        for committed in outcomes.iter_mut().flatten() {
+            committed.as_assumed = append.assumed && !committed.replayed;
+        }
         match send(connection, &append).await {
             Ok(true) => {
                 append.adopt(view);
@@ -417,6 +420,7 @@ async fn decide(
                     resource_id,
                     position: view.head.position + events,
                     replayed: false,
+                    as_assumed: false,
                 };
                 if let Some(key) = idempotency {
                     used_keys.push(UsedKey {
@@ -530,6 +534,7 @@ async fn look_up_claims(
                         resource_id: row.try_get(3)?,
                         position: row.try_get(4)?,
                         replayed: true,
+                        as_assumed: false,
                     },
                 ),
             );

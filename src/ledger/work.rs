@@ -120,6 +120,9 @@ pub struct Committed {
     pub position: i64,
     /// An earlier request with the same idempotency key did it.
     pub replayed: bool,
+    /// The read tables held what the projections assumed they do, such as nobody who is like a new lead: nothing besides the
+    /// command's own events decided what its rows are.
+    pub as_assumed: bool,
 }
 
 /// A command in the queue.

@@ -324,3 +324,33 @@ async fn the_reason_and_the_caller_are_kept_with_every_event() {
         .header("x-reason", &"x".repeat(501));
     call.json(&json!({"stage_id": 3})).expect(400).await;
 }
+
+#[tokio::test]
+async fn what_a_create_answers_is_what_a_read_answers() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let source = server.source(&ana, company, "Web").await;
+    for body in [
+        json!({"first_name": "Zoë", "last_name": "Núñez", "email": "Zoe@example.com", "phone_number": "+14155550100"}),
+        json!({"last_name": "Only", "stage_id": 4, "estimated_value": {"amount": "12.50", "currency": "MXN"}}),
+        // Like the first: a duplicate from the start.
+        json!({"first_name": "Z", "email": "zoe@example.com"}),
+        json!({"phone_number": "+14155550100"}),
+        json!({"first_name": "E", "extra": {"zz": "1", "a": "2"}}),
+        json!({"first_name": "S", "source_id": source}),
+        json!({"email": "nobody.else@example.com"}),
+    ] {
+        let made = server.lead(&ana, company, body.clone()).await;
+        let path = format!("/api/v1/leads/{}", made["id"]);
+        let read = server.get(path).token(&ana.token).expect(200).await;
+        assert_eq!(made, read["lead"], "{body}");
+        let like_another = ["zoe@example.com", "+14155550100"];
+        let is_second = made["id"] != 1
+            && like_another
+                .iter()
+                .any(|key| made["email"] == **key || made["phone_number"] == **key);
+        assert_eq!(made["duplicate"], is_second, "{body}");
+    }
+    server.assert_sound().await;
+}

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use aggregates::ids::{CompanyId, LeadId};
+use aggregates::lead::{Classification, CreateLead};
+use aggregates::person_name::full_name;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
@@ -49,6 +51,60 @@ pub struct LeadRow {
     pub stage_entered_at: DateTime<Utc>,
     pub campaign_name: Option<String>,
     pub cycle_name: Option<String>,
+}
+
+impl LeadRow {
+    /// The row of a lead that was created at this moment and is like no other; `None` when it refers to anything whose name the
+    /// tables know, or holds what PostgreSQL would order in its own way.
+    #[must_use]
+    pub fn of_new(lead: &CreateLead, created_at: DateTime<Utc>) -> Option<Self> {
+        let refers = lead.classification != Classification::default()
+            || lead.territory_match.is_some()
+            || lead.routing.is_some()
+            || lead.cycle_id.is_some()
+            || lead.user_access_id.is_some();
+        if refers || !lead.answers.is_empty() || !lead.extra.is_empty() {
+            return None;
+        }
+        let contact = &lead.contact;
+        Some(Self {
+            id: lead.lead_id.get(),
+            company_id: lead.company_id.get(),
+            first_name: contact.first_name.as_ref().map(ToString::to_string),
+            last_name: contact.last_name.as_ref().map(ToString::to_string),
+            full_name: full_name(contact.first_name.as_ref(), contact.last_name.as_ref()),
+            email: contact.email.as_ref().map(ToString::to_string),
+            phone: contact.phone.as_ref().map(ToString::to_string),
+            stage_id: lead.stage.id(),
+            source_id: None,
+            campaign_id: None,
+            cycle_id: None,
+            territory_id: None,
+            user_access_id: None,
+            answers: serde_json::Value::Array(Vec::new()),
+            extra: serde_json::Value::Object(serde_json::Map::new()),
+            estimated_value_amount: lead.estimated_value.as_ref().map(|value| value.amount),
+            estimated_value_currency: lead
+                .estimated_value
+                .as_ref()
+                .map(|value| value.currency.to_string()),
+            version: 1,
+            created_at,
+            updated_at: created_at,
+            source_name: None,
+            territory_name: None,
+            assignee_role: None,
+            assignee_user_id: None,
+            assignee_full_name: None,
+            assignee_email: None,
+            assignee_avatar: None,
+            duplicate_group: None,
+            matched_on: None,
+            stage_entered_at: created_at,
+            campaign_name: None,
+            cycle_name: None,
+        })
+    }
 }
 
 /// Columns and joins of [`LeadRow`] around a relation `l` of leads.

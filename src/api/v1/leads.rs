@@ -1,6 +1,7 @@
 //! Leads: create, get, update. The lists are in `lead_lists`.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aggregates::Change;
 use aggregates::access::{Reach, Right};
@@ -426,6 +427,8 @@ async fn create(
     let mut reading = create.clone();
     reading.classification.source_id =
         lead_answers::likely_source(app, create.classification).await?;
+    let made = Arc::new(Mutex::new(None));
+    let making = made.clone();
     let work = caller.work(move |unit| {
         check_assignee(unit, assignee, user_access_id, &company)?;
         limits.add_lead(unit)?;
@@ -436,6 +439,8 @@ async fn create(
         };
         lead_answers::settle_new(unit, &company.path, &mut create)?;
         lead_routing::settle(unit, &mut create)?;
+        *making.lock().unwrap_or_else(PoisonError::into_inner) =
+            LeadRow::of_new(&create, unit.now());
         unit.execute::<Lead>(lead_id.get(), LeadCommand::Create(Box::new(create)))?;
         Ok(lead_id.get())
     });
@@ -444,8 +449,16 @@ async fn create(
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
     let committed = app.ledger.commit(limits.watch_leads(work)).await?;
-    let row = app.reads.lead.get(LeadId(committed.resource_id)).await?;
-    let row = row.ok_or_else(|| Problem::not_found("lead"))?;
+    let made = made.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let row = match made.filter(|_| committed.as_assumed) {
+        Some(row) => row,
+        None => app
+            .reads
+            .lead
+            .get(LeadId(committed.resource_id))
+            .await?
+            .ok_or_else(|| Problem::not_found("lead"))?,
+    };
     // Nobody can have written a note before the id was known to anybody.
     Ok((StatusCode::CREATED, single(row, Vec::new())).into_response())
 }
