@@ -62,12 +62,10 @@ impl Append {
         } = place;
         let mut columns = Columns::default();
         let mut new_keys = Vec::new();
-        let mut touches_authority = false;
         let mut position = head.position;
         for pending in &changes.events {
             position += 1;
             let stream = pending.stream;
-            touches_authority |= stream.touches_authority();
             let loaded = changes
                 .streams
                 .get_mut(&stream)
@@ -99,7 +97,7 @@ impl Append {
             position,
             recorded_at,
             last_ids: std::mem::take(&mut changes.last_ids),
-            authority_position: if touches_authority {
+            authority_position: if changes.authority_moved {
                 position
             } else {
                 head.authority_position
