@@ -186,4 +186,28 @@ mod tests {
             Some("doubles")
         );
     }
+
+    /// A projection that reads before it writes, but does not say so, would be left unread by a commit that assumes.
+    #[test]
+    fn whoever_looks_up_says_when_that_can_be_left_out() {
+        let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+        let mut looking = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                let implements =
+                    text.contains("Projection for") && text.contains("    fn look_up<");
+                if implements {
+                    looking += 1;
+                    assert!(text.contains("    fn can_assume("), "{}", path.display());
+                }
+            }
+        }
+        assert!(looking >= 3, "only {looking} projections look something up");
+    }
 }
