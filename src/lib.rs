@@ -15,6 +15,7 @@ pub mod first_run;
 pub mod import;
 pub mod lead_routing;
 pub mod ledger;
+pub mod legal_hold;
 pub mod lineage;
 pub mod mail;
 pub mod observability;

@@ -4,6 +4,7 @@
 //! takes over when its connection ends. The lock spares double work, no more: each task issues commands that decide again, so
 //! that doing something twice adds nothing. Nothing is remembered between two rounds but what the tables say.
 
+mod erasures;
 mod invitations;
 mod subscriptions;
 
@@ -53,6 +54,10 @@ pub const TASKS: &[Task] = &[
     Task {
         name: "pass the time of subscriptions",
         run: |app| Box::pin(subscriptions::pass_time(app)),
+    },
+    Task {
+        name: "clear after erasures",
+        run: |app| Box::pin(erasures::clear(app)),
     },
 ];
 

@@ -36,6 +36,10 @@ mod lead_answers;
 mod lead_stages;
 mod questions;
 
+mod lead_erasure;
+mod legal_holds;
+mod personal_data;
+
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
@@ -72,6 +76,9 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(onboarding::routes())
             .merge(legal_terms::routes())
             .merge(providers::routes())
-            .merge(integration_tokens::routes()),
+            .merge(integration_tokens::routes())
+            .merge(lead_erasure::routes())
+            .merge(legal_holds::routes())
+            .merge(personal_data::routes()),
     )
 }

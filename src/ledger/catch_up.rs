@@ -10,6 +10,7 @@ use aggregates::lead::LeadEvent;
 use aggregates::subscription::SubscriptionEvent;
 
 use super::append::last_ids_json;
+use super::erasure;
 use super::head::View;
 use super::leaf;
 use super::load;
@@ -67,6 +68,7 @@ async fn sequence(
     let mut last_ids = view.head.last_ids.clone();
     let mut position = view.head.position;
     let mut touches_authority = false;
+    let mut erased = Vec::new();
     for row in rows {
         position += 1;
         let (aggregate_type, aggregate_id) = (row.try_get(0)?, row.try_get(1)?);
@@ -77,30 +79,31 @@ async fn sequence(
         let company_id = stream
             .zip(at_hand)
             .and_then(|(stream, loaded)| loaded.state.company(stream));
-        placed.push(
-            &leaf::Entry {
-                aggregate_type,
-                aggregate_id,
-                sequence,
-                event_type: row.try_get(3)?,
-                event_version: row.try_get(4)?,
-                payload,
-                metadata: row.try_get(6)?,
-                recorded_at,
-                company_id: company_id.map(aggregates::ids::CompanyId::get),
-            },
-            position,
-        );
+        let entry = leaf::Entry {
+            aggregate_type,
+            aggregate_id,
+            sequence,
+            event_type: row.try_get(3)?,
+            event_version: row.try_get(4)?,
+            payload,
+            metadata: row.try_get(6)?,
+            recorded_at,
+            company_id: company_id.map(aggregates::ids::CompanyId::get),
+        };
+        placed.push(&entry, position);
         let Some((stream, loaded)) = stream.zip(at_hand) else {
             tracing::warn!(aggregate_type, "an event of a foreign kind was sequenced");
             continue;
         };
         let cipher = load::cipher_of(loaded.key.as_ref());
-        let Ok(event) = stream::decode(stream.kind, payload, cipher) else {
+        let Ok(event) = stream::decode(stream.kind, entry.stored(), cipher) else {
             tracing::error!(%stream, sequence, "an unreadable event was sequenced and not projected");
             continue;
         };
         touches_authority |= stream.touches_authority();
+        if erasure::destroys_key(&event) {
+            erased.push((stream, position));
+        }
         raise_last_ids(&mut last_ids, stream, &event);
         batch.fold(&Recorded {
             position,
@@ -115,6 +118,7 @@ async fn sequence(
     placed.write(connection, recorded_at).await?;
     batch.look_up(connection).await?;
     let mut statement = Statement::unguarded();
+    erasure::destroy_keys(&mut statement, &erased, recorded_at);
     batch.write(&mut statement);
     if statement.has_parts() {
         let (sql, arguments) = statement.finish();
@@ -207,6 +211,10 @@ fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent
             integration_token_id,
             ..
         }) => raise(IdKind::IntegrationToken, integration_token_id.get()),
+        DomainEvent::Lead(LeadEvent::LeadHoldPlaced { legal_hold_id, .. })
+        | DomainEvent::Company(CompanyEvent::LegalHoldPlaced { legal_hold_id, .. }) => {
+            raise(IdKind::LegalHold, legal_hold_id.get());
+        }
         _ => {}
     }
 }

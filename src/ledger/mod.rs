@@ -7,6 +7,7 @@ pub mod answers;
 mod append;
 mod catch_up;
 mod committer;
+pub mod erasure;
 mod head;
 pub mod leaf;
 mod load;
@@ -20,6 +21,7 @@ mod sealing;
 mod secrets;
 pub mod snapshots;
 mod stream;
+pub mod subject;
 mod unit;
 pub mod verify;
 mod work;
@@ -168,15 +170,20 @@ pub async fn authority_position(connection: &mut sqlx::PgConnection) -> Result<i
         .await
 }
 
-/// Tells the committer of events that stock programs append; asks every few seconds besides, should a notice be lost.
-async fn listen(pool: PgPool, queue: mpsc::WeakSender<Message>) {
+/// Tells the committer of events that stock programs append, and of keys that are destroyed; asks for the former every few seconds
+/// besides, should a notice be lost.
+async fn listen(pool: PgPool, weak: mpsc::WeakSender<Message>) {
     const ASK_EVERY: Duration = Duration::from_secs(5);
+    const KEY_DESTROYED: &str = "subject_key_destroyed";
     loop {
         if let Ok(mut listener) = PgListener::connect_with(&pool).await
-            && listener.listen("unsequenced_event").await.is_ok()
+            && listener
+                .listen_all(["unsequenced_event", KEY_DESTROYED])
+                .await
+                .is_ok()
         {
             loop {
-                let Some(queue) = queue.upgrade() else {
+                let Some(queue) = weak.upgrade() else {
                     return;
                 };
                 // Asked before the first wait too: what came before anybody listened was announced to nobody.
@@ -191,12 +198,19 @@ async fn listen(pool: PgPool, queue: mpsc::WeakSender<Message>) {
                 }
                 drop(queue);
                 let notice = tokio::time::timeout(ASK_EVERY, listener.recv()).await;
-                if let Ok(Err(_)) = notice {
-                    break;
+                match notice {
+                    Ok(Err(_)) => break,
+                    // Catching up forgets the streams that moved, with their keys and what they opened, though no command comes.
+                    Ok(Ok(notice)) if notice.channel() == KEY_DESTROYED => {
+                        if let Some(queue) = weak.upgrade() {
+                            let _ = queue.try_send(Message::CatchUp);
+                        }
+                    }
+                    _ => {}
                 }
             }
         }
-        if queue.upgrade().is_none() {
+        if weak.upgrade().is_none() {
             return;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

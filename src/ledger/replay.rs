@@ -79,7 +79,7 @@ pub async fn step(
         };
         let cipher = load::cipher_of(keys.get(&stream));
         // What no fold can read was reported when it was sequenced; it has no read rows to rebuild.
-        let Ok(event) = stream::decode(stream.kind, entry.payload, cipher) else {
+        let Ok(event) = stream::decode(stream.kind, entry.stored(), cipher) else {
             continue;
         };
         batch.fold(&Recorded {

@@ -45,6 +45,10 @@ mod lead_answers;
 mod lead_stages;
 mod questions;
 
+mod erased_everywhere;
+mod lead_erasure;
+mod legal_holds;
+
 #[path = "../support/server.rs"]
 mod server;
 #[expect(dead_code, reason = "other test binaries need the rest")]

@@ -51,6 +51,8 @@ pub struct LeadRow {
     pub stage_entered_at: DateTime<Utc>,
     pub campaign_name: Option<String>,
     pub cycle_name: Option<String>,
+    pub blocked_at: Option<DateTime<Utc>>,
+    pub erased_at: Option<DateTime<Utc>>,
 }
 
 impl LeadRow {
@@ -103,6 +105,8 @@ impl LeadRow {
             stage_entered_at: created_at,
             campaign_name: None,
             cycle_name: None,
+            blocked_at: None,
+            erased_at: None,
         })
     }
 }
@@ -115,11 +119,12 @@ pub(crate) const LEAD_COLUMNS: &str = "l.id, l.company_id, l.first_name, l.last_
      u.email AS assignee_email, \
      (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS assignee_avatar, d.duplicate_group, d.matched_on, \
      l.stage_entered_at, s.name AS source_name, t.name AS territory_name, campaign.name AS campaign_name, \
-     cycle.name AS cycle_name";
+     cycle.name AS cycle_name, erasure.blocked_at, erasure.erased_at";
 pub(crate) const LEAD_JOINS: &str = " LEFT JOIN user_accesses a ON a.id = l.user_access_id \
      LEFT JOIN users u ON u.id = a.user_id LEFT JOIN duplicates d ON d.lead_id = l.id \
      LEFT JOIN sources s ON s.id = l.source_id LEFT JOIN territories t ON t.id = l.territory_id \
-     LEFT JOIN campaigns campaign ON campaign.id = l.campaign_id LEFT JOIN cycles cycle ON cycle.id = l.cycle_id";
+     LEFT JOIN campaigns campaign ON campaign.id = l.campaign_id LEFT JOIN cycles cycle ON cycle.id = l.cycle_id \
+     LEFT JOIN lead_erasures erasure ON erasure.lead_id = l.id AND erasure.status <> 'in_use'";
 
 /// One lead.
 ///
