@@ -56,3 +56,35 @@ CREATE TRIGGER subject_keys_announce_destroyed AFTER DELETE ON subject_keys
 
 -- The leads that the answer to the request may tell about; null: not known.
 ALTER TABLE idempotency_keys ADD COLUMN leads bigint[];
+
+-- Where read tables keep what their rows were (the schema past), an erasure reaches that too, in its own transaction: what the
+-- statement itself replaces comes there at its end, and so this runs at the transaction's.
+CREATE FUNCTION erase_past_of_lead() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.aggregate_type <> 'lead' THEN
+        RETURN NULL;
+    END IF;
+    IF to_regclass('past.leads') IS NOT NULL THEN
+        UPDATE past.leads SET first_name = NULL, last_name = NULL, full_name = '', email = NULL, phone = NULL, search = '',
+            answers = '[]', extra = '{}' WHERE id = NEW.aggregate_id;
+    END IF;
+    IF to_regclass('past.lead_notes') IS NOT NULL THEN
+        DELETE FROM past.lead_notes WHERE lead_id = NEW.aggregate_id;
+    END IF;
+    IF to_regclass('past.appointments') IS NOT NULL THEN
+        UPDATE past.appointments SET title = '', description = NULL, location = NULL WHERE lead_id = NEW.aggregate_id;
+    END IF;
+    IF to_regclass('past.legal_holds') IS NOT NULL THEN
+        UPDATE past.legal_holds SET reason = NULL WHERE lead_id = NEW.aggregate_id;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER destroyed_keys_erase_past AFTER INSERT ON destroyed_keys
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION erase_past_of_lead();
+
+-- Holds are shown as of earlier moments; whether a lead is erased always as of now.
+DO $$ BEGIN
+    IF to_regproc('keep_versions') IS NOT NULL THEN
+        PERFORM keep_versions('legal_holds');
+    END IF;
+END $$;

@@ -272,7 +272,7 @@ pub struct AppointmentRow {
 const SELECT: &str = "SELECT a.id, a.lead_id, a.user_id, CASE WHEN e.lead_id IS NULL THEN a.title ELSE '' END AS title, \
      CASE WHEN e.lead_id IS NULL THEN a.description END AS description, \
      CASE WHEN e.lead_id IS NULL THEN a.location END AS location, a.starts_at, a.ends_at, \
-     a.status, a.created_at, a.updated_at, l.full_name AS lead_full_name, l.user_access_id AS lead_user_access_id, \
+     a.status, a.created_at, a.updated_at, CASE WHEN e.lead_id IS NULL THEN l.full_name ELSE '' END AS lead_full_name, l.user_access_id AS lead_user_access_id, \
      l.version AS lead_version, c.id AS company_id, c.name AS company_name, c.is_default AS company_default, \
      c.parent_company_id AS company_parent_id, coalesce(u.full_name, '') AS user_full_name, u.email AS user_email, \
      (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS user_avatar";

@@ -37,6 +37,7 @@ mod lead_stages;
 mod questions;
 
 mod lead_erasure;
+mod lead_reads;
 mod legal_holds;
 mod personal_data;
 
@@ -79,6 +80,7 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(integration_tokens::routes())
             .merge(lead_erasure::routes())
             .merge(legal_holds::routes())
-            .merge(personal_data::routes()),
+            .merge(personal_data::routes())
+            .merge(lead_reads::routes()),
     )
 }

@@ -7,7 +7,7 @@ use aggregates::personal::Personal;
 use chrono::{DateTime, TimeDelta, Utc};
 use projections::{DomainEvent, Statement};
 use serde_json::Value;
-use sqlx::{Connection, Executor, PgConnection, PgPool, Row};
+use sqlx::{Executor, PgConnection, PgPool, Row};
 
 use super::stream::{StreamKey, StreamKind};
 
@@ -15,8 +15,17 @@ use super::stream::{StreamKey, StreamKind};
 /// is kept by then, or never.
 const LAST_PASS_AFTER: TimeDelta = TimeDelta::seconds(60);
 
-/// The tables whose dead rows held what was erased.
-const VACUUMED: &str = "subject_keys, stream_snapshots, idempotency_keys, leads, duplicates, lead_notes, appointments, legal_holds";
+/// The tables whose dead rows held what was erased, in the schemas `public` and `past`.
+const VACUUMED: [&str; 8] = [
+    "subject_keys",
+    "stream_snapshots",
+    "idempotency_keys",
+    "leads",
+    "duplicates",
+    "lead_notes",
+    "appointments",
+    "legal_holds",
+];
 
 /// Whether the event is the end of its stream's key.
 pub(super) fn destroys_key(event: &DomainEvent) -> bool {
@@ -178,11 +187,15 @@ pub async fn clear_answers(
 }
 
 async fn vacuum(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname IN ('public', 'past') AND tablename = ANY($1)",
+    )
+    .bind(&VACUUMED[..])
+    .fetch_all(&mut *connection)
+    .await?;
     // As one simple query: VACUUM refuses to run inside the implicit transaction of several.
-    connection.ping().await?;
-    connection
-        .execute(format!("VACUUM {VACUUMED}").as_str())
-        .await?;
+    let vacuum = format!("VACUUM {}", tables.join(", "));
+    connection.execute(vacuum.as_str()).await?;
     Ok(())
 }
 

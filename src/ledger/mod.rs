@@ -9,6 +9,7 @@ mod catch_up;
 mod committer;
 pub mod erasure;
 mod head;
+pub mod lead_reads;
 pub mod leaf;
 mod load;
 pub mod mail_deliveries;
@@ -37,6 +38,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use committer::{Committer, Message};
+use lead_reads::{LeadReads, ReadLog};
 
 pub use provenance::{Actor, Provenance};
 pub use refusal::{CommitError, Refusal};
@@ -55,12 +57,14 @@ pub struct Ledger {
     claim_key: hmac::Key,
     clock: Clock,
     pool: PgPool,
+    read_log: ReadLog,
 }
 
 /// The tasks behind a [`Ledger`], to be awaited at shutdown once every handle is dropped.
 pub struct LedgerTasks {
     committer: JoinHandle<()>,
     listener: JoinHandle<()>,
+    read_log: JoinHandle<()>,
 }
 
 impl LedgerTasks {
@@ -69,6 +73,9 @@ impl LedgerTasks {
         self.listener.abort();
         if self.committer.await.is_err() {
             tracing::error!("the committer ended by a panic");
+        }
+        if self.read_log.await.is_err() {
+            tracing::error!("the log of reads ended by a panic");
         }
     }
 }
@@ -89,16 +96,19 @@ impl Ledger {
         // Whatever was appended while no node ran gets its place now.
         let _ = queue.send(Message::CatchUp).await;
         let listener = tokio::spawn(listen(pool.clone(), queue.downgrade()));
+        let (read_log, read_log_task) = ReadLog::open(pool, clock.clone()).await?;
         Ok((
             Self {
                 queue,
                 claim_key: hmac::Key::new(hmac::HMAC_SHA256, secrets.claims()),
                 clock,
                 pool: pool.clone(),
+                read_log,
             },
             LedgerTasks {
                 committer,
                 listener,
+                read_log: read_log_task,
             },
         ))
     }
@@ -117,6 +127,16 @@ impl Ledger {
                 mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
             })?;
         answer.await.unwrap_or(Err(CommitError::Unavailable))
+    }
+
+    /// Notes, behind the answer, what it showed of whom.
+    pub fn note_reads(&self, reads: LeadReads) {
+        self.read_log.note(reads);
+    }
+
+    /// Waits a little until the reads that were noted on this node are in the log.
+    pub async fn flush_reads(&self) {
+        self.read_log.flush().await;
     }
 
     /// Whether nothing has ever been appended.

@@ -245,6 +245,7 @@ async fn told(server: &TestServer, ana: &Person, company: i64, lead: i64, search
         format!("/api/v1/leads/{lead}/stages"),
         format!("/api/v1/leads/{lead}/erasure"),
         format!("/api/v1/leads/{lead}/legal_holds"),
+        format!("/api/v1/leads/{lead}/reads"),
         format!("/api/v1/companies/{company}/leads"),
         format!("/api/v1/companies/{company}/leads?search={search}"),
         format!("/api/v1/companies/{company}/leads?sort=full_name"),

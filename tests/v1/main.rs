@@ -47,6 +47,7 @@ mod questions;
 
 mod erased_everywhere;
 mod lead_erasure;
+mod lead_reads;
 mod legal_holds;
 
 #[path = "../support/server.rs"]

@@ -116,6 +116,7 @@ const TABLE: &[(&str, Row)] = &[
     ("POST /leads/{id}/legal_holds", GOVERN),
     ("POST /leads/{id}/legal_holds/{hold_id}/release", GOVERN),
     ("GET /leads/{id}/personal_data", GOVERN),
+    ("GET /leads/{id}/reads", AUDIT),
     ("GET /leads/{id}/stages", READ),
     ("POST /leads/{lead_id}/appointments", CHANGE_LEADS),
     ("POST /leads/{lead_id}/notes", CHANGE_LEADS),

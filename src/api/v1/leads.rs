@@ -549,6 +549,7 @@ async fn show_lead(
     let (row, notes) = (row?, notes?);
     let row = row.ok_or_else(|| Problem::not_found("lead"))?;
     require_readable(&app, &caller, row.company_id, row.user_access_id).await?;
+    caller.has_read(&app, "GET /leads/{id}", [(row.id, row.company_id)]);
     Ok(single(row, notes))
 }
 

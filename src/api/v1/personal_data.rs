@@ -15,15 +15,20 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::lead_erasure::authorised;
+use super::lead_reads::LeadReadView;
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path};
 use crate::api::problem::Problem;
 use crate::app::App;
+use crate::ledger::lead_reads;
 use crate::ledger::subject::{self, OpenedEvent, SubjectData};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(export_personal_data))
 }
+
+/// How many reads one export tells of.
+const MOST_READS: i64 = 1_000;
 
 /// Everything held on the person behind a lead. What is erased is absent.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,6 +50,10 @@ struct PersonalDataView {
     legal_holds: Vec<HeldUnder>,
     /// The ways in which data came: `api`, or an import with its row.
     sources: Vec<String>,
+    /// Who was shown the data, the latest 1,000; the rest by `GET /leads/{id}/reads`.
+    reads: Vec<LeadReadView>,
+    /// How often it was shown in all.
+    read_count: i64,
     /// Every change that was ever made, opened.
     events: Vec<EventView>,
 }
@@ -206,6 +215,8 @@ fn view(lead_id: i64, data: SubjectData, legal_holds: Vec<HeldUnder>) -> Persona
         appointments: appointments.collect(),
         legal_holds,
         sources,
+        reads: Vec::new(),
+        read_count: 0,
         events: events.into_iter().map(EventView::from).collect(),
     }
 }
@@ -227,6 +238,7 @@ async fn export_personal_data(
     Path(id): Path<i64>,
 ) -> Result<Json<PersonalDataEnvelope>, Problem> {
     let lead = authorised(&app, &caller, id, Right::Govern).await?;
+    app.ledger.flush_reads().await;
     let mut connection = app.pool.acquire().await?;
     let data = subject::of_lead(&mut connection, id).await?;
     let every = PageRequest {
@@ -241,7 +253,17 @@ async fn export_personal_data(
         until: row.until,
         released_at: row.released_at,
     });
+    let latest = PageRequest {
+        per_page: MOST_READS,
+        from: PageFrom::Offset(0),
+    };
+    let (reads, read_count) = lead_reads::page(&mut connection, id, &latest).await?;
+    let mut held = view(id, data, holds.collect());
+    held.reads = reads.rows.into_iter().map(LeadReadView::from).collect();
+    held.read_count = read_count;
+    let company = held.company_id.unwrap_or_default();
+    caller.has_read(&app, "GET /leads/{id}/personal_data", [(id, company)]);
     Ok(Json(PersonalDataEnvelope {
-        personal_data: view(id, data, holds.collect()),
+        personal_data: held,
     }))
 }
