@@ -76,6 +76,27 @@ pub(super) fn destroy_keys(
     });
 }
 
+/// [`destroy_keys`] as a statement of its own, for a caller that has the ledger to itself in a transaction.
+///
+/// # Errors
+/// What the database answers.
+pub(super) async fn destroy_keys_now(
+    connection: &mut PgConnection,
+    streams: &[(StreamKey, i64)],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    if streams.is_empty() {
+        return Ok(());
+    }
+    let mut statement = Statement::unguarded();
+    destroy_keys(&mut statement, streams, now);
+    let (sql, arguments) = statement.finish();
+    sqlx::query_with(&sql, arguments)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Whether an event of the stream holds personal data that no key seals, as a stock program stores it. That cannot be erased without
 /// breaking the ledger.
 ///
