@@ -78,7 +78,7 @@ async fn every_answer_that_shows_a_lead_is_in_the_log() {
         assert_eq!(row["reader"], format!("user:{}", by.id));
         assert_eq!(row["request_id"], format!("read-{n}"));
     }
-    assert_eq!(rows[rows.len() - 1]["full_name"], "Bo Tester");
+    assert_eq!(rows[rows.len() - 1]["full_name"], "Bo");
     assert_eq!(found["gaps"], json!([]));
     let others = reads(&server, &ana, other).await;
     assert_eq!(others["meta"]["total_count"], 4, "{others}");

@@ -312,6 +312,7 @@ impl Place {
                 json!({"name": name, "start_date": "2020-01-01", "end_date": "2020-01-02"})
             }
             "PUT /companies/{company_id}/cycles" => json!({"cycles": true}),
+            "POST /leads/{id}/erasure" => json!({"step": "block", "reason": "other"}),
             "PUT /companies/{id}" | "PUT /campaigns/{id}" => json!({"name": name}),
             "PUT /users/{id}" | "PUT /leads/{id}" => json!({"first_name": name}),
             _ => {

@@ -165,7 +165,6 @@ async fn delete_note(
     let work = caller
         .work(move |unit| {
             if_match.check(unit, stream)?;
-            legal_hold::refuse_if_held(unit, LeadId(stream.id))?;
             unit.execute::<Lead>(
                 stream.id,
                 LeadCommand::RemoveNote {
@@ -173,6 +172,7 @@ async fn delete_note(
                     only_of: only_of.clone(),
                 },
             )?;
+            legal_hold::refuse_if_held(unit, LeadId(stream.id))?;
             Ok(id)
         })
         .on(stream)
