@@ -19,6 +19,7 @@ pub mod lineage;
 pub mod mail;
 pub mod observability;
 pub mod plan_limits;
+pub mod proof;
 pub mod providers;
 pub mod serve;
 pub mod token_command;
