@@ -14,6 +14,7 @@ use super::head::View;
 use super::leaf;
 use super::load;
 use super::stream::{self, StreamKey, StreamKind};
+use super::tree::NewNodes;
 use super::unit::{IdKind, LastIds};
 use crate::clock::Clock;
 
@@ -112,9 +113,15 @@ async fn sequence(
         });
     }
 
+    let mut tree = view.head.tree.clone();
+    let mut nodes = NewNodes::default();
+    for leaf in &placed.leaf_hash {
+        nodes.grow(&mut tree, leaf);
+    }
     placed.write(connection, recorded_at).await?;
     batch.look_up(connection).await?;
     let mut statement = Statement::unguarded();
+    nodes.write(&mut statement);
     batch.write(&mut statement);
     if statement.has_parts() {
         let (sql, arguments) = statement.finish();
@@ -136,6 +143,7 @@ async fn sequence(
         view.streams.remove(&stream);
     }
     view.head.position = position;
+    view.head.tree = tree;
     view.head.recorded_at = recorded_at;
     view.head.last_ids = last_ids;
     if touches_authority {
