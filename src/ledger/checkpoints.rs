@@ -23,6 +23,9 @@ pub enum ProofError {
     /// The database.
     #[error("the database: {0}")]
     Database(sqlx::Error),
+    /// The ledger grows faster than checkpoints are made of it: later.
+    #[error("the ledger grows too fast for a proof right now")]
+    Busy,
     /// What is stored does not fit together: `leadledger verify` tells more.
     #[error("the ledger does not fit its proofs: {0}; see leadledger verify")]
     Damaged(&'static str),

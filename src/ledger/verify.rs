@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use super::rebuild::unknown;
+use super::verify_proofs::{Recomputed, Witnessed, wrong_end, wrong_events};
 use super::{replay, snapshots};
 
 /// How many differences of one table are named; the rest is counted.
@@ -30,6 +31,19 @@ pub struct Findings {
 pub async fn run(
     options: &PgConnectOptions,
     names: &[String],
+    progress: impl FnMut(i64, i64),
+) -> anyhow::Result<Findings> {
+    run_with(options, names, &Witnessed::default(), progress).await
+}
+
+/// [`run`], comparing the ledger with checkpoints from outside the database too.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    options: &PgConnectOptions,
+    names: &[String],
+    witnessed: &Witnessed,
     mut progress: impl FnMut(i64, i64),
 ) -> anyhow::Result<Findings> {
     let mut batch = Batch::of(names).map_err(|name| unknown(&name))?;
@@ -51,32 +65,22 @@ pub async fn run(
             transaction.execute(statement.as_str()).await?;
         }
     }
+    let mut recomputed = Recomputed::begin(&mut transaction, witnessed).await?;
     let mut position = 0;
     loop {
         let step = replay::step(&mut transaction, &mut batch, position).await?;
-        let said = |text: &str, positions: Vec<i64>| -> Vec<String> {
-            positions
-                .into_iter()
-                .map(|position| format!("events: position {position}: {text}"))
-                .collect()
-        };
-        findings.differences.extend(said(
-            "the leaf hash is not that of the event",
-            step.wrong_leaves,
-        ));
-        findings.differences.extend(said("missing", step.gaps));
+        findings.differences.extend(wrong_events(&step));
         if !step.any {
             break;
         }
+        recomputed.take(&mut transaction, &step.leaves).await?;
         position = step.last;
         findings.events = position;
         progress(position, end);
     }
-    if position != end {
-        findings.differences.push(format!(
-            "events: the ledger ends at position {position}, its head says {end}"
-        ));
-    }
+    findings.differences.extend(wrong_end(position, end));
+    let wrong = recomputed.finish(&mut transaction).await?;
+    findings.differences.extend(wrong);
     for table in &tables {
         compare(&mut transaction, table, &mut findings).await?;
     }
@@ -88,7 +92,11 @@ pub async fn run(
     Ok(findings)
 }
 
-async fn compare(
+/// Compares a live read table with the one of the same name in the connection's temporary schema.
+///
+/// # Errors
+/// What the database answers.
+pub async fn compare(
     connection: &mut PgConnection,
     table: &Table,
     findings: &mut Findings,

@@ -5,6 +5,8 @@
 //! so. `docs/audit.md` describes every format for people who write a verifier of their own.
 
 pub mod checkpoint;
+pub mod evidence;
+pub mod history;
 pub mod merkle;
 pub mod note;
 pub mod stream_map;
