@@ -201,3 +201,7 @@ pub fn keys_in(text: &str) -> Result<Vec<VerifierKey>, String> {
     };
     lines.map(key).collect()
 }
+
+#[cfg(test)]
+#[path = "evidence_tests.rs"]
+mod tests;

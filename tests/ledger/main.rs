@@ -14,6 +14,7 @@ mod long_streams;
 mod many_writers;
 mod node;
 mod once;
+mod proofs;
 mod queries;
 mod read_tables;
 mod rebuilding;

@@ -10,6 +10,7 @@ mod contract;
 mod contract_walk;
 mod duplicates;
 mod email_proofs;
+mod evidence;
 mod idempotency;
 mod import_command;
 mod invitations;
