@@ -71,7 +71,8 @@ fn verdict(pack: &EvidencePack, checkpoint: &Checkpoint) -> String {
         checkpoint.time.format("%Y-%m-%d %H:%M:%S UTC"),
     );
     if pack.subject_key.is_none() {
-        text += "The pack has no key: personal data, if there are any, were erased or are withheld.\n";
+        text +=
+            "The pack has no key: personal data, if there are any, were erased or are withheld.\n";
     }
     text
 }

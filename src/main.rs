@@ -6,8 +6,8 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use leadledger::config::{Cli, Command, ProjectionArgs, Settings, TokenCommand, VerifyArgs};
 use leadledger::database::Database;
-use leadledger::ledger::{rebuild, verify};
 use leadledger::ledger::verify_proofs::Witnessed;
+use leadledger::ledger::{rebuild, verify};
 use leadledger::witness::Witness;
 use leadledger::{
     api, checkpoint_key_command, evidence_command, import, observability, serve, token_command,
@@ -55,7 +55,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             });
         }
         Command::CheckpointKey(command) => {
-            print!("{}", checkpoint_key_command::run(&settings, &command).await?);
+            print!(
+                "{}",
+                checkpoint_key_command::run(&settings, &command).await?
+            );
         }
     }
     Ok(ExitCode::SUCCESS)

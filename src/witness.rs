@@ -91,7 +91,9 @@ impl Witness {
     pub async fn read(&self) -> anyhow::Result<Vec<(String, String)>> {
         let found: Vec<_> = self.0.list(None).try_collect().await?;
         let names = found.into_iter().map(|object| object.location);
-        let mut names: Vec<_> = names.filter(|path| path.as_ref().ends_with(ENDING)).collect();
+        let mut names: Vec<_> = names
+            .filter(|path| path.as_ref().ends_with(ENDING))
+            .collect();
         names.sort();
         let mut notes = Vec::with_capacity(names.len());
         for name in names {

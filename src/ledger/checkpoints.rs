@@ -128,7 +128,10 @@ async fn sign(
     let taken_in = stream_map::size(connection).await?;
     let streams = stream_map::advance(connection, taken_in, end).await?;
     let missing = ProofError::Damaged("the tree lacks nodes");
-    let root = tree::frontier(connection, end).await?.ok_or(missing)?.root();
+    let root = tree::frontier(connection, end)
+        .await?
+        .ok_or(missing)?
+        .root();
     if let Some(latest) = latest {
         continues(connection, latest, end).await?;
     }
@@ -223,10 +226,7 @@ pub async fn ensure_key(pool: &PgPool, now: DateTime<Utc>) -> Result<(), ProofEr
 }
 
 /// The present key, made if there is none yet. The caller holds the lock in a transaction.
-async fn signer(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-) -> Result<Signer, ProofError> {
+async fn signer(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<Signer, ProofError> {
     let row = sqlx::query(
         "SELECT k.verifier, s.value FROM checkpoint_keys k LEFT JOIN server_secrets s ON s.name = $1 \
          WHERE k.valid_until IS NULL",
@@ -244,7 +244,9 @@ async fn signer(
     let name = verifier.split('+').next().unwrap_or_default();
     seed.and_then(|seed| Signer::from_seed(name, &seed))
         .filter(|signer| signer.public().to_string() == verifier)
-        .ok_or(ProofError::Damaged("the key that signs checkpoints is lost"))
+        .ok_or(ProofError::Damaged(
+            "the key that signs checkpoints is lost",
+        ))
 }
 
 async fn new_key(

@@ -45,7 +45,8 @@ pub async fn pack(
         };
         let latest = checkpoints::latest(&mut transaction).await?;
         let taken_in = stream_map::size(&mut transaction).await?;
-        if let Some(latest) = latest.filter(|latest| latest.size == taken_in && latest.size >= end) {
+        if let Some(latest) = latest.filter(|latest| latest.size == taken_in && latest.size >= end)
+        {
             return Ok(Some(gather(&mut transaction, stream, latest).await?));
         }
         transaction.rollback().await?;

@@ -131,7 +131,9 @@ pub async fn read(
             found.wrong_leaves.push(position);
         }
         // Gaps are named up to a number that a person reads.
-        found.gaps.extend((found.last + 1..position).take(NAMED_GAPS));
+        found
+            .gaps
+            .extend((found.last + 1..position).take(NAMED_GAPS));
         found.last = position;
         found.leaves.push(Leaf {
             position,

@@ -57,30 +57,7 @@ pub async fn run_with(
     transaction
         .execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         .await?;
-    let mut findings = Findings::default();
-    let end = replay::end(&mut transaction, false).await?;
-    for table in &tables {
-        let (first, _) = replay::shadow(&mut transaction, table, "pg_temp").await?;
-        for statement in first {
-            transaction.execute(statement.as_str()).await?;
-        }
-    }
-    let mut recomputed = Recomputed::begin(&mut transaction, witnessed).await?;
-    let mut position = 0;
-    loop {
-        let step = replay::step(&mut transaction, &mut batch, position).await?;
-        findings.differences.extend(wrong_events(&step));
-        if !step.any {
-            break;
-        }
-        recomputed.take(&mut transaction, &step.leaves).await?;
-        position = step.last;
-        findings.events = position;
-        progress(position, end);
-    }
-    findings.differences.extend(wrong_end(position, end));
-    let wrong = recomputed.finish(&mut transaction).await?;
-    findings.differences.extend(wrong);
+    let mut findings = fold_apart(&mut transaction, &mut batch, witnessed, &mut progress).await?;
     for table in &tables {
         compare(&mut transaction, table, &mut findings).await?;
     }
@@ -89,6 +66,44 @@ pub async fn run_with(
         findings.differences.extend(wrong);
     }
     transaction.rollback().await?;
+    Ok(findings)
+}
+
+/// Folds the whole ledger into temporary tables of the connection, which are there until its transaction ends, and checks
+/// the ledger on the way. The connection's search path begins with `pg_temp`.
+///
+/// # Errors
+/// What the database answers.
+pub async fn fold_apart(
+    connection: &mut PgConnection,
+    batch: &mut Batch,
+    witnessed: &Witnessed,
+    progress: &mut impl FnMut(i64, i64),
+) -> Result<Findings, sqlx::Error> {
+    let mut findings = Findings::default();
+    let end = replay::end(connection, false).await?;
+    for table in &batch.tables() {
+        let (first, _) = replay::shadow(connection, table, "pg_temp").await?;
+        for statement in first {
+            connection.execute(statement.as_str()).await?;
+        }
+    }
+    let mut recomputed = Recomputed::begin(connection, witnessed).await?;
+    let mut position = 0;
+    loop {
+        let step = replay::step(connection, batch, position).await?;
+        findings.differences.extend(wrong_events(&step));
+        if !step.any {
+            break;
+        }
+        recomputed.take(connection, &step.leaves).await?;
+        position = step.last;
+        findings.events = position;
+        progress(position, end);
+    }
+    findings.differences.extend(wrong_end(position, end));
+    let wrong = recomputed.finish(connection).await?;
+    findings.differences.extend(wrong);
     Ok(findings)
 }
 

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use futures::TryStreamExt;
 use sqlx::{PgConnection, Row};
 
+use super::checkpoints;
 use super::replay::{self, Leaf};
 use super::tree::{is_stored, unsigned};
-use super::checkpoints;
 use crate::proof::Hash;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle::{Frontier, Node};
@@ -201,7 +201,12 @@ impl Recomputed {
             return Ok(());
         }
         let (root, (streams, _)) = (self.tree.root(), self.map.settle());
-        for Claim { who, root: said, streams: map } in claims.into_iter().flatten() {
+        for Claim {
+            who,
+            root: said,
+            streams: map,
+        } in claims.into_iter().flatten()
+        {
             let what = if said != root {
                 "the ledger does not have these first"
             } else if map != streams {
@@ -209,7 +214,8 @@ impl Recomputed {
             } else {
                 continue;
             };
-            self.differences.push(format!("{who}: {what} {size} events"));
+            self.differences
+                .push(format!("{who}: {what} {size} events"));
         }
         if stored_map {
             self.compare_tiles(connection).await?;
@@ -218,8 +224,9 @@ impl Recomputed {
     }
 
     async fn compare_tiles(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let mut rows = sqlx::query("SELECT path, content FROM public.stream_map_tiles ORDER BY path")
-            .fetch(connection);
+        let mut rows =
+            sqlx::query("SELECT path, content FROM public.stream_map_tiles ORDER BY path")
+                .fetch(connection);
         let (mut right, mut wrong) = (0_usize, 0_usize);
         let mut first: Option<TilePath> = None;
         while let Some(row) = rows.try_next().await? {
@@ -250,7 +257,10 @@ impl Recomputed {
     ///
     /// # Errors
     /// What the database answers.
-    pub async fn finish(mut self, connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    pub async fn finish(
+        mut self,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<String>, sqlx::Error> {
         let size = self.tree.size();
         let beyond = if self.broken {
             "cannot be compared: an event before its end is missing"

@@ -122,7 +122,10 @@ mod tests {
         assert_eq!(Checkpoint::parse(text), Ok(checkpoint()));
         for (wrong, what) in [
             (text.replace("20852163", "020852163"), "tree size"),
-            (text.replace("20852163", "99999999999999999999"), "tree size"),
+            (
+                text.replace("20852163", "99999999999999999999"),
+                "tree size",
+            ),
             (text.replace("AQEB", "AQE"), "root"),
             (text.replace("leadledger/a1", "leadledger a1"), "origin"),
             (text.replace("1970", "197"), "time"),

@@ -110,13 +110,19 @@ impl EvidencePack {
         for (event, nth) in self.events.iter().zip(1..) {
             let wrong = |what| EvidenceError::Event(nth, what);
             if i64::try_from(nth) != Ok(event.sequence) {
-                return Err(wrong("its number in the history is not the next one: an event before it is withheld"));
+                return Err(wrong(
+                    "its number in the history is not the next one: an event before it is withheld",
+                ));
             }
             if event.position <= before {
-                return Err(wrong("its position is not after that of the event before it"));
+                return Err(wrong(
+                    "its position is not after that of the event before it",
+                ));
             }
             before = event.position;
-            let leaf = self.leaf_of(event).ok_or_else(|| wrong("its time is no time"))?;
+            let leaf = self
+                .leaf_of(event)
+                .ok_or_else(|| wrong("its time is no time"))?;
             let path = hashes(&event.inclusion_path)
                 .ok_or_else(|| wrong("its proof is not a list of hashes"))?;
             let index = event.position.wrapping_sub(1);

@@ -34,11 +34,13 @@ impl Forge {
                     sequence,
                     event_type: "LeadNoteAdded".to_owned(),
                     event_version: "1".to_owned(),
-                    payload: json!({"LeadNoteAdded": {"note_id": 7, "from_stage_id": 1, "to_stage_id": 4,
+                    payload:
+                        json!({"LeadNoteAdded": {"note_id": 7, "from_stage_id": 1, "to_stage_id": 4,
                         "content": {"sealed": sealed}}})
-                    .to_string(),
-                    metadata: json!({"actor": "user:1", "source": "api", "reason": "asked\u{1b}[2J for"})
                         .to_string(),
+                    metadata:
+                        json!({"actor": "user:1", "source": "api", "reason": "asked\u{1b}[2J for"})
+                            .to_string(),
                     recorded_at_micros: 1_700_000_000_000_000 + sequence,
                     company_id: Some(3),
                     inclusion_path: Vec::new(),
@@ -146,21 +148,86 @@ fn an_honest_pack_holds_and_is_told_in_plain_words() {
 fn each_way_to_deceive_is_named() {
     type Deceit = fn(&mut EvidencePack);
     let deceits: [(&str, Deceit, &str); 16] = [
-        ("last event", |p| drop(p.events.pop()), "5 events, and 4 are shown"),
-        ("last event, count too", |p| { p.events.pop(); p.stream_events = 4; }, "not whole"),
-        ("first event", |p| drop(p.events.remove(0)), "event 1: its number"),
-        ("event between", |p| drop(p.events.remove(2)), "event 3: its number"),
-        ("renumbered", |p| { p.events.remove(4); p.events[3].sequence = 5; }, "event 4: its number"),
-        ("a number less", |p| { p.events.remove(3); p.events[3].sequence = 4; }, "event 4: it is not what"),
+        (
+            "last event",
+            |p| drop(p.events.pop()),
+            "5 events, and 4 are shown",
+        ),
+        (
+            "last event, count too",
+            |p| {
+                p.events.pop();
+                p.stream_events = 4;
+            },
+            "not whole",
+        ),
+        (
+            "first event",
+            |p| drop(p.events.remove(0)),
+            "event 1: its number",
+        ),
+        (
+            "event between",
+            |p| drop(p.events.remove(2)),
+            "event 3: its number",
+        ),
+        (
+            "renumbered",
+            |p| {
+                p.events.remove(4);
+                p.events[3].sequence = 5;
+            },
+            "event 4: its number",
+        ),
+        (
+            "a number less",
+            |p| {
+                p.events.remove(3);
+                p.events[3].sequence = 4;
+            },
+            "event 4: it is not what",
+        ),
         ("order", |p| p.events.swap(1, 2), "event 2: its number"),
-        ("payload", |p| p.events[1].payload = p.events[1].payload.replace('7', "8"), "event 2: it is not what"),
-        ("space", |p| p.events[1].payload.push(' '), "event 2: it is not what"),
-        ("reason", |p| p.events[4].metadata = "{}".to_owned(), "event 5: it is not what"),
-        ("time", |p| p.events[0].recorded_at_micros += 1, "event 1: it is not what"),
-        ("no time", |p| p.events[0].recorded_at_micros = i64::MAX, "event 1: its time"),
-        ("company", |p| p.events[0].company_id = None, "event 1: it is not what"),
-        ("position", |p| p.events[0].position = 0, "event 1: its position"),
-        ("another lead", |p| p.aggregate_id = "2".to_owned(), "event 1: it is not what"),
+        (
+            "payload",
+            |p| p.events[1].payload = p.events[1].payload.replace('7', "8"),
+            "event 2: it is not what",
+        ),
+        (
+            "space",
+            |p| p.events[1].payload.push(' '),
+            "event 2: it is not what",
+        ),
+        (
+            "reason",
+            |p| p.events[4].metadata = "{}".to_owned(),
+            "event 5: it is not what",
+        ),
+        (
+            "time",
+            |p| p.events[0].recorded_at_micros += 1,
+            "event 1: it is not what",
+        ),
+        (
+            "no time",
+            |p| p.events[0].recorded_at_micros = i64::MAX,
+            "event 1: its time",
+        ),
+        (
+            "company",
+            |p| p.events[0].company_id = None,
+            "event 1: it is not what",
+        ),
+        (
+            "position",
+            |p| p.events[0].position = 0,
+            "event 1: its position",
+        ),
+        (
+            "another lead",
+            |p| p.aggregate_id = "2".to_owned(),
+            "event 1: it is not what",
+        ),
         ("nothing", |p| p.events.clear(), "has no events"),
     ];
     let forge = Forge::new();

@@ -20,8 +20,10 @@ pub fn tell(pack: &EvidencePack) -> Result<String, EvidenceError> {
     let cipher = cipher_of(pack)?;
     let mut story = String::new();
     for (event, nth) in pack.events.iter().zip(1..) {
-        tell_event(&mut story, event, nth, cipher.as_deref())
-            .ok_or(EvidenceError::Event(nth, "the key in the pack does not open its sealed values"))?;
+        tell_event(&mut story, event, nth, cipher.as_deref()).ok_or(EvidenceError::Event(
+            nth,
+            "the key in the pack does not open its sealed values",
+        ))?;
     }
     Ok(story)
 }
@@ -54,7 +56,10 @@ fn tell_event(
     );
     let position = event.position;
     let name = visible(&sentence(&event.event_type));
-    line(story, &format!("{nth}. {when}: {name} (position {position} of the ledger)"));
+    line(
+        story,
+        &format!("{nth}. {when}: {name} (position {position} of the ledger)"),
+    );
     let metadata: Value = serde_json::from_str(&event.metadata).unwrap_or_default();
     if let Some(told) = metadata.as_object().map(provenance) {
         line(story, &format!("   {told}"));
@@ -82,7 +87,10 @@ fn provenance(metadata: &Map<String, Value>) -> String {
         let text = metadata.get(name).and_then(Value::as_str);
         text.map(visible)
     };
-    let mut told = format!("by {}", text("actor").unwrap_or_else(|| "somebody unnamed".to_owned()));
+    let mut told = format!(
+        "by {}",
+        text("actor").unwrap_or_else(|| "somebody unnamed".to_owned())
+    );
     for (name, words) in [
         ("source", " through "),
         ("ip", " from "),
@@ -107,7 +115,10 @@ fn tell_fields(story: &mut String, fields: &Map<String, Value>) {
         if let Some(what) = name.strip_prefix("from_")
             && let Some(to) = fields.get(&format!("to_{what}"))
         {
-            line(story, &format!("   {}: {} → {}", words(what), plain(value), plain(to)));
+            line(
+                story,
+                &format!("   {}: {} → {}", words(what), plain(value), plain(to)),
+            );
         } else if name
             .strip_prefix("to_")
             .is_some_and(|what| fields.contains_key(&format!("from_{what}")))
@@ -135,7 +146,9 @@ fn plain(value: &Value) -> String {
         Value::String(text) => visible(text),
         Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join("; "),
         Value::Object(members) => {
-            if let (Some(from), Some(to), 2) = (members.get("from"), members.get("to"), members.len()) {
+            if let (Some(from), Some(to), 2) =
+                (members.get("from"), members.get("to"), members.len())
+            {
                 return format!("{} → {}", plain(from), plain(to));
             }
             let told = members.iter().filter(|(_, value)| !is_nothing(value));
@@ -152,7 +165,9 @@ fn opened(value: &Value, cipher: Option<&dyn FieldCipher>) -> Option<Value> {
         Value::Object(members) => {
             if let (1, Some(Value::String(sealed))) = (members.len(), members.get("sealed")) {
                 let Some(cipher) = cipher else {
-                    return Some(Value::String("(sealed, and the pack has no key)".to_owned()));
+                    return Some(Value::String(
+                        "(sealed, and the pack has no key)".to_owned(),
+                    ));
                 };
                 return serde_json::from_slice(&cipher.open(sealed)?).ok();
             }

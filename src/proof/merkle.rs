@@ -110,7 +110,10 @@ pub fn whole_nodes(range: &Range<u64>) -> Vec<Node> {
 }
 
 /// The root over a range of leaves of those that proofs name, given the roots of full subtrees; `None` when one is missing.
-pub fn range_root(range: &Range<u64>, mut root_of: impl FnMut(Node) -> Option<Hash>) -> Option<Hash> {
+pub fn range_root(
+    range: &Range<u64>,
+    mut root_of: impl FnMut(Node) -> Option<Hash>,
+) -> Option<Hash> {
     let hashes: Option<Vec<Hash>> = whole_nodes(range).into_iter().map(&mut root_of).collect();
     fold(&hashes?)
 }

@@ -110,11 +110,7 @@ fn the_published_proofs_come_out_and_verify() {
     ];
     assert!(path.iter().zip(published).all(|(a, b)| a[..] == bytes(b)));
     let six = defined_root(&leaves[..6]);
-    assert!(verify_consistency(
-        (6, &six),
-        (8, &frontier.root()),
-        &path
-    ));
+    assert!(verify_consistency((6, &six), (8, &frontier.root()), &path));
 }
 
 #[test]

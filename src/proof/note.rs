@@ -147,7 +147,9 @@ pub fn open<'k>(
     }
     let mut by = None;
     for (number, line) in signatures.lines().enumerate() {
-        let parts = line.strip_prefix(DASH).and_then(|line| line.split_once(' '));
+        let parts = line
+            .strip_prefix(DASH)
+            .and_then(|line| line.split_once(' '));
         let (name, encoded) = parts.ok_or(NoteError::NotANote)?;
         let signed = STANDARD.decode(encoded).map_err(|_| NoteError::NotANote)?;
         let (hash, signature) = signed.split_first_chunk().ok_or(NoteError::NotANote)?;

@@ -25,4 +25,5 @@ mod stock_programs;
 )]
 #[path = "../support/mod.rs"]
 mod support;
+mod tampering;
 mod user_profiles;

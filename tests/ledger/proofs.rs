@@ -43,11 +43,17 @@ async fn two_nodes_and_a_stock_program_grow_one_tree() {
         .unwrap();
     }
     add_note(&two, leads[0], "after").await.unwrap();
-    let first = checkpoints::make(database.pool(), Utc::now()).await.unwrap();
+    let first = checkpoints::make(database.pool(), Utc::now())
+        .await
+        .unwrap();
     add_note(&one, leads[1], "the last").await.unwrap();
-    let second = checkpoints::make(database.pool(), Utc::now()).await.unwrap();
+    let second = checkpoints::make(database.pool(), Utc::now())
+        .await
+        .unwrap();
     assert_eq!((first.size, second.size), (85, 86));
-    let again = checkpoints::make(database.pool(), Utc::now()).await.unwrap();
+    let again = checkpoints::make(database.pool(), Utc::now())
+        .await
+        .unwrap();
     assert_eq!(again.id, second.id, "nothing happened since");
     assert_eq!(assert_sound(&database).await, 86);
     assert_eq!(nodes(&database).await.len(), 5);
@@ -85,7 +91,9 @@ async fn a_ledger_from_before_the_tree_gets_one() {
     add_note(&other, lead.resource_id, "more").await.unwrap();
     assert_eq!(nodes(&database).await, grown);
     // A rebuild makes right what is wrong.
-    checkpoints::make(database.pool(), Utc::now()).await.unwrap();
+    checkpoints::make(database.pool(), Utc::now())
+        .await
+        .unwrap();
     database
         .pool()
         .execute("UPDATE tree_nodes SET hash = sha256('') WHERE index = 3; INSERT INTO tree_nodes VALUES (4, 99, sha256('')), (60, 5, sha256(''))")
@@ -102,7 +110,9 @@ async fn a_ledger_from_before_the_tree_gets_one() {
     assert!(found.differences[1].contains("positions 49 to 64"));
     rebuild::run(&options, &[], |_, _| {}).await.unwrap();
     assert_eq!(nodes(&database).await, grown);
-    checkpoints::make(database.pool(), Utc::now()).await.unwrap();
+    checkpoints::make(database.pool(), Utc::now())
+        .await
+        .unwrap();
     assert_sound(&database).await;
 }
 
@@ -183,7 +193,9 @@ async fn what_was_witnessed_finds_a_ledger_that_was_rewritten_as_a_whole() {
     );
     // Another event in its place does not help.
     let other = open(&database).await;
-    create(&other, 1, contact("other@example.com")).await.unwrap();
+    create(&other, 1, contact("other@example.com"))
+        .await
+        .unwrap();
     let found = verify::run_with(&options, &[], &witnessed, |_, _| {}).await;
     assert_eq!(
         found.unwrap().differences,
@@ -207,5 +219,8 @@ async fn a_ledger_that_does_not_continue_its_checkpoint_is_not_signed() {
         .await
         .unwrap();
     let refused = checkpoints::make(pool, Utc::now()).await;
-    assert!(matches!(refused, Err(ProofError::Damaged(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ProofError::Damaged(_))),
+        "{refused:?}"
+    );
 }

@@ -111,19 +111,26 @@ async fn proofs_verify_against_checkpoints() {
     for position in 1..=second.size {
         let path = format!("/api/v1/proofs/inclusion?position={position}");
         let proof = &get(&path).await["inclusion"];
-        let (leaf, path) = (
-            hash(&proof["leaf_hash"]),
-            hashes(&proof["inclusion_path"]),
-        );
+        let (leaf, path) = (hash(&proof["leaf_hash"]), hashes(&proof["inclusion_path"]));
         assert_eq!(hash(&proof["root_hash"]), second.root);
         let (index, size) = (position - 1, second.size);
-        assert!(merkle::verify_inclusion(index, size, &leaf, &path, &second.root));
+        assert!(merkle::verify_inclusion(
+            index,
+            size,
+            &leaf,
+            &path,
+            &second.root
+        ));
         let path = format!("/api/v1/proofs/consistency?from={position}");
         let proof = &get(&path).await["consistency"];
         let from = hash(&proof["from_root_hash"]);
         let path = hashes(&proof["consistency_path"]);
         let (to, root) = (second.size, &second.root);
-        assert!(merkle::verify_consistency((position, &from), (to, root), &path));
+        assert!(merkle::verify_consistency(
+            (position, &from),
+            (to, root),
+            &path
+        ));
     }
     let beyond = second.size + 1;
     for (path, field) in [
@@ -132,7 +139,10 @@ async fn proofs_verify_against_checkpoints() {
         (format!("inclusion?position={beyond}"), "position"),
         (format!("inclusion?position={}", i64::MIN), "position"),
         ("inclusion?position=1&tree_size=0".to_owned(), "tree_size"),
-        (format!("inclusion?position=1&tree_size={}", i64::MAX), "tree_size"),
+        (
+            format!("inclusion?position=1&tree_size={}", i64::MAX),
+            "tree_size",
+        ),
         ("consistency?from=-1".to_owned(), "from"),
         (format!("consistency?from=1&to={beyond}"), "to"),
         ("consistency?from=3&to=2".to_owned(), "from"),
