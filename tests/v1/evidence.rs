@@ -1,5 +1,15 @@
 //! Evidence packs and proofs from outside: what a stranger can check with nothing but the answers.
 
+use std::ffi::OsStr;
+use std::process::Command;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use leadledger::clock::Clock;
+use leadledger::ledger::verify;
+use leadledger::ledger::verify_proofs::Witnessed;
+use leadledger::witness::Witness;
+use leadledger::worker;
+
 use leadledger::evidence_command;
 use leadledger::proof::checkpoint::Checkpoint;
 use leadledger::proof::note::VerifierKey;
@@ -94,6 +104,109 @@ async fn a_stranger_with_pack_and_key_convinces_himself_of_a_whole_history() {
     assert_eq!(next["events"].as_array().map(Vec::len), Some(4));
     assert!(check(&next, key).0);
     server.assert_sound().await;
+}
+
+/// Runs a program on a pack and a key, and answers whether it is content, with what it says.
+fn judged(mut program: Command, pack: &Value, keys: &[&OsStr]) -> (bool, String) {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let file = folder.path().join("pack.json");
+    std::fs::write(&file, pack.to_string()).expect("writing a file");
+    let done = program.arg(&file).args(keys).output().expect("a program");
+    let told = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.stderr.is_empty(), "{:?}", done);
+    (done.status.success(), told)
+}
+
+/// The command, and a verifier in another language that was written from the description alone, are of one mind.
+#[tokio::test]
+async fn two_verifiers_without_server_or_database_agree() {
+    let server = TestServer::start().await;
+    let (ana, lead) = a_life(&server).await;
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let trusted = folder.path().join("keys");
+    std::fs::write(&trusted, keys(&server).await).expect("writing a file");
+    let whole = pack(&server, &ana, lead).await;
+    let nowhere = folder.path().join("nowhere");
+    let ours = |pack: &Value| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_leadledger"));
+        program.env("LEADLEDGER_DATA_DIR", &nowhere);
+        program.env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
+        program.args(["verify-evidence"]);
+        judged(program, pack, &["--key".as_ref(), trusted.as_os_str()])
+    };
+    let python = Command::new("python3").arg("--version").output().is_ok();
+    let theirs = |pack: &Value| {
+        let mut program = Command::new("python3");
+        program.arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/scripts/verify-evidence.py"
+        ));
+        judged(program, pack, &[trusted.as_os_str()])
+    };
+    let mut packs = vec![whole.clone()];
+    let mut deceive = |change: &dyn Fn(&mut Value)| {
+        let mut pack = whole.clone();
+        change(&mut pack);
+        packs.push(pack);
+    };
+    deceive(&|p| drop(p["events"].as_array_mut().expect("events").pop()));
+    deceive(&|p| {
+        p["events"].as_array_mut().expect("events").pop();
+        p["stream_events"] = json!(2);
+    });
+    deceive(&|p| p["events"][1]["sequence"] = json!(3));
+    deceive(&|p| p["events"][0]["recorded_at_micros"] = json!(0));
+    deceive(&|p| p["events"][2]["inclusion_path"][0] = json!("AAAA"));
+    deceive(&|p| p["stream_proof"] = json!([]));
+    deceive(&|p| p["checkpoint"] = json!("a\n1\nb\n\n\u{2014} c d\n"));
+    deceive(&|p| p["events"] = json!({}));
+    deceive(&|p| *p = json!([]));
+    for (n, pack) in packs.iter().enumerate() {
+        let (holds, told) = ours(pack);
+        assert_eq!(holds, n == 0, "{n}: {told}");
+        assert_eq!(told.contains("NOT PROVED"), n != 0);
+        if python {
+            let (holds, told) = theirs(pack);
+            assert_eq!(holds, n == 0, "{n}: {told}");
+        }
+    }
+    assert!(!nowhere.exists(), "no data directory is made");
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_made_and_witnessed_in_each_minute_in_which_something_happened() {
+    let start: DateTime<Utc> = "2026-03-01T12:00:00Z".parse().expect("a time");
+    let clock = Clock::fixed(start);
+    let server = TestServer::start_by(clock.clone()).await;
+    let folder = server.data.path().join("checkpoints");
+    let witness = Witness::existing(folder.to_str().expect("a path"));
+    let witness = witness.expect("the folder of checkpoints");
+    let count = async || witness.read().await.expect("checkpoints").len();
+    worker::round(&server.app).await;
+    assert_eq!(count().await, 1, "of the first run");
+    clock.advance(TimeDelta::minutes(5));
+    worker::round(&server.app).await;
+    assert_eq!(count().await, 1, "nothing happened");
+    let (ana, lead) = a_life(&server).await;
+    worker::round(&server.app).await;
+    worker::round(&server.app).await;
+    assert_eq!(count().await, 2, "once a minute");
+    // What an evidence pack signed is witnessed too.
+    let note = server.post(format!("/api/v1/leads/{lead}/notes"));
+    let note = note.token(&ana.token).json(&json!({"content": "Again"}));
+    note.expect(201).await;
+    pack(&server, &ana, lead).await;
+    worker::round(&server.app).await;
+    let notes = witness.read().await.expect("checkpoints");
+    assert_eq!(notes.len(), 3);
+    let witnessed = Witnessed {
+        notes,
+        keys: leadledger::proof::evidence::keys_in(&keys(&server).await).expect("keys"),
+    };
+    let options = server.database.connect_options();
+    let found = verify::run_with(&options, &[], &witnessed, |_, _| {}).await;
+    let found = found.expect("verifying");
+    assert_eq!(found.differences, Vec::<String>::new());
 }
 
 #[tokio::test]
