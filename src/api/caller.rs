@@ -267,6 +267,11 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let caller = Self::authenticated(parts, app).await?;
         if let Some(token) = &caller.token {
+            let id = IntegrationTokenId(token.id);
+            let allowance = app.rate_limits.count(id, app.clock.now());
+            if let Some(seconds) = allowance.refused_for {
+                return Err(Problem::too_many_requests(seconds));
+            }
             token_scopes::require(parts, token)?;
         }
         Ok(caller)

@@ -2,7 +2,7 @@
 //!
 //! Projections write to unqualified table names; the search path decides whose tables those are.
 
-use projections::{Batch, Recorded, Statement, Table};
+use projections::{Batch, Recorded, Table};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
@@ -29,6 +29,8 @@ pub struct Step {
     pub gaps: Vec<i64>,
     /// What the events add to the tree and to the map of streams, in their order.
     pub leaves: Vec<Leaf>,
+    /// The step's last event, when it is one that the read tables refused as it came (`unprojected_events`): not folded.
+    pub left_out: Option<Recorded>,
 }
 
 /// An event as the ledger's proofs see it.
@@ -41,7 +43,8 @@ pub struct Leaf {
     pub hash: Hash,
 }
 
-/// Folds the next events after `after` into the tables that the connection's search path finds first.
+/// Folds the next events after `after` into the tables that the connection's search path finds first, up to one that was
+/// left out when it came.
 ///
 /// # Errors
 /// What the database answers.
@@ -50,7 +53,13 @@ pub async fn step(
     batch: &mut Batch,
     after: i64,
 ) -> Result<Step, sqlx::Error> {
-    let (found, rows) = read(connection, after).await?;
+    let left_out: Option<i64> = sqlx::query_scalar(
+        "SELECT min(position) FROM public.unprojected_events WHERE position > $1",
+    )
+    .bind(after)
+    .fetch_one(&mut *connection)
+    .await?;
+    let (mut found, rows) = read(connection, after, left_out.unwrap_or(i64::MAX)).await?;
     let mut streams = Vec::with_capacity(rows.len());
     for row in &rows {
         streams.extend(StreamKey::from_stored(row.try_get(1)?, row.try_get(2)?));
@@ -67,43 +76,42 @@ pub async fn step(
         let Ok(event) = stream::decode(stream.kind, row.try_get(6)?, cipher) else {
             continue;
         };
-        let company_id: Option<i64> = row.try_get(9)?;
-        batch.fold(&Recorded {
-            position: row.try_get(0)?,
+        let (position, company_id): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(9)?);
+        let recorded = Recorded {
+            position,
             recorded_at: row.try_get(8)?,
             aggregate_id: stream.id,
             sequence: row.try_get(3)?,
             company_id: company_id.map(aggregates::ids::CompanyId),
             event,
-        });
+        };
+        if left_out == Some(position) {
+            found.left_out = Some(recorded);
+        } else {
+            batch.fold(&recorded);
+        }
     }
-    batch.look_up(connection).await?;
-    let mut statement = Statement::unguarded();
-    batch.write(&mut statement);
-    if statement.has_parts() {
-        let (sql, arguments) = statement.finish();
-        sqlx::query_with(&sql, arguments)
-            .execute(connection)
-            .await?;
-    }
+    batch.write_rows(connection).await?;
     Ok(found)
 }
 
-/// Reads the next events after `after`, and works out what they should hash to.
+/// Reads the next events after `after`, none beyond `up_to`, and works out what they should hash to.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn read(
     connection: &mut PgConnection,
     after: i64,
+    up_to: i64,
 ) -> Result<(Step, Vec<PgRow>), sqlx::Error> {
     let rows = sqlx::query(
         "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload::text, \
          metadata::text, recorded_at, company_id, leaf_hash \
-         FROM public.events WHERE position > $1 ORDER BY position LIMIT $2",
+         FROM public.events WHERE position > $1 AND position <= $3 ORDER BY position LIMIT $2",
     )
     .bind(after)
     .bind(STEP)
+    .bind(up_to)
     .fetch_all(connection)
     .await?;
     let mut found = Step {
@@ -112,6 +120,7 @@ pub async fn read(
         wrong_leaves: Vec::new(),
         gaps: Vec::new(),
         leaves: Vec::with_capacity(rows.len()),
+        left_out: None,
     };
     for row in &rows {
         let position: i64 = row.try_get(0)?;

@@ -56,7 +56,10 @@ impl NewNodes {
     }
 
     /// Stores them; what is there already is made right.
-    async fn store(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    pub async fn store(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if self.levels.is_empty() {
+            return Ok(());
+        }
         sqlx::query(
             "INSERT INTO tree_nodes AS n (level, index, hash) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[]) \
              ON CONFLICT (level, index) DO UPDATE SET hash = excluded.hash WHERE n.hash <> excluded.hash",

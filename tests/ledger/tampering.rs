@@ -462,7 +462,7 @@ async fn tampered_ledgers_are_told(seed: u64) {
     let mut outer = connection.begin().await.unwrap();
     let mut batch = Batch::default();
     let tables = batch.tables();
-    let found = verify::fold_apart(&mut outer, &mut batch, &witnessed, &mut |_, _| {}).await;
+    let found = verify::fold_apart(&mut outer, &mut batch, true, &witnessed, &mut |_, _| {}).await;
     assert_eq!(found.unwrap().differences, Vec::<String>::new());
     run(&mut outer, "SET LOCAL session_replication_role = replica")
         .await
