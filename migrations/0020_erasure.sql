@@ -41,6 +41,8 @@ CREATE TABLE destroyed_keys (
     destroyed_at   timestamptz NOT NULL,
     -- When everything outside the ledger and the read tables was cleared too, and the dead rows vacuumed.
     cleared_at     timestamptz,
+    -- The signed certificate, once it was asked for.
+    certificate    text,
     PRIMARY KEY (aggregate_type, aggregate_id)
 );
 CREATE INDEX destroyed_keys_to_clear ON destroyed_keys (destroyed_at) WHERE cleared_at IS NULL;

@@ -13,13 +13,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use aggregates::Decide;
 use aggregates::company::Company;
 use aggregates::invitation::Invitation;
 use aggregates::lead::Lead;
 use aggregates::subscription::Subscription;
 use aggregates::upcasting;
 use aggregates::user::User;
-use aggregates::Decide;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde_json::{Value, json};
 
@@ -87,11 +87,18 @@ where
 {
     let samples = samples::<A>();
     let with_samples: BTreeSet<String> = samples.keys().cloned().collect();
-    assert_eq!(known::<A>(), with_samples, "types known and types with samples");
+    assert_eq!(
+        known::<A>(),
+        with_samples,
+        "types known and types with samples"
+    );
     let mut state = A::default();
     for (event, versions) in &samples {
         let first = version_of(&versions[0].0);
-        assert_eq!(first, "1", "the first version of {event} has no sample any more");
+        assert_eq!(
+            first, "1",
+            "the first version of {event} has no sample any more"
+        );
         let mut last = None;
         for (named, payload) in versions {
             let version = version_of(named);
@@ -113,9 +120,8 @@ where
     }
     // In an order in which a stream could be: what begins it first, what ends it last.
     let order = |name: &String| {
-        let begins = ["Created", "Registered", "Started"].map(|end| {
-            name.to_lowercase() == format!("{}{}", A::TYPE, end.to_lowercase())
-        });
+        let begins = ["Created", "Registered", "Started"]
+            .map(|end| name.to_lowercase() == format!("{}{}", A::TYPE, end.to_lowercase()));
         let ends = name.ends_with("Erased") || name.ends_with("Deleted") || name.ends_with("Ended");
         (!begins.contains(&true), ends, name.clone())
     };
@@ -169,7 +175,11 @@ fn an_older_version_reads_as_the_newest() {
         let today = read::<Lead>(event, version_of(newest), payload);
         for (named, payload) in versions {
             if version_of(named) != version_of(newest) {
-                assert_eq!(read::<Lead>(event, version_of(named), payload), today, "{event}");
+                assert_eq!(
+                    read::<Lead>(event, version_of(named), payload),
+                    today,
+                    "{event}"
+                );
                 compared += 1;
             }
         }

@@ -135,6 +135,7 @@ impl Projection for LeadErasures {
 )]
 pub struct ErasureRow {
     pub lead_id: i64,
+    pub company_id: Option<i64>,
     pub status: String,
     pub reason: Option<String>,
     pub blocked_at: Option<DateTime<Utc>>,
@@ -149,6 +150,7 @@ impl ErasureRow {
     pub fn never(lead: LeadId) -> Self {
         Self {
             lead_id: lead.get(),
+            company_id: None,
             status: IN_USE.to_owned(),
             reason: None,
             blocked_at: None,
@@ -180,7 +182,7 @@ pub async fn of_lead(
     lead: LeadId,
 ) -> Result<ErasureRow, sqlx::Error> {
     let row = sqlx::query_as(
-        "SELECT lead_id, status, reason, blocked_at, unblocked_at, erased_at, erased_position \
+        "SELECT lead_id, company_id, status, reason, blocked_at, unblocked_at, erased_at, erased_position \
          FROM lead_erasures WHERE lead_id = $1",
     )
     .bind(lead.get())

@@ -34,6 +34,7 @@ mod campaigns;
 mod cycles;
 mod lead_answers;
 mod lead_stages;
+mod proofs;
 mod questions;
 
 mod lead_erasure;
@@ -81,6 +82,7 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(lead_erasure::routes())
             .merge(legal_holds::routes())
             .merge(personal_data::routes())
-            .merge(lead_reads::routes()),
+            .merge(lead_reads::routes())
+            .merge(proofs::routes()),
     )
 }

@@ -3,6 +3,7 @@
 use aggregates::access::Role;
 use cqrs_es::CqrsFramework;
 use cqrs_es::persist::PersistedEventStore;
+use leadledger::proof::note::{self, VerifierKey};
 use postgres_es::PostgresEventRepository;
 use serde_json::{Value, json};
 
@@ -101,6 +102,44 @@ async fn a_lead_is_blocked_then_erased_and_counts_as_before() {
     .await
     .expect("reading keys");
     assert_eq!(key, None);
+
+    // The certificate is signed by a key that is published, and names the key that is gone.
+    let certificate = erasure["certificate"].as_str().expect("a certificate");
+    let keys = reqwest::get(format!(
+        "{}/.well-known/leadledger-checkpoint-keys",
+        server.url()
+    ));
+    let keys = keys
+        .await
+        .expect("the keys")
+        .text()
+        .await
+        .expect("the keys");
+    let keys: Vec<_> = keys
+        .split_whitespace()
+        .filter_map(|word| VerifierKey::parse(word).ok())
+        .collect();
+    let (text, _) = note::open(certificate, &keys).expect("a signed note");
+    let destroyed: String =
+        sqlx::query_scalar("SELECT key_id::text FROM destroyed_keys WHERE aggregate_id = $1")
+            .bind(second)
+            .fetch_one(server.database.pool())
+            .await
+            .expect("reading destroyed keys");
+    let said = [
+        format!("lead: {second}"),
+        "reason: consent_withdrawn".to_owned(),
+        format!("by: user:{}", ana.id),
+        format!("destroyed key: {destroyed}"),
+    ];
+    for line in said {
+        assert!(
+            text.lines().any(|known| known == line),
+            "{line} is not in {text}"
+        );
+    }
+    let forged = certificate.replace("consent_withdrawn", "other");
+    assert!(note::open(&forged, &keys).is_err());
 
     // For good: a repeat changes nothing, nothing is taken back, nothing is written any more.
     assert_eq!(done(&server, &ana, second, "erase").await, erasure);

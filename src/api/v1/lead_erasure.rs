@@ -22,7 +22,8 @@ use crate::api::extract::{Json, Path};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 use crate::app::App;
-use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind, erasure};
+use crate::ledger::erasure::{self, Certified};
+use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind};
 use crate::legal_hold;
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -56,6 +57,8 @@ struct ErasureView {
     erased_at: Option<DateTime<Utc>>,
     /// When what was kept outside of the ledger and the lists was cleared for the last time, within some minutes of the erasure.
     cleared_at: Option<DateTime<Utc>>,
+    /// Of a finished erasure: a signed note (C2SP `signed-note`); the keys are at `/.well-known/leadledger-checkpoint-keys`.
+    certificate: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -119,6 +122,19 @@ async fn one(app: &App, lead: i64) -> Result<Json<ErasureEnvelope>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let row = lead_erasures::of_lead(&mut connection, LeadId(lead)).await?;
     let erased = erasure::of_lead(&mut connection, lead).await?;
+    drop(connection);
+    let certificate = match (&erased, row.company_id, row.reason()) {
+        (Some(erased), Some(company), Some(reason)) => {
+            let certified = Certified {
+                lead,
+                company,
+                reason: reason.code(),
+            };
+            let now = app.clock.now();
+            Some(erasure::certificate(&app.pool, certified, erased, now).await?)
+        }
+        _ => None,
+    };
     Ok(Json(ErasureEnvelope {
         erasure: ErasureView {
             lead_id: lead,
@@ -128,6 +144,7 @@ async fn one(app: &App, lead: i64) -> Result<Json<ErasureEnvelope>, Problem> {
             unblocked_at: row.unblocked_at,
             erased_at: row.erased_at,
             cleared_at: erased.and_then(|erased| erased.cleared_at),
+            certificate,
         },
     }))
 }

@@ -61,14 +61,49 @@ async fn erasure_and_holds(scene: &Scene) -> Vec<Row> {
     let (erase, back) = ("POST /leads/{id}/erasure", "DELETE /leads/{id}/erasure");
     let step = |step: &str| json!({"step": step, "reason": "other"});
     vec![
-        Row::new(erase, 422, "not_blocked", &["step"], scene.post(&free, &step("erase"))),
-        Row::new(erase, 422, "validation", &["step", "reason"], scene.post(&free, &json!({}))),
-        Row::new(erase, 422, "legal_hold", &[], scene.post(format!("{held}/erasure"), &step("block"))),
+        Row::new(
+            erase,
+            422,
+            "not_blocked",
+            &["step"],
+            scene.post(&free, &step("erase")),
+        ),
+        Row::new(
+            erase,
+            422,
+            "validation",
+            &["step", "reason"],
+            scene.post(&free, &json!({})),
+        ),
+        Row::new(
+            erase,
+            422,
+            "legal_hold",
+            &[],
+            scene.post(format!("{held}/erasure"), &step("block")),
+        ),
         Row::new(back, 422, "not_blocked", &["step"], scene.delete(&free)),
-        Row::new("DELETE /leads/{lead_id}/notes/{id}", 422, "legal_hold", &[], scene.delete(note)),
-        Row::new("POST /leads/{id}/legal_holds", 422, "validation", &["reason"],
-            scene.post(format!("{held}/legal_holds"), &json!({}))),
-        Row::new("POST /companies/{id}/legal_holds", 422, "validation", &["reason"], scene.post(company, &json!({}))),
+        Row::new(
+            "DELETE /leads/{lead_id}/notes/{id}",
+            422,
+            "legal_hold",
+            &[],
+            scene.delete(note),
+        ),
+        Row::new(
+            "POST /leads/{id}/legal_holds",
+            422,
+            "validation",
+            &["reason"],
+            scene.post(format!("{held}/legal_holds"), &json!({})),
+        ),
+        Row::new(
+            "POST /companies/{id}/legal_holds",
+            422,
+            "validation",
+            &["reason"],
+            scene.post(company, &json!({})),
+        ),
     ]
 }
 
