@@ -13,6 +13,7 @@ pub mod digests;
 pub mod embedded;
 pub mod first_run;
 pub mod import;
+pub mod lead_files;
 pub mod lead_routing;
 pub mod ledger;
 pub mod lineage;

@@ -211,7 +211,7 @@ fn open_csv(file: File, options: &Options) -> Result<Reader, TabularError> {
         match csv.next_row()? {
             None => return Err(TabularError::NoHeader),
             Some(row) if row.is_blank() => {}
-            Some(row) => break header_of(row),
+            Some(row) => break header_of(row.restored()),
         }
     };
     Ok(Reader {
