@@ -33,11 +33,8 @@ pub const READ_ONLY_COLUMNS: [&str; 5] = [
 /// there as in an export. Somebody else's `created_at` is a field of theirs.
 #[must_use]
 pub fn read_only_places(header: &[String]) -> Vec<usize> {
-    let place = |name: &&str| header.iter().position(|there| there == name);
-    let places: Vec<usize> = READ_ONLY_COLUMNS
-        .iter()
-        .filter_map(|name| place(&name))
-        .collect();
+    let place = |name| header.iter().position(|there| there == name);
+    let places: Vec<usize> = READ_ONLY_COLUMNS.into_iter().filter_map(place).collect();
     if places.len() == READ_ONLY_COLUMNS.len() {
         places
     } else {
