@@ -1,4 +1,4 @@
-//! Workbooks of a real spreadsheet program: what LibreOffice writes is read, and what is written here LibreOffice opens.
+//! Workbooks of a real spreadsheet program: what `LibreOffice` writes is read, and what is written here `LibreOffice` opens.
 //! `make test-spreadsheets` runs these; they need the program.
 
 use std::fs::{self, File};
@@ -7,10 +7,10 @@ use std::process::Command;
 
 use leadledger::tabular::{self, Format, Options, Row, XlsxSheet, XlsxWriter};
 
-/// A workbook of three sheets as LibreOffice's own flat format.
+/// A workbook of three sheets as `LibreOffice`'s own flat format.
 const LEADS: &str = include_str!("spreadsheets/leads.fods");
 
-/// Converts a file with LibreOffice, which puts the result beside it.
+/// Converts a file with `LibreOffice`, which puts the result beside it.
 fn convert(file: &Path, to: &str) {
     let folder = file.parent().expect("a folder");
     // A profile of its own: a LibreOffice that runs already is left alone.
