@@ -35,6 +35,7 @@ mod cycles;
 mod lead_answers;
 mod lead_files;
 mod lead_stages;
+mod proofs;
 mod questions;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -74,6 +75,7 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(onboarding::routes())
             .merge(legal_terms::routes())
             .merge(providers::routes())
-            .merge(integration_tokens::routes()),
+            .merge(integration_tokens::routes())
+            .merge(proofs::routes()),
     )
 }
