@@ -179,10 +179,10 @@ async fn a_checkpoint_is_made_and_witnessed_in_each_minute_in_which_something_ha
     let clock = Clock::fixed(start);
     let server = TestServer::start_by(clock.clone()).await;
     let folder = server.data.path().join("checkpoints");
+    worker::round(&server.app).await;
     let witness = Witness::existing(folder.to_str().expect("a path"));
     let witness = witness.expect("the folder of checkpoints");
     let count = async || witness.read().await.expect("checkpoints").len();
-    worker::round(&server.app).await;
     assert_eq!(count().await, 1, "of the first run");
     clock.advance(TimeDelta::minutes(5));
     worker::round(&server.app).await;
