@@ -19,8 +19,8 @@ use crate::clock::Clock;
 
 /// How many answers may wait to be written down.
 const QUEUE_LIMIT: usize = 20_000;
-/// How many answers are written down at once; each shows 100 leads at most.
-const AT_ONCE: usize = 1_000;
+/// About how many reads are written down at once.
+const AT_ONCE: usize = 10_000;
 /// How often an idle server says that its log is complete.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 /// How long after its last word a server counts as dead.
@@ -121,15 +121,16 @@ impl Writer {
             };
             let drained_at = self.clock.now();
             let (mut reads, mut waiting) = (Vec::new(), Vec::new());
-            let mut next = first;
+            let (mut next, mut count) = (first, 0);
             while let Some(message) = next {
                 match message {
-                    Message::Read(read) => reads.push(read),
+                    Message::Read(read) => {
+                        count += read.leads.len();
+                        reads.push(read);
+                    }
                     Message::Flush(done) => waiting.push(done),
                 }
-                next = (reads.len() < AT_ONCE)
-                    .then(|| queue.try_recv().ok())
-                    .flatten();
+                next = (count < AT_ONCE).then(|| queue.try_recv().ok()).flatten();
             }
             // Where more waits, what is in the queue may be as old as the first of it.
             let until = if queue.is_empty() {

@@ -13,12 +13,14 @@ mod facts;
 mod long_streams;
 mod many_writers;
 mod node;
+mod old_events;
 mod once;
 mod proofs;
 mod queries;
 mod read_tables;
 mod rebuilding;
 mod stock_programs;
+mod superuser;
 #[expect(
     dead_code,
     reason = "each test binary takes what it needs of what they share"
