@@ -13,6 +13,7 @@ mod duplicates;
 mod email_proofs;
 mod idempotency;
 mod import_command;
+mod invitation_pages;
 mod invitations;
 mod lead_access;
 mod lead_counts;
