@@ -34,6 +34,7 @@ mod campaigns;
 mod cycles;
 mod lead_answers;
 mod lead_stages;
+mod proofs;
 mod questions;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -72,6 +73,7 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(onboarding::routes())
             .merge(legal_terms::routes())
             .merge(providers::routes())
-            .merge(integration_tokens::routes()),
+            .merge(integration_tokens::routes())
+            .merge(proofs::routes()),
     )
 }

@@ -48,6 +48,7 @@ const TABLE: &[(&str, Row)] = &[
     ("PUT /campaigns/{campaign_id}/questions/options", CONFIGURE),
     ("GET /campaigns/{id}", READ),
     ("PUT /campaigns/{id}", CONFIGURE),
+    ("GET /checkpoint", ByAnyRole("YYYFFY")),
     ("GET /companies", SignedIn),
     ("POST /companies", InBody("YYFFFF")),
     ("DELETE /companies/avatar", ADMINISTER),
@@ -106,6 +107,7 @@ const TABLE: &[(&str, Row)] = &[
     ("POST /invitations/{code}/accept", Open),
     ("GET /leads/{id}", READ),
     ("PUT /leads/{id}", CHANGE_LEADS),
+    ("GET /leads/{id}/evidence", ByRole("YYYFFY")),
     ("GET /leads/{id}/stages", READ),
     ("POST /leads/{lead_id}/appointments", CHANGE_LEADS),
     ("POST /leads/{lead_id}/notes", CHANGE_LEADS),
@@ -115,6 +117,8 @@ const TABLE: &[(&str, Row)] = &[
     ("GET /legal_terms/{id}", SignedIn),
     ("GET /memberships", SignedIn),
     ("GET /memberships/{id}", SignedIn),
+    ("GET /proofs/consistency", ByAnyRole("YYYFFY")),
+    ("GET /proofs/inclusion", ByAnyRole("YYYFFY")),
     ("GET /questions/{id}", READ),
     ("GET /stages", SignedIn),
     ("GET /users", SignedIn),
@@ -237,6 +241,8 @@ impl Place {
         let query = match operation {
             "POST /companies/{company_id}/membership" => "?membership_id=4".to_owned(),
             "DELETE /companies/avatar" => format!("?company_id={}", self.company),
+            "GET /proofs/inclusion" => "?position=1".to_owned(),
+            "GET /proofs/consistency" => "?from=1".to_owned(),
             "DELETE /users/avatar" => format!("?user_id={}", user.id),
             "GET /users/find_by_email" | "GET /invitations/pending" => {
                 format!("?email={}", user.email)
