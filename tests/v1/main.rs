@@ -14,6 +14,7 @@ mod email_proofs;
 mod evidence;
 mod idempotency;
 mod import_command;
+mod invitation_pages;
 mod invitations;
 mod lead_access;
 mod lead_counts;
@@ -44,6 +45,7 @@ mod appointments;
 mod campaigns;
 mod cycles;
 mod lead_answers;
+mod lead_files;
 mod lead_stages;
 mod questions;
 
