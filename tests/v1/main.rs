@@ -14,6 +14,7 @@ mod email_proofs;
 mod evidence;
 mod idempotency;
 mod import_command;
+mod invitation_pages;
 mod invitations;
 mod lead_access;
 mod lead_counts;

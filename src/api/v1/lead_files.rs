@@ -9,7 +9,6 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use projections::leads::export::Selection;
-use projections::leads::list::LeadRow;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -22,7 +21,7 @@ use crate::api::extract::{Path, Query};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 use crate::app::App;
-use crate::lead_files::export::{Export, ExportError, Format};
+use crate::lead_files::export::{Export, ExportError, Format, Seen};
 use crate::lead_files::template::Template;
 
 /// How many leads an export holds: a client that counted fewer has not got all of it.
@@ -182,8 +181,7 @@ async fn export_leads(
     let line = |row| serde_json::to_vec(&LeadView::from(row));
     let seen = {
         let (app, caller) = (app.clone(), caller.clone());
-        Box::new(move |rows: &[LeadRow]| {
-            let leads = rows.iter().map(|row| (row.id, row.company_id));
+        Seen::new(move |leads| {
             caller.has_read(&app, "GET /companies/{company_id}/leads/export", leads);
         })
     };
