@@ -61,10 +61,13 @@ pub enum ExportError {
 /// The line of a lead in JSON Lines, without its line end.
 pub type JsonLine = fn(LeadRow) -> serde_json::Result<Vec<u8>>;
 
+/// Takes leads with their companies.
+type Tell = Box<dyn Fn(Vec<(i64, i64)>) + Send>;
+
 /// Tells of the leads that a file shows, some hundred at a time.
 pub struct Seen {
     waiting: Vec<(i64, i64)>,
-    tell: Box<dyn Fn(Vec<(i64, i64)>) + Send>,
+    tell: Tell,
 }
 
 impl Seen {
