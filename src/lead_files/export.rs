@@ -61,12 +61,33 @@ pub enum ExportError {
 /// The line of a lead in JSON Lines, without its line end.
 pub type JsonLine = fn(LeadRow) -> serde_json::Result<Vec<u8>>;
 
+/// Told of every lead that the file shows, with its company, before it is sent.
+pub type Seen = Box<dyn Fn(Vec<(i64, i64)>) + Send>;
+
+/// The leads of the piece that is being written: told when it is about to be sent, because one by one they would flood whoever
+/// listens.
+struct Shown {
+    seen: Seen,
+    leads: Vec<(i64, i64)>,
+}
+
+impl Shown {
+    fn note(&mut self, row: &LeadRow) {
+        self.leads.push((row.id, row.company_id));
+    }
+
+    fn tell(&mut self) {
+        (self.seen)(std::mem::take(&mut self.leads));
+    }
+}
+
 /// An export that is ready to run.
 pub struct Export {
     /// How many leads it holds, exactly.
     pub total: i64,
     format: Format,
     snapshot: Snapshot,
+    shown: Shown,
     columns: Columns,
     json_line: JsonLine,
     permit: SemaphorePermit<'static>,
@@ -91,6 +112,7 @@ impl Export {
         selection: Selection,
         format: Format,
         json_line: JsonLine,
+        seen: Seen,
     ) -> Result<Self, ExportError> {
         let permit = RUNNING.try_acquire().map_err(|_| ExportError::Busy)?;
         let mut snapshot = Snapshot::take(pool, selection).await?;
@@ -106,6 +128,10 @@ impl Export {
             total,
             format,
             snapshot,
+            shown: Shown {
+                seen,
+                leads: Vec::new(),
+            },
             columns,
             json_line,
             permit,
@@ -131,11 +157,11 @@ impl Export {
 
     async fn write(self, to: &Pieces) -> io::Result<()> {
         let _running = self.permit;
-        let (snapshot, columns) = (self.snapshot, self.columns);
+        let (snapshot, shown, columns) = (self.snapshot, self.shown, self.columns);
         match self.format {
-            Format::JsonLines => write_lines(snapshot, self.json_line, to).await,
-            Format::Csv => write_csv(snapshot, &columns, to).await,
-            Format::Xlsx => write_xlsx(snapshot, columns, to).await,
+            Format::JsonLines => write_lines(snapshot, shown, self.json_line, to).await,
+            Format::Csv => write_csv(snapshot, shown, &columns, to).await,
+            Format::Xlsx => write_xlsx(snapshot, shown, columns, to).await,
         }
     }
 }
@@ -151,34 +177,50 @@ async fn send(to: &Pieces, piece: Vec<u8>) -> io::Result<()> {
         .map_err(|_| io::Error::other("the client does not take it"))
 }
 
-async fn write_lines(mut snapshot: Snapshot, line: JsonLine, to: &Pieces) -> io::Result<()> {
+async fn write_lines(
+    mut snapshot: Snapshot,
+    mut shown: Shown,
+    line: JsonLine,
+    to: &Pieces,
+) -> io::Result<()> {
     let mut rows = snapshot.rows();
     let mut piece = Vec::new();
     while let Some(row) = rows.try_next().await.map_err(io::Error::other)? {
+        shown.note(&row);
         piece.extend(line(row)?);
         piece.push(b'\n');
         if piece.len() >= PIECE {
+            shown.tell();
             send(to, std::mem::take(&mut piece)).await?;
         }
     }
+    shown.tell();
     send(to, piece).await
 }
 
-async fn write_csv(mut snapshot: Snapshot, columns: &Columns, to: &Pieces) -> io::Result<()> {
+async fn write_csv(
+    mut snapshot: Snapshot,
+    mut shown: Shown,
+    columns: &Columns,
+    to: &Pieces,
+) -> io::Result<()> {
     let mut rows = snapshot.rows();
     let mut writer = CsvWriter::new(Vec::new());
     writer.write_row(columns.header().iter().map(String::as_str))?;
     let mut bytes = 0;
     while let Some(row) = rows.try_next().await.map_err(io::Error::other)? {
+        shown.note(&row);
         let fields = columns.fields(&row);
         writer.write_row(fields.iter().map(String::as_str))?;
         bytes += bytes_of(&fields);
         if bytes >= PIECE {
             bytes = 0;
+            shown.tell();
             let full = std::mem::replace(&mut writer, CsvWriter::new(Vec::new()));
             send(to, full.finish()?).await?;
         }
     }
+    shown.tell();
     send(to, writer.finish()?).await
 }
 
@@ -188,7 +230,12 @@ fn bytes_of(fields: &[String]) -> usize {
 }
 
 /// A workbook can only be sent once it is finished: it is written to disk first, and the snapshot is given back before sending.
-async fn write_xlsx(mut snapshot: Snapshot, columns: Columns, to: &Pieces) -> io::Result<()> {
+async fn write_xlsx(
+    mut snapshot: Snapshot,
+    mut shown: Shown,
+    columns: Columns,
+    to: &Pieces,
+) -> io::Result<()> {
     let header = columns.header();
     let mut writer = blocking(move || XlsxWriter::new(template::SHEET, &header)).await?;
     let mut rows = snapshot.rows().fuse();
@@ -197,10 +244,12 @@ async fn write_xlsx(mut snapshot: Snapshot, columns: Columns, to: &Pieces) -> io
         while bytes < PIECE
             && let Some(row) = rows.try_next().await.map_err(io::Error::other)?
         {
+            shown.note(&row);
             let fields = columns.fields(&row);
             bytes += bytes_of(&fields);
             batch.push(fields);
         }
+        shown.tell();
         if batch.is_empty() {
             break;
         }

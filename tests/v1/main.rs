@@ -49,6 +49,11 @@ mod lead_files;
 mod lead_stages;
 mod questions;
 
+mod erased_everywhere;
+mod lead_erasure;
+mod lead_reads;
+mod legal_holds;
+
 #[path = "../support/server.rs"]
 mod server;
 #[expect(dead_code, reason = "other test binaries need the rest")]

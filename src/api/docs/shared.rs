@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, Ref, RefOr, Required, ResponseBuilder};
 use crate::api::problem::Problem;
 
 /// What a parameter is, by its name, where the operation does not say.
-const PARAMETERS: [(&str, &str); 22] = [
+const PARAMETERS: [(&str, &str); 23] = [
     ("access_id", "Role: an id of `GET /api/v1/accesses`."),
     ("campaign_id", "Id of a campaign."),
     (
@@ -28,6 +28,7 @@ const PARAMETERS: [(&str, &str); 22] = [
         "file",
         "The last segment of an `avatar_route`: 64 hexadecimal digits and an extension.",
     ),
+    ("hold_id", "Id of a legal hold on it."),
     ("id", "Id of what the path names before it."),
     ("lead_id", "Id of a lead."),
     (

@@ -418,6 +418,11 @@ async fn show_appointment(
     if row.user_id != caller.user_id.get() {
         require_readable(&app, &caller, row.company_id, row.lead_user_access_id).await?;
     }
+    caller.has_read(
+        &app,
+        "GET /appointments/{id}",
+        [(row.lead_id, row.company_id)],
+    );
     one(&app, &caller, id).await
 }
 
@@ -478,6 +483,8 @@ async fn list_appointments(
         appointments::page(&mut connection, caller.user_id, &visible, &filter, &request).await?;
     let next = page.rows.last().filter(|_| page.more);
     let next = next.map(|row| (row.starts_at.timestamp_micros(), row.id));
+    let leads = page.rows.iter().map(|row| (row.lead_id, row.company_id));
+    caller.has_read(&app, "GET /appointments", leads);
     Ok(Json(AppointmentList {
         meta: wanted.meta(total, next.as_ref()),
         appointments: page.rows.into_iter().map(AppointmentView::from).collect(),
