@@ -79,15 +79,28 @@ pub fn complete(method: &Method, operation: &mut Operation) {
             parameters.push(RefOr::T(header.build()));
         }
     }
-    for (status, description) in refusals(method, operation) {
-        let answers = &mut operation.responses.responses;
-        answers.entry(status.to_owned()).or_insert_with(|| {
-            let content = Content::new(Some(Ref::from_schema_name(<Problem as ToSchema>::name())));
-            let refusal = ResponseBuilder::new()
-                .description(description)
-                .content("application/problem+json", content);
-            RefOr::T(refusal.build())
-        });
+    let refusals = refusals(method, operation);
+    let answers = &mut operation.responses.responses;
+    for (status, description) in refusals {
+        let refusal = || ResponseBuilder::new().description(description).build();
+        answers
+            .entry(status.to_owned())
+            .or_insert_with(|| RefOr::T(refusal()));
+    }
+    // Every refusal is a problem, whether its operation says so or not.
+    let refused = answers
+        .iter_mut()
+        .filter(|(status, _)| status.starts_with('4'));
+    for (_, answer) in refused {
+        if let RefOr::T(answer) = answer
+            && answer.content.is_empty()
+        {
+            let schema = Ref::from_schema_name(<Problem as ToSchema>::name());
+            let problem = Content::new(Some(schema));
+            answer
+                .content
+                .insert("application/problem+json".to_owned(), problem.into());
+        }
     }
 }
 

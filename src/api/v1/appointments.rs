@@ -62,6 +62,7 @@ struct AppointmentBody {
     /// Whose it is: a user with a role in the lead's company. The caller's own when nothing is said.
     user_id: Option<i64>,
     /// `scheduled`, `done` or `no_show`; to call it off, see `POST /appointments/{id}/cancel`.
+    #[schema(example = "scheduled")]
     status: Option<String>,
 }
 
