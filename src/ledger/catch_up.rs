@@ -9,7 +9,7 @@ use aggregates::company::CompanyEvent;
 use aggregates::lead::LeadEvent;
 use aggregates::subscription::SubscriptionEvent;
 
-use super::append::last_ids_json;
+use super::append::{last_ids_json, write_commit};
 use super::head::View;
 use super::leaf;
 use super::load;
@@ -114,14 +114,7 @@ async fn sequence(
 
     placed.write(connection, recorded_at).await?;
     batch.look_up(connection).await?;
-    let mut statement = Statement::unguarded();
-    batch.write(&mut statement);
-    if statement.has_parts() {
-        let (sql, arguments) = statement.finish();
-        sqlx::query_with(&sql, arguments)
-            .execute(&mut *connection)
-            .await?;
-    }
+    // The end first: it tells those who keep the replaced rows from when on the new ones are seen.
     sqlx::query(
         "UPDATE ledger_head SET position = $1, recorded_at = $2, last_ids = $3::json, \
          authority_position = CASE WHEN $4 THEN $1 ELSE authority_position END",
@@ -130,8 +123,19 @@ async fn sequence(
     .bind(recorded_at)
     .bind(last_ids_json(&last_ids))
     .bind(touches_authority)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    let mut statement = Statement::unguarded().visible_from(position);
+    if rows.len() > 1 {
+        write_commit(&mut statement, view.head.position + 1, position);
+    }
+    batch.write(&mut statement);
+    if statement.has_parts() {
+        let (sql, arguments) = statement.finish();
+        sqlx::query_with(&sql, arguments)
+            .execute(connection)
+            .await?;
+    }
     for stream in streams {
         view.streams.remove(&stream);
     }

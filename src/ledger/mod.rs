@@ -22,6 +22,7 @@ pub mod snapshots;
 mod stream;
 mod unit;
 pub mod verify;
+pub mod versions;
 mod work;
 
 use std::time::Duration;

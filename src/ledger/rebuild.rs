@@ -7,7 +7,7 @@ use projections::{Batch, Table};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 
-use super::replay;
+use super::{replay, versions};
 
 const SCHEMA: &str = "rebuild";
 /// Only one rebuild at a time; the number is arbitrary and this program's own.
@@ -164,9 +164,13 @@ async fn swap(
         for statement in grants.into_iter().chain(comment) {
             transaction.execute(statement.as_str()).await?;
         }
+        let kept = versions::detach(&mut transaction, table, SCHEMA, end).await?;
         let exchange =
             format!("DROP TABLE public.{name}; ALTER TABLE rebuild.{name} SET SCHEMA public;");
         transaction.execute(exchange.as_str()).await?;
+        if kept {
+            versions::attach(&mut transaction, table).await?;
+        }
     }
     transaction.commit().await?;
     Ok(end)

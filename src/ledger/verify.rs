@@ -111,11 +111,11 @@ async fn compare(
     let rows = sqlx::query(&format!(
         "SELECT {shown} AS which, l.{first} IS NULL AS missing, r.{first} IS NULL AS surplus, \
          (SELECT string_agg(a.key, ', ' ORDER BY a.key) FROM jsonb_each(to_jsonb(l)) a \
-          JOIN jsonb_each(to_jsonb(r)) b USING (key) WHERE a.value IS DISTINCT FROM b.value) AS columns, \
+          JOIN jsonb_each(to_jsonb(r)) b USING (key) WHERE a.value IS DISTINCT FROM b.value AND a.key <> 'since') AS columns, \
          count(*) OVER () AS all_of_them \
          FROM (SELECT * FROM public.{name} WHERE {counts_when}) l \
          FULL JOIN (SELECT * FROM pg_temp.{name} WHERE {counts_when}) r ON {join} \
-         WHERE to_jsonb(l) IS DISTINCT FROM to_jsonb(r) ORDER BY {order} LIMIT {NAMED}",
+         WHERE to_jsonb(l) - 'since' IS DISTINCT FROM to_jsonb(r) - 'since' ORDER BY {order} LIMIT {NAMED}",
         shown = shown.join(" || ' ' || "),
         first = key[0],
         join = join.join(" AND "),
