@@ -174,7 +174,7 @@ fn move_head(s: &mut Statement, known: i64, new: &Head) {
 }
 
 /// Notes that the positions before the last were never the end of the ledger for anybody.
-pub(super) fn write_commit(statement: &mut Statement, first: i64, last: i64) {
+fn write_commit(statement: &mut Statement, first: i64, last: i64) {
     statement.part("new_commit", |s| {
         s.sql("INSERT INTO ledger_commits (last_position, first_position) SELECT ")
             .bind(last)

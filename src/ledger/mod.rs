@@ -11,6 +11,7 @@ mod head;
 pub mod leaf;
 mod load;
 pub mod mail_deliveries;
+pub mod moment;
 mod provenance;
 pub mod rebuild;
 mod refusal;

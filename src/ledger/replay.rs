@@ -2,7 +2,7 @@
 //!
 //! Projections write to unqualified table names; the search path decides whose tables those are.
 
-use projections::{Batch, Recorded, Statement, Table};
+use projections::{Batch, Recorded, Table};
 use sqlx::{PgConnection, Row};
 
 use super::leaf;
@@ -22,9 +22,12 @@ pub struct Step {
     pub wrong_leaves: Vec<i64>,
     /// Positions that are missing before an event of this step.
     pub gaps: Vec<i64>,
+    /// The step's last event, when it is one that the read tables refused as it came (`unprojected_events`): not folded.
+    pub left_out: Option<Recorded>,
 }
 
-/// Folds the next events after `after` into the tables that the connection's search path finds first.
+/// Folds the next events after `after` into the tables that the connection's search path finds first, up to one that was
+/// left out when it came.
 ///
 /// # Errors
 /// What the database answers.
@@ -33,13 +36,20 @@ pub async fn step(
     batch: &mut Batch,
     after: i64,
 ) -> Result<Step, sqlx::Error> {
+    let left_out: Option<i64> = sqlx::query_scalar(
+        "SELECT min(position) FROM public.unprojected_events WHERE position > $1",
+    )
+    .bind(after)
+    .fetch_one(&mut *connection)
+    .await?;
     let rows = sqlx::query(
         "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload::text, \
          metadata::text, recorded_at, company_id, leaf_hash \
-         FROM public.events WHERE position > $1 ORDER BY position LIMIT $2",
+         FROM public.events WHERE position > $1 AND position <= $3 ORDER BY position LIMIT $2",
     )
     .bind(after)
     .bind(STEP)
+    .bind(left_out.unwrap_or(i64::MAX))
     .fetch_all(&mut *connection)
     .await?;
     let mut found = Step {
@@ -47,6 +57,7 @@ pub async fn step(
         any: !rows.is_empty(),
         wrong_leaves: Vec::new(),
         gaps: Vec::new(),
+        left_out: None,
     };
     let mut streams = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -82,24 +93,21 @@ pub async fn step(
         let Ok(event) = stream::decode(stream.kind, entry.payload, cipher) else {
             continue;
         };
-        batch.fold(&Recorded {
+        let recorded = Recorded {
             position,
             recorded_at: entry.recorded_at,
             aggregate_id: stream.id,
             sequence: entry.sequence,
             company_id: entry.company_id.map(aggregates::ids::CompanyId),
             event,
-        });
+        };
+        if left_out == Some(position) {
+            found.left_out = Some(recorded);
+        } else {
+            batch.fold(&recorded);
+        }
     }
-    batch.look_up(connection).await?;
-    let mut statement = Statement::unguarded();
-    batch.write(&mut statement);
-    if statement.has_parts() {
-        let (sql, arguments) = statement.finish();
-        sqlx::query_with(&sql, arguments)
-            .execute(connection)
-            .await?;
-    }
+    batch.write_rows(connection, None).await?;
     Ok(found)
 }
 

@@ -35,6 +35,7 @@ mod sources;
 mod stages;
 mod tenancy;
 mod territories;
+mod time_travel;
 mod user_access;
 mod users;
 

@@ -88,8 +88,9 @@ fn keep(statement: &mut Statement, position: i64) {
             s.sql(&format!("INSERT INTO past.{table} SELECT c.since, "))
                 .bind(position)
                 .sql(&format!(
-                    ", c.* FROM {moved} m JOIN {table} c USING ({created_on}{DIMENSIONS})"
-                ));
+                    ", c.* FROM {moved} m JOIN {table} c USING ({created_on}{DIMENSIONS}) WHERE c.since < "
+                ))
+                .bind(position);
         });
     }
 }
