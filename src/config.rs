@@ -25,14 +25,9 @@ pub struct Cli {
 /// Settings that every command takes, before or after its name.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// Address and port that the API listens on; port 0 takes a free one
-    #[arg(
-        long,
-        env = "LEADLEDGER_LISTEN",
-        default_value = "127.0.0.1:8080",
-        global = true
-    )]
-    pub listen: SocketAddr,
+    /// Address and port that the API listens on; port 0 takes a free one [default: 127.0.0.1:8080, or the next port that is free]
+    #[arg(long, env = "LEADLEDGER_LISTEN", global = true)]
+    pub listen: Option<SocketAddr>,
     /// A PostgreSQL 14 or newer to use instead of the embedded one
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
     pub database_url: Option<String>,

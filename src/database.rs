@@ -43,6 +43,8 @@ impl Database {
             })
             .await?;
             postgres.ensure_database(EMBEDDED_DATABASE).await?;
+            let url = postgres.url(EMBEDDED_DATABASE);
+            tracing::info!(%url, "the embedded PostgreSQL runs; psql and pg_dump take this address");
             (postgres.connect_options(EMBEDDED_DATABASE), Some(postgres))
         };
         let pool = PgPoolOptions::new()

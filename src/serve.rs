@@ -1,7 +1,7 @@
 //! `leadledger serve`: opens the database and the ledger, serves until it is told to stop, and leaves nothing half done.
 
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{ErrorKind, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -46,9 +46,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let metrics = observability::start_metrics()?;
     let stop = stop_signal()?;
     // Bound first: a taken port is said before anything is started, and whoever asks early is told 503.
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let listener = listen(settings.listen).await?;
     let address = listener.local_addr()?;
     let opened: Arc<OnceLock<Router>> = Arc::default();
     let service = door(opened.clone()).into_make_service_with_connect_info::<SocketAddr>();
@@ -88,6 +86,27 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     tasks.finished().await;
     database.close().await;
     Ok(())
+}
+
+/// Where it listens when nothing is said.
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// How many ports are tried from there on, so that copies can run beside each other; the banner says which it became.
+const DEFAULT_PORTS: u16 = 20;
+
+async fn listen(address: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
+    let mut at = address.unwrap_or(DEFAULT_ADDRESS);
+    loop {
+        match TcpListener::bind(at).await {
+            Err(error)
+                if error.kind() == ErrorKind::AddrInUse
+                    && address.is_none()
+                    && at.port() < DEFAULT_ADDRESS.port() + DEFAULT_PORTS =>
+            {
+                at.set_port(at.port() + 1);
+            }
+            bound => return bound.with_context(|| format!("cannot listen on {at}")),
+        }
+    }
 }
 
 /// Answers that the server is alive and not ready, until it is opened.

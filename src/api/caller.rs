@@ -276,6 +276,11 @@ impl FromRequestParts<App> for Caller {
         }
         let caller = Self::authenticated(parts, app).await?;
         if let Some(token) = &caller.token {
+            let id = IntegrationTokenId(token.id);
+            let allowance = app.rate_limits.count(id, app.clock.now());
+            if let Some(seconds) = allowance.refused_for {
+                return Err(Problem::too_many_requests(seconds));
+            }
             token_scopes::require(parts, token)?;
         }
         Ok(caller)

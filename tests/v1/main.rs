@@ -8,6 +8,7 @@ mod company_updates;
 mod company_users;
 mod contract;
 mod contract_walk;
+mod documented_errors;
 mod duplicates;
 mod email_proofs;
 mod idempotency;

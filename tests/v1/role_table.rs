@@ -213,9 +213,16 @@ impl Place {
 
     /// The operation on what is here, with a body that suits every operation.
     fn call(&self, server: &TestServer, operation: &str, user: &Person) -> Call {
-        let (method, template) = operation.split_once(' ').expect("a method and a path");
-        let mut path = String::from("/api/v1");
-        let mut before = "";
+        let (method, _) = operation.split_once(' ').expect("a method and a path");
+        let method: Method = method.parse().expect("a method");
+        let path = format!("/api/v1{}", self.path(operation, user));
+        server.call(method, path).json(&self.body(operation, user))
+    }
+
+    /// Below `/api/v1`, with the ids of what is here and the query that the operation needs.
+    pub fn path(&self, operation: &str, user: &Person) -> String {
+        let (_, template) = operation.split_once(' ').expect("a method and a path");
+        let (mut path, mut before) = (String::new(), "");
         for part in template.split('/').skip(1) {
             path.push('/');
             if part.starts_with('{') {
@@ -235,9 +242,7 @@ impl Place {
             _ => String::new(),
         };
         path.push_str(&query);
-        let method: Method = method.parse().expect("a method");
-        let body = self.body(operation, user);
-        server.call(method, path).json(&body)
+        path
     }
 
     fn id(&self, kind: &str, user: &Person) -> i64 {
@@ -258,7 +263,8 @@ impl Place {
         }
     }
 
-    fn body(&self, operation: &str, user: &Person) -> Value {
+    /// A body that suits the operation, and others too.
+    pub fn body(&self, operation: &str, user: &Person) -> Value {
         let name = unique();
         match operation {
             "POST /users" => json!({"first_name": name, "email": format!("{name}@people.example"),
