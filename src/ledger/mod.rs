@@ -8,6 +8,7 @@ mod append;
 mod catch_up;
 mod committer;
 mod head;
+pub mod history;
 pub mod leaf;
 mod load;
 pub mod mail_deliveries;

@@ -35,6 +35,7 @@ const CONFIGURE: Row = ByRole("YYYFFF");
 /// For somebody else, which an agent may not; nor may they change a lead that is nobody's, though they read it.
 const CHANGE_LEADS: Row = ByRole("YYYFFF");
 const READ: Row = ByRole("YYYYYY");
+const AUDIT: Row = ByRole("YYYFFY");
 
 const TABLE: &[(&str, Row)] = &[
     ("GET /accesses", SignedIn),
@@ -73,6 +74,7 @@ const TABLE: &[(&str, Row)] = &[
     ("GET /companies/{company_id}/leads/metrics", READ),
     ("GET /companies/{company_id}/leads/unassigned", READ),
     ("GET /companies/{company_id}/membership", ADMINISTER),
+    ("GET /companies/{company_id}/membership/history", AUDIT),
     ("POST /companies/{company_id}/membership", GOVERN),
     ("POST /companies/{company_id}/membership/cancel", GOVERN),
     ("GET /companies/{company_id}/questions", READ),
@@ -96,14 +98,17 @@ const TABLE: &[(&str, Row)] = &[
     ("GET /companies/{company_id}/users", READ),
     ("GET /companies/{id}", READ),
     ("PUT /companies/{id}", ADMINISTER),
+    ("GET /companies/{id}/history", AUDIT),
     ("POST /invitations", ADMINISTER),
     // Somebody else's e-mail: an administrator sees what their own companies sent it.
     ("GET /invitations/pending", ByAnyRole("YYFFFF")),
     ("DELETE /invitations/{code}", ADMINISTER),
     ("GET /invitations/{code}", Open),
     ("POST /invitations/{code}/accept", Open),
+    ("GET /invitations/{code}/history", AUDIT),
     ("GET /leads/{id}", READ),
     ("PUT /leads/{id}", CHANGE_LEADS),
+    ("GET /leads/{id}/history", AUDIT),
     ("GET /leads/{id}/stages", READ),
     ("POST /leads/{lead_id}/appointments", CHANGE_LEADS),
     ("POST /leads/{lead_id}/notes", CHANGE_LEADS),
@@ -132,6 +137,7 @@ const TABLE: &[(&str, Row)] = &[
     ("GET /users/validate_jwt", SignedIn),
     ("GET /users/{id}", READ),
     ("PUT /users/{id}", ADMINISTER),
+    ("GET /users/{id}/history", AUDIT),
     ("PUT /users/{user_id}/onboarding/complete", Oneself),
     (
         "PUT /users/{user_id}/onboarding/terms_and_conditions",

@@ -140,7 +140,9 @@ async fn every_get_answers_as_it_did_then() {
         let position = position(&server).await;
         recorded.push(Recorded {
             step,
-            only_time_passed: recorded.last().is_some_and(|last| last.position == position),
+            only_time_passed: recorded
+                .last()
+                .is_some_and(|last| last.position == position),
             position,
             instant: clock.now(),
             answers,
@@ -155,7 +157,11 @@ async fn every_get_answers_as_it_did_then() {
             let joined = if path.contains('?') { '&' } else { '?' };
             // A position stands for the time at which it was recorded: what only the clock changed since is asked for by instant.
             let by_instant = then.only_time_passed || then.step % 2 == 0;
-            let as_of = if by_instant { instant.clone() } else { then.position.to_string() };
+            let as_of = if by_instant {
+                instant.clone()
+            } else {
+                then.position.to_string()
+            };
             {
                 let again = format!("{path}{joined}as_of={as_of}");
                 let answer = get(&server, &life.ana, &again).await;

@@ -84,7 +84,7 @@ impl Life {
                 "campaigns" => self.campaign,
                 "questions" => self.question,
                 "legal_terms" => self.legal_term,
-                "invitations" if part == "{code}" => {
+                "invitations" if part == "{code}" && !template.ends_with("/history") => {
                     path.push_str(&self.code);
                     continue;
                 }
