@@ -101,7 +101,7 @@ BEGIN
     SELECT string_agg(CASE
                -- A company that the reader does not see today has no place in the past either: no role holds at an empty path.
                WHEN name = 'companies' AND attname = 'path' THEN
-                   '(CASE WHEN current_setting(''leadledger.as_of_under'') = ''all'' OR EXISTS (SELECT 1 FROM public.companies today '
+                   '(CASE WHEN current_setting(''leadledger.as_of_under'') = ''{}'' OR EXISTS (SELECT 1 FROM public.companies today '
                    'WHERE today.id = t.id AND today.path && current_setting(''leadledger.as_of_under'')::bigint[]) '
                    'THEN t.path ELSE ''{}''::bigint[] END) AS path'
                ELSE format('t.%I', attname) END, ', ' ORDER BY attnum)
@@ -123,10 +123,14 @@ BEGIN
             'WHERE c.%3$I > %4$s AND t.valid_from <= %4$s',
             name, columns, kept.since_column, at, others, keys);
     ELSE
+        -- The conditions stand above the union and not in its parts: only so the planner makes one sorted scan of both tables.
+        SELECT string_agg(format('t.%I', attname), ', ' ORDER BY attnum) INTO others FROM pg_attribute
+            WHERE attrelid = format('public.%I', name)::regclass AND attnum > 0 AND NOT attisdropped;
         EXECUTE format(
-            'CREATE OR REPLACE VIEW as_of.%1$I AS SELECT %2$s FROM public.%1$I t WHERE t.%3$I <= %4$s%5$s '
-            'UNION ALL SELECT %2$s FROM past.%1$I t WHERE t.valid_from <= %4$s AND t.valid_until > %4$s%5$s',
-            name, columns, kept.since_column, at, timed);
+            'CREATE OR REPLACE VIEW as_of.%1$I AS SELECT %2$s FROM (SELECT %5$s, t.%3$I AS valid_from, 9223372036854775807 AS valid_until '
+            'FROM public.%1$I t UNION ALL SELECT %5$s, t.valid_from, t.valid_until FROM past.%1$I t) t '
+            'WHERE t.valid_from <= %4$s AND t.valid_until > %4$s%6$s',
+            name, columns, kept.since_column, at, others, timed);
     END IF;
 END $$;
 
@@ -176,6 +180,21 @@ BEGIN
     END LOOP;
     PERFORM attach_versions(name);
 END $$;
+
+-- The indexes that lists follow tell since when a row is what it is: rows that became so after the moment are passed over
+-- without a look at them.
+DROP INDEX leads_created, leads_name, leads_stage, leads_assignee, leads_source, leads_campaign, leads_territory, leads_cycle;
+CREATE INDEX leads_created ON leads (company_id, created_at, id, position);
+CREATE INDEX leads_name ON leads (company_id, full_name, id, position);
+CREATE INDEX leads_stage ON leads (company_id, stage_id, created_at, id, position);
+CREATE INDEX leads_assignee ON leads (company_id, user_access_id, created_at, id, position);
+CREATE INDEX leads_source ON leads (company_id, source_id, created_at, id, position) WHERE source_id IS NOT NULL;
+CREATE INDEX leads_campaign ON leads (company_id, campaign_id, created_at, id, position) WHERE campaign_id IS NOT NULL;
+CREATE INDEX leads_territory ON leads (company_id, territory_id, created_at, id, position) WHERE territory_id IS NOT NULL;
+CREATE INDEX leads_cycle ON leads (company_id, cycle_id, created_at, id, position) WHERE cycle_id IS NOT NULL;
+ALTER TABLE duplicates ADD COLUMN since bigint NOT NULL DEFAULT 0;
+DROP INDEX duplicates_group;
+CREATE INDEX duplicates_group ON duplicates (company_id, duplicate_group, lead_id, since);
 
 SELECT keep_versions('leads', 'position', 'statement', timed_by => '{created_at,updated_at}');
 SELECT keep_versions('stage_counts', kept_by => 'statement', rows_stay => true);

@@ -20,6 +20,7 @@ pub mod mail;
 pub mod observability;
 pub mod plan_limits;
 pub mod providers;
+pub mod replay_command;
 pub mod serve;
 pub mod tabular;
 pub mod token_command;

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use leadledger::config::{Cli, Command, ProjectionArgs, Settings, TokenCommand};
+use leadledger::config::{Cli, Command, ProjectionArgs, ReplayCommand, Settings, TokenCommand};
 use leadledger::database::Database;
 use leadledger::ledger::{rebuild, verify};
-use leadledger::{api, import, observability, serve, token_command};
+use leadledger::{api, import, observability, replay_command, serve, token_command};
 use secrecy::ExposeSecret;
 
 #[tokio::main]
@@ -38,6 +38,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(TokenCommand::Create(args)) => {
             let token = token_command::create(&settings, &args).await?;
             println!("{}", token.expose_secret());
+        }
+        Command::Replay(ReplayCommand::Lead(args)) => {
+            print!("{}", replay_command::lead(&settings, &args).await?);
         }
         Command::Rebuild(args) => rebuild_tables(&settings, &args).await?,
         Command::Verify(args) => return verify_tables(&settings, &args).await,

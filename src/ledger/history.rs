@@ -1,14 +1,15 @@
 //! The history of one stream: its events as an auditor reads them, with who, when, from where, through what and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use aggregates::user::UserEvent;
 use chrono::{DateTime, Utc};
 use projections::DomainEvent;
 use projections::history::{FieldChange, changes};
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
 
 use super::load;
-use super::stream::{self, StreamKey};
+use super::stream::{self, StreamKey, StreamKind};
 
 /// How many events are read at once.
 const STEP: i64 = 200;
@@ -161,21 +162,87 @@ fn entry(
     })
 }
 
-/// The companies where the user ever held a role, as their own events tell.
+/// Where a user held roles, as their own events tell.
+#[derive(Debug, Default)]
+pub struct RolesHeld {
+    /// Access to company, of now.
+    held: BTreeMap<i64, i64>,
+    /// After each event that changed it: its position, and the companies of all roles held from then on.
+    since: Vec<(i64, Vec<i64>)>,
+}
+
+impl RolesHeld {
+    /// Every company where the user ever held a role.
+    #[must_use]
+    pub fn companies(&self) -> BTreeSet<i64> {
+        self.since.iter().flat_map(|(_, at)| at).copied().collect()
+    }
+
+    /// The position by which the user had left all of these companies; `None` while they hold a role in one.
+    #[must_use]
+    pub fn left(&self, companies: &BTreeSet<i64>) -> Option<i64> {
+        let mut left = Some(0);
+        for (position, at) in &self.since {
+            if at.iter().any(|company| companies.contains(company)) {
+                left = None;
+            } else {
+                left = left.or(Some(*position));
+            }
+        }
+        left
+    }
+
+    fn note(&mut self, position: i64, event: &UserEvent) {
+        let held = &mut self.held;
+        match event {
+            UserEvent::AccessGranted {
+                user_access_id,
+                company_id,
+                ..
+            } => {
+                held.insert(user_access_id.get(), company_id.get());
+            }
+            UserEvent::AccessChanged {
+                user_access_id,
+                to_company_id,
+                ..
+            } => {
+                held.insert(user_access_id.get(), to_company_id.get());
+            }
+            UserEvent::AccessRevoked { user_access_id, .. } => {
+                held.remove(&user_access_id.get());
+            }
+            UserEvent::UserDeleted { .. } => held.clear(),
+            _ => {}
+        }
+        let now: Vec<i64> = held.values().copied().collect();
+        if self.since.last().is_none_or(|(_, before)| *before != now) {
+            self.since.push((position, now));
+        }
+    }
+}
+
+/// Folds the user's events into where they held roles.
 ///
 /// # Errors
 /// What the database answers.
-pub async fn companies_of_user(
+pub async fn roles_held(
     connection: &mut PgConnection,
     user: i64,
-) -> Result<Vec<i64>, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT DISTINCT v.company::bigint FROM events e CROSS JOIN LATERAL (VALUES \
-         (e.payload -> 'AccessGranted' ->> 'company_id'), (e.payload -> 'AccessChanged' ->> 'to_company_id')) AS v(company) \
-         WHERE e.aggregate_type = 'user' AND e.aggregate_id = $1 AND e.event_type IN ('AccessGranted', 'AccessChanged') \
-         AND v.company ~ '^[0-9]{1,18}$'",
-    )
-    .bind(user.to_string())
-    .fetch_all(connection)
-    .await
+) -> Result<RolesHeld, sqlx::Error> {
+    let mut held = RolesHeld::default();
+    let all = Part {
+        descending: false,
+        after: None,
+        limit: 0,
+    };
+    let stream = StreamKey::new(StreamKind::User, user);
+    read(connection, stream, &Filter::default(), all, |entry| {
+        if let Some(DomainEvent::User(event)) = &entry.event {
+            held.note(entry.position, event);
+        }
+        false
+    })
+    .await?;
+    Ok(held)
 }

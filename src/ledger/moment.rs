@@ -51,11 +51,15 @@ pub async fn resolve(
     asked: Asked,
     now: DateTime<Utc>,
 ) -> Result<Result<Moment, NoMoment>, sqlx::Error> {
-    let (position, instant) = match asked {
+    let position = match asked {
         Asked::Position(position) if position < 1 => return Ok(Err(NoMoment::BeforeFirstEvent)),
-        Asked::Position(position) => (Some(position), None),
+        Asked::Position(position) => Some(position),
         Asked::Instant(instant) if instant > now => return Ok(Err(NoMoment::Future)),
-        Asked::Instant(instant) => (None, Some(instant)),
+        Asked::Instant(_) => None,
+    };
+    let instant = match asked {
+        Asked::Position(_) => None,
+        Asked::Instant(instant) => Some(instant),
     };
     let row = sqlx::query(
         "SELECT h.position, b.position, e.position, e.recorded_at FROM ledger_head h CROSS JOIN past.beginning b \
@@ -120,13 +124,13 @@ impl Reader {
     /// trees there (`None`: all): whoever does not see a company today does not see its past.
     #[must_use]
     pub fn at(&self, moment: Moment, under: Option<&[i64]>) -> Self {
-        let under = under.map_or_else(
-            || "all".to_owned(),
-            |ids| {
-                let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-                format!("{{{}}}", ids.join(","))
-            },
-        );
+        // An empty list stands for all.
+        let ids: Vec<String> = under
+            .unwrap_or(&[])
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let under = format!("{{{}}}", ids.join(","));
         Self {
             at: Some(Bound { moment, under }),
             ..self.clone()
@@ -161,4 +165,20 @@ impl Reader {
         .await?;
         Ok(connection)
     }
+}
+
+/// The position that is meant, whether or not the past of the read tables reaches back to it; 0 when nothing had happened.
+///
+/// # Errors
+/// What the database answers.
+pub async fn position_of(connection: &mut PgConnection, asked: Asked) -> Result<i64, sqlx::Error> {
+    let (position, instant) = match asked {
+        Asked::Position(position) => (Some(position), None),
+        Asked::Instant(instant) => (None, Some(instant)),
+    };
+    sqlx::query_scalar("SELECT ledger_commit_end(coalesce($1, ledger_position_at($2)))")
+        .bind(position)
+        .bind(instant)
+        .fetch_one(connection)
+        .await
 }

@@ -11,6 +11,7 @@ mod contract_walk;
 mod documented_errors;
 mod duplicates;
 mod email_proofs;
+mod history;
 mod idempotency;
 mod import_command;
 mod invitations;

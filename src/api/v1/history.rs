@@ -4,7 +4,7 @@
 mod formats;
 mod view;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use aggregates::access::{Reach, Right};
 use aggregates::ids::{CompanyId, LeadId, UserId};
@@ -12,7 +12,6 @@ use aggregates::user::UserEvent;
 use axum::extract::{OriginalUri, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use projections::users::list;
 use projections::{DomainEvent, invitations};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -38,7 +37,7 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// The history of a lead
 ///
-/// Notes and appointments are parts of it. With `format` (or `Accept`): JSON, CSV with a line a field, or CloudEvents 1.0 as
+/// Notes and appointments are parts of it. With `format` (or `Accept`): JSON, CSV with a line a field, or `CloudEvents` 1.0 as
 /// JSON lines; the next page of the latter two is in the header `Link`.
 #[utoipa::path(get, path = "/leads/{id}/history", tag = "History", security(("bearer" = [])),
     params(("id" = i64, Path), HistoryQuery),
@@ -62,7 +61,7 @@ async fn lead_history(
 
 /// The history of a user
 ///
-/// Of their roles, those in companies whose history the caller may read.
+/// Of their roles, those in companies whose history the caller may read; of somebody who left these, what was until then.
 #[utoipa::path(get, path = "/users/{id}/history", tag = "History", security(("bearer" = [])),
     params(("id" = i64, Path), HistoryQuery),
     responses((status = 200, description = "The changes of the user", body = History), (status = 400, description = "Malformed query"),
@@ -76,12 +75,12 @@ async fn user_history(
     headers: HeaderMap,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
-    let wanted = query.check(&headers, &uri)?;
-    require_visible(&app, &caller, UserId(id)).await?;
-    require_colleague(&app, &caller, UserId(id)).await?;
-    let companies = audited_companies(&app, &caller, id).await?;
+    let mut wanted = query.check(&headers, &uri)?;
+    let audited = audited_of_user(&app, &caller, UserId(id)).await?;
+    wanted.filter.up_to = audited.up_to;
     let stream = StreamKey::new(StreamKind::User, id);
-    answer(&app, stream, wanted, |entry| concerns(entry, &companies)).await
+    let keep = |entry: &mut Entry| concerns(entry, audited.companies.as_ref());
+    answer(&app, stream, wanted, keep).await
 }
 
 /// The history of a company
@@ -189,48 +188,48 @@ async fn may_audit(app: &App, caller: &Caller, company: i64, what: &str) -> Resu
     Ok(())
 }
 
-/// Asks that the caller may read the history of a company where the user has a role today.
-async fn require_colleague(app: &App, caller: &Caller, user: UserId) -> Result<(), Problem> {
-    if caller.authority.platform_owner {
-        return Ok(());
-    }
-    let mut connection = app.today().pool.acquire().await?;
-    let paths = list::company_paths(&mut connection, user).await?;
-    let audits = |path: &Vec<i64>| caller.authority.reach(path, Right::Audit) == Some(Reach::All);
-    if paths.iter().any(audits) {
-        Ok(())
-    } else {
-        let detail = "Your roles do not allow reading this user's history.";
-        Err(Problem::forbidden(detail))
-    }
+/// What of a user's history the caller may read.
+struct Audited {
+    /// Roles in these companies; in all, when absent.
+    companies: Option<BTreeSet<i64>>,
+    /// Up to here: when the user left the last of them.
+    up_to: Option<i64>,
 }
 
-/// Of the companies where the user ever had a role, those whose history the caller may read; `None` means all.
-async fn audited_companies(
-    app: &App,
-    caller: &Caller,
-    user: i64,
-) -> Result<Option<HashSet<i64>>, Problem> {
+/// Whoever may read the history of a company may read that of its people, also when they have left, up to then.
+async fn audited_of_user(app: &App, caller: &Caller, user: UserId) -> Result<Audited, Problem> {
     if caller.authority.platform_owner {
-        return Ok(None);
+        require_visible(app, caller, user).await?;
+        return Ok(Audited {
+            companies: None,
+            up_to: None,
+        });
     }
     let today = app.today();
     let mut connection = today.pool.acquire().await?;
-    let companies = history::companies_of_user(&mut connection, user).await?;
+    let held = history::roles_held(&mut connection, user.get()).await?;
     drop(connection);
-    let mut audited = HashSet::new();
-    for id in companies {
+    let mut audited = BTreeSet::new();
+    for id in held.companies() {
         let company = today.company(CompanyId(id), caller.as_of).await?;
         let reach = company.and_then(|c| caller.authority.reach(&c.path, Right::Audit));
         if reach == Some(Reach::All) {
             audited.insert(id);
         }
     }
-    Ok(Some(audited))
+    if audited.is_empty() {
+        require_visible(app, caller, user).await?;
+        let detail = "Your roles do not allow reading this user's history.";
+        return Err(Problem::forbidden(detail));
+    }
+    Ok(Audited {
+        up_to: held.left(&audited),
+        companies: Some(audited),
+    })
 }
 
 /// Whether the user's event says nothing of companies beyond these; of a deletion, what it says of others is taken out.
-fn concerns(entry: &mut Entry, companies: &Option<HashSet<i64>>) -> bool {
+fn concerns(entry: &mut Entry, companies: Option<&BTreeSet<i64>>) -> bool {
     let Some(companies) = companies else {
         return true;
     };

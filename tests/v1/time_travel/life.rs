@@ -78,6 +78,7 @@ impl Life {
             let id = match before {
                 "accesses" | "memberships" => 1,
                 "companies" => self.company,
+                "users" if template.ends_with("/providers") => self.ana.id,
                 "users" => self.bea.person.id,
                 "leads" => self.lead,
                 "appointments" => self.appointment,

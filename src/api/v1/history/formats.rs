@@ -1,4 +1,4 @@
-//! A history in other forms than JSON: CSV with a line a field, and CloudEvents 1.0 as JSON lines.
+//! A history in other forms than JSON: CSV with a line a field, and `CloudEvents` 1.0 as JSON lines.
 
 use std::io;
 
