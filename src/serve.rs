@@ -32,10 +32,11 @@ use crate::config::Settings;
 use crate::database::Database;
 use crate::first_run::{self, FirstLogin};
 use crate::ledger::moment::Reader;
-use crate::ledger::{Ledger, LedgerTasks, Secrets, answers};
+use crate::ledger::{Ledger, LedgerTasks, Secrets, answers, checkpoints};
 use crate::mail::delivery::{self, Delivery};
 use crate::mail::links::Links;
 use crate::providers::Issuers;
+use crate::witness::Witness;
 use crate::{observability, worker};
 
 /// Runs the server.
@@ -155,6 +156,7 @@ pub async fn build_app_by(
     let (ledger, tasks) = Ledger::open(pool, options, &secrets, clock.clone()).await?;
     let passwords = Passwords::default();
     let first = first_run::prepare(&ledger, &passwords, settings).await?;
+    checkpoints::ensure_key(pool, clock.now()).await?;
     let token_key = settings.jwt_secret.as_ref().map_or_else(
         || secrets.tokens().to_vec(),
         |secret| secret.expose_secret().as_bytes().to_vec(),
@@ -175,6 +177,7 @@ pub async fn build_app_by(
         links,
         avatars: Avatars::open(settings.object_store.as_deref(), &settings.data_dir)?,
         issuers: Issuers::open(settings.oidc.as_deref())?,
+        witness: Witness::open(settings.witness.as_deref(), &settings.data_dir)?,
         token_uses: Arc::default(),
         rate_limits: Arc::new(RateLimits::new(settings.token_rate)),
         today: None,

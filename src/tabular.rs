@@ -211,7 +211,7 @@ fn open_csv(file: File, options: &Options) -> Result<Reader, TabularError> {
         match csv.next_row()? {
             None => return Err(TabularError::NoHeader),
             Some(row) if row.is_blank() => {}
-            Some(row) => break header_of(row),
+            Some(row) => break header_of(&row.restored()),
         }
     };
     Ok(Reader {
@@ -225,7 +225,7 @@ fn open_csv(file: File, options: &Options) -> Result<Reader, TabularError> {
     })
 }
 
-fn header_of(row: RawRow) -> Vec<String> {
+fn header_of(row: &RawRow) -> Vec<String> {
     let mut names: Vec<String> = row
         .fields
         .iter()
@@ -324,6 +324,8 @@ impl Iterator for Reader {
     }
 }
 
+#[cfg(test)]
+mod csv_properties;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

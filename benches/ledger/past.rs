@@ -34,7 +34,12 @@ pub async fn measure(plan: &Plan, postgres: &EmbeddedPostgres, report: &mut Repo
     let moment = middle(&server, &leads).await?;
     for (list, _) in LISTS {
         let name = format!("{list}, time: half its life ago / today");
-        report.compare(&name, &figure(list, true), &figure(list, false), Bound::AtMost(3.0));
+        report.compare(
+            &name,
+            &figure(list, true),
+            &figure(list, false),
+            Bound::AtMost(3.0),
+        );
     }
     for round in 0..plan.rounds {
         for (list, query) in LISTS {
@@ -76,7 +81,9 @@ async fn middle(server: &Server, leads: &str) -> Result<String> {
     let (status, page) = server.get(&path).await?;
     ensure!(status == 200, "{path}: {status} {page}");
     let instant = page["leads"][0]["created_at"].as_str();
-    Ok(instant.with_context(|| format!("{path}: {page}"))?.to_owned())
+    Ok(instant
+        .with_context(|| format!("{path}: {page}"))?
+        .to_owned())
 }
 
 /// The median of one request at a time.
@@ -87,11 +94,17 @@ async fn ask(server: &Server, plan: &Plan, path: String) -> Result<f64> {
         wanted: 200,
         keep_ids: false,
     };
-    let outcome = http::run(&server.target, load, move |_, _| Some(Call::get(path.clone())));
+    let outcome = http::run(&server.target, load, move |_, _| {
+        Some(Call::get(path.clone()))
+    });
     outcome.await?.whole()?.p50()
 }
 
 fn figure(list: &str, is_past: bool) -> String {
-    let when = if is_past { "half its life ago" } else { "today" };
+    let when = if is_past {
+        "half its life ago"
+    } else {
+        "today"
+    };
     format!("{list} {when}")
 }

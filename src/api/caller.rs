@@ -211,6 +211,18 @@ impl Caller {
         Ok((scope, reach))
     }
 
+    /// Asks that the caller holds the right in some company, for what belongs to none.
+    ///
+    /// # Errors
+    /// 403 when they do not.
+    pub fn require_anywhere(&self, right: Right) -> Result<(), Problem> {
+        if self.authority.reaches_anywhere(right) {
+            Ok(())
+        } else {
+            Err(Problem::forbidden("None of your roles allows this."))
+        }
+    }
+
     /// A command that carries this caller's provenance and idempotency key.
     pub fn work(
         &self,

@@ -34,7 +34,9 @@ mod appointments;
 mod campaigns;
 mod cycles;
 mod lead_answers;
+mod lead_files;
 mod lead_stages;
+mod proofs;
 mod questions;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -56,6 +58,7 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(leads::routes())
             .merge(lead_lists::routes())
             .merge(lead_notes::routes())
+            .merge(lead_files::routes())
             .merge(invitations::routes())
             .merge(memberships::routes())
             .merge(company_membership::routes())
@@ -74,6 +77,7 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(legal_terms::routes())
             .merge(providers::routes())
             .merge(integration_tokens::routes())
-            .merge(history::routes()),
+            .merge(history::routes())
+            .merge(proofs::routes()),
     )
 }

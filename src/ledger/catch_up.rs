@@ -16,6 +16,7 @@ use super::head::View;
 use super::leaf;
 use super::load;
 use super::stream::{self, StreamKey, StreamKind};
+use super::tree::NewNodes;
 use super::unit::{IdKind, LastIds};
 use crate::clock::Clock;
 
@@ -114,7 +115,13 @@ async fn sequence(
         });
     }
 
+    let mut tree = view.head.tree.clone();
+    let mut nodes = NewNodes::default();
+    for leaf in &placed.leaf_hash {
+        nodes.grow(&mut tree, leaf);
+    }
     placed.write(connection, recorded_at).await?;
+    nodes.store(&mut *connection).await?;
     let last_ids = new_ids.last_ids;
     // The end first: it tells those who keep the replaced rows from when on the new ones are seen.
     sqlx::query(
@@ -140,6 +147,7 @@ async fn sequence(
         view.streams.remove(&stream);
     }
     view.head.position = position;
+    view.head.tree = tree;
     view.head.recorded_at = recorded_at;
     view.head.last_ids = last_ids;
     if touches_authority {

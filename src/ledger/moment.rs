@@ -6,7 +6,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgConnection, PgPool, Postgres, Row};
+use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
 
 /// The most connections for reading the past; they are opened when needed.
 const CONNECTIONS: u32 = 8;
@@ -148,10 +148,35 @@ impl Reader {
     /// # Errors
     /// When none comes free in time, and what the database answers.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        let Some(Bound { moment, under }) = &self.at else {
+        let Some(bound) = &self.at else {
             return self.live.acquire().await;
         };
         let mut connection = self.past.acquire().await?;
+        bound.set_on(&mut connection).await?;
+        Ok(connection)
+    }
+
+    /// A transaction that begins with this statement, on such a connection.
+    ///
+    /// # Errors
+    /// As [`Reader::acquire`].
+    pub async fn begin_with(
+        &self,
+        statement: &'static str,
+    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let Some(bound) = &self.at else {
+            return self.live.begin_with(statement).await;
+        };
+        let mut transaction = self.past.begin_with(statement).await?;
+        bound.set_on(&mut transaction).await?;
+        Ok(transaction)
+    }
+}
+
+impl Bound {
+    /// Tells the connection's views which moment is meant, until it is told another.
+    async fn set_on(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let Self { moment, under } = self;
         let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
         sqlx::query(
             "SELECT set_config('leadledger.as_of', $1, false), set_config('leadledger.as_of_at', $2, false), \
@@ -161,9 +186,9 @@ impl Reader {
         .bind(text(moment.recorded_at))
         .bind(text(moment.clock))
         .bind(under)
-        .execute(&mut *connection)
+        .execute(connection)
         .await?;
-        Ok(connection)
+        Ok(())
     }
 }
 

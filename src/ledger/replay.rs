@@ -3,14 +3,19 @@
 //! Projections write to unqualified table names; the search path decides whose tables those are.
 
 use projections::{Batch, Recorded, Table};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::leaf;
 use super::load;
 use super::stream::{self, StreamKey};
+use crate::proof::Hash;
+use crate::proof::stream_map::stream_key;
 
 /// How many events are folded at once: enough for big statements, little enough to hold in memory.
 const STEP: i64 = 5_000;
+/// How many missing positions before one event are named.
+const NAMED_GAPS: usize = 100;
 
 /// What one step found.
 pub struct Step {
@@ -22,8 +27,20 @@ pub struct Step {
     pub wrong_leaves: Vec<i64>,
     /// Positions that are missing before an event of this step.
     pub gaps: Vec<i64>,
+    /// What the events add to the tree and to the map of streams, in their order.
+    pub leaves: Vec<Leaf>,
     /// The step's last event, when it is one that the read tables refused as it came (`unprojected_events`): not folded.
     pub left_out: Option<Recorded>,
+}
+
+/// An event as the ledger's proofs see it.
+pub struct Leaf {
+    /// Its position.
+    pub position: i64,
+    /// Where its stream stands in the map.
+    pub stream: Hash,
+    /// Its leaf hash, as worked out from what is stored.
+    pub hash: Hash,
 }
 
 /// Folds the next events after `after` into the tables that the connection's search path finds first, up to one that was
@@ -42,23 +59,7 @@ pub async fn step(
     .bind(after)
     .fetch_one(&mut *connection)
     .await?;
-    let rows = sqlx::query(
-        "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload::text, \
-         metadata::text, recorded_at, company_id, leaf_hash \
-         FROM public.events WHERE position > $1 AND position <= $3 ORDER BY position LIMIT $2",
-    )
-    .bind(after)
-    .bind(STEP)
-    .bind(left_out.unwrap_or(i64::MAX))
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut found = Step {
-        last: after,
-        any: !rows.is_empty(),
-        wrong_leaves: Vec::new(),
-        gaps: Vec::new(),
-        left_out: None,
-    };
+    let (mut found, rows) = read(connection, after, left_out.unwrap_or(i64::MAX)).await?;
     let mut streams = Vec::with_capacity(rows.len());
     for row in &rows {
         streams.extend(StreamKey::from_stored(row.try_get(1)?, row.try_get(2)?));
@@ -67,38 +68,21 @@ pub async fn step(
     streams.dedup();
     let keys = load::keys(connection, &streams).await?;
     for row in &rows {
-        let position: i64 = row.try_get(0)?;
-        let (aggregate_type, aggregate_id) = (row.try_get(1)?, row.try_get(2)?);
-        let entry = leaf::Entry {
-            aggregate_type,
-            aggregate_id,
-            sequence: row.try_get(3)?,
-            event_type: row.try_get(4)?,
-            event_version: row.try_get(5)?,
-            payload: row.try_get(6)?,
-            metadata: row.try_get(7)?,
-            recorded_at: row.try_get(8)?,
-            company_id: row.try_get(9)?,
-        };
-        if row.try_get::<Option<&[u8]>, _>(10)? != Some(leaf::hash(&entry).as_slice()) {
-            found.wrong_leaves.push(position);
-        }
-        found.gaps.extend(found.last + 1..position);
-        found.last = position;
-        let Some(stream) = StreamKey::from_stored(aggregate_type, aggregate_id) else {
+        let Some(stream) = StreamKey::from_stored(row.try_get(1)?, row.try_get(2)?) else {
             continue;
         };
         let cipher = load::cipher_of(keys.get(&stream));
         // What no fold can read was reported when it was sequenced; it has no read rows to rebuild.
-        let Ok(event) = stream::decode(stream.kind, entry.payload, cipher) else {
+        let Ok(event) = stream::decode(stream.kind, row.try_get(6)?, cipher) else {
             continue;
         };
+        let (position, company_id): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(9)?);
         let recorded = Recorded {
             position,
-            recorded_at: entry.recorded_at,
+            recorded_at: row.try_get(8)?,
             aggregate_id: stream.id,
-            sequence: entry.sequence,
-            company_id: entry.company_id.map(aggregates::ids::CompanyId),
+            sequence: row.try_get(3)?,
+            company_id: company_id.map(aggregates::ids::CompanyId),
             event,
         };
         if left_out == Some(position) {
@@ -109,6 +93,64 @@ pub async fn step(
     }
     batch.write_rows(connection, None).await?;
     Ok(found)
+}
+
+/// Reads the next events after `after`, none beyond `up_to`, and works out what they should hash to.
+///
+/// # Errors
+/// What the database answers.
+pub async fn read(
+    connection: &mut PgConnection,
+    after: i64,
+    up_to: i64,
+) -> Result<(Step, Vec<PgRow>), sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload::text, \
+         metadata::text, recorded_at, company_id, leaf_hash \
+         FROM public.events WHERE position > $1 AND position <= $3 ORDER BY position LIMIT $2",
+    )
+    .bind(after)
+    .bind(STEP)
+    .bind(up_to)
+    .fetch_all(connection)
+    .await?;
+    let mut found = Step {
+        last: after,
+        any: !rows.is_empty(),
+        wrong_leaves: Vec::new(),
+        gaps: Vec::new(),
+        leaves: Vec::with_capacity(rows.len()),
+        left_out: None,
+    };
+    for row in &rows {
+        let position: i64 = row.try_get(0)?;
+        let (aggregate_type, aggregate_id) = (row.try_get(1)?, row.try_get(2)?);
+        let hash = leaf::hash(&leaf::Entry {
+            aggregate_type,
+            aggregate_id,
+            sequence: row.try_get(3)?,
+            event_type: row.try_get(4)?,
+            event_version: row.try_get(5)?,
+            payload: row.try_get(6)?,
+            metadata: row.try_get(7)?,
+            recorded_at: row.try_get(8)?,
+            company_id: row.try_get(9)?,
+        });
+        if row.try_get::<Option<&[u8]>, _>(10)? != Some(hash.as_slice()) {
+            found.wrong_leaves.push(position);
+        }
+        // Gaps are named up to a number that a person reads.
+        found
+            .gaps
+            .extend((found.last + 1..position).take(NAMED_GAPS));
+        found.last = position;
+        found.leaves.push(Leaf {
+            position,
+            stream: stream_key(aggregate_type, aggregate_id),
+            hash: hash.try_into().expect("SHA-256 gives 32 bytes"),
+        });
+    }
+    Ok((found, rows))
 }
 
 /// The end of the ledger; with `lock`, inside a transaction, nobody else appends until it ends.

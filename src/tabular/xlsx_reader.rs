@@ -176,7 +176,7 @@ impl<'a> SheetRows<'a> {
     fn header(&mut self) -> Result<Option<Vec<String>>, TabularError> {
         while let Some(row) = self.next_row()? {
             if !row.is_blank() {
-                return Ok(Some(header_of(row)));
+                return Ok(Some(header_of(&row)));
             }
         }
         Ok(None)

@@ -14,14 +14,17 @@ mod long_streams;
 mod many_writers;
 mod node;
 mod once;
+mod proofs;
 mod queries;
 mod read_tables;
 mod rebuilding;
 mod stock_programs;
+mod superuser;
 #[expect(
     dead_code,
     reason = "each test binary takes what it needs of what they share"
 )]
 #[path = "../support/mod.rs"]
 mod support;
+mod tampering;
 mod user_profiles;

@@ -48,6 +48,7 @@ fn is_declared_open(path: &str) -> bool {
         "/api/v1/users/email/prove",
         "/api/v1/avatars/{file}",
         "/api/v1/invitations/{code}",
+        "/api/v1/invitations/accept",
     ]
     .contains(&path)
 }
