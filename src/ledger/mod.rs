@@ -29,6 +29,7 @@ mod stream_map;
 pub mod tree;
 mod unit;
 pub mod verify;
+pub mod verify_past;
 pub mod verify_proofs;
 pub mod versions;
 mod work;

@@ -104,7 +104,7 @@ async fn fold(
 ) -> Result<i64, sqlx::Error> {
     let mut end = replay::end(connection, false).await?;
     while position < end - leave {
-        let step = replay::step(connection, batch, position).await?;
+        let step = replay::step(connection, batch, position, None).await?;
         if !step.any {
             break;
         }
@@ -140,7 +140,7 @@ async fn swap(
     let end = replay::end(&mut transaction, true).await?;
     let mut position = position;
     while position < end {
-        let step = replay::step(&mut transaction, batch, position).await?;
+        let step = replay::step(&mut transaction, batch, position, None).await?;
         if !step.any {
             break;
         }

@@ -28,3 +28,4 @@ mod superuser;
 mod support;
 mod tampering;
 mod user_profiles;
+mod versions;
