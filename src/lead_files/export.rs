@@ -11,10 +11,10 @@ use futures::{StreamExt, TryStreamExt};
 use projections::companies::CompanyRow;
 use projections::leads::export::{Selection, Snapshot};
 use projections::leads::list::LeadRow;
-use sqlx::PgPool;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use super::{LEAD_COLUMNS, MORE_COLUMNS, READ_ONLY_COLUMNS, template};
+use crate::ledger::moment::Reader;
 use crate::tabular::{CsvWriter, XlsxWriter};
 
 /// The most columns, because an import takes no more either.
@@ -107,7 +107,7 @@ impl Export {
     /// # Errors
     /// When it cannot be written in this format, when too many run, and what the database answers.
     pub async fn open(
-        pool: &PgPool,
+        reader: &Reader,
         company: &CompanyRow,
         selection: Selection,
         format: Format,
@@ -115,7 +115,7 @@ impl Export {
         seen: Seen,
     ) -> Result<Self, ExportError> {
         let permit = RUNNING.try_acquire().map_err(|_| ExportError::Busy)?;
-        let mut snapshot = Snapshot::take(pool, selection).await?;
+        let mut snapshot = Snapshot::take(reader.begin_with(Snapshot::BEGIN).await?, selection);
         let total = snapshot.count().await?;
         if format == Format::Xlsx && total > SHEET_ROWS {
             return Err(ExportError::TooManyRows(total));
