@@ -112,6 +112,8 @@ impl Reader {
         let past = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(std::time::Duration::from_secs(3))
+            // A ping before each use would be a hidden round trip.
+            .test_before_acquire(false)
             .connect_lazy_with(options);
         Self {
             live,

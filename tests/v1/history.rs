@@ -350,3 +350,59 @@ async fn what_is_erased_reads_as_erased() {
     assert_eq!(contact, Some(&erased), "{history}");
     assert!(!history.to_string().contains("Luz"));
 }
+
+#[tokio::test]
+async fn the_console_tells_the_life_of_a_lead_step_by_step() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = int(&server
+        .lead(&ana, company, json!({"first_name": "Luz"}))
+        .await["id"]);
+    let then: i64 = sqlx::query_scalar("SELECT position FROM ledger_head")
+        .fetch_one(server.database.pool())
+        .await
+        .expect("the ledger's end");
+    let call = server
+        .put(format!("/api/v1/leads/{lead}"))
+        .token(&ana.token)
+        .header("x-reason", "Offer sent");
+    call.json(&json!({"stage_id": 4})).expect(200).await;
+    let replay = |more: Vec<String>| {
+        let url = server.database.url();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_leadledger"))
+            .args(["replay", "lead"])
+            .args(more)
+            .env("DATABASE_URL", url)
+            .output()
+            .expect("running the program");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.success(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let (done, told, _) = replay(vec![lead.to_string()]);
+    assert!(done, "{told}");
+    for line in [
+        format!(
+            "by Ana Tester (user:{}) through api from 127.0.0.1 because Offer sent",
+            ana.id
+        ),
+        "  stage_id: 1 -> 4".to_owned(),
+        format!("lead {lead} after 2 changes"),
+    ] {
+        assert!(told.contains(&line), "{line} is not in {told}");
+    }
+    assert!(told.contains("\n  stage_id: 4\n"), "{told}");
+    let (_, told, _) = replay(vec![lead.to_string(), "--at".to_owned(), then.to_string()]);
+    assert!(
+        told.contains("after 1 changes") && told.contains("\n  stage_id: 1\n"),
+        "{told}"
+    );
+    let (done, _, refused) = replay(vec!["999".to_owned()]);
+    assert!(!done && refused.contains("no such lead"), "{refused}");
+    let (done, _, refused) = replay(vec![lead.to_string(), "--at=tomorrow".to_owned()]);
+    assert!(!done && refused.contains("--at"), "{refused}");
+}

@@ -14,7 +14,7 @@ use crate::server::{Answer, Person, TestServer, int};
 use life::{Life, STEPS};
 
 /// What the answers are made of never changes.
-const CONSTANT: [&str; 8] = [
+const CONSTANT: [&str; 9] = [
     "/api/v1/accesses",
     "/api/v1/accesses/{id}",
     "/api/v1/stages",
@@ -22,8 +22,17 @@ const CONSTANT: [&str; 8] = [
     "/api/v1/memberships/{id}",
     "/api/v1/users/password",
     "/api/v1/users/email/prove",
+    "/api/v1/invitations/accept",
     // Needs an identity provider; its own tests link some.
     "/api/v1/users/{user_id}/providers",
+];
+
+/// Proofs name the size of the tree, and refuse a moment.
+const PROOFS: [&str; 4] = [
+    "/api/v1/checkpoint",
+    "/api/v1/proofs/inclusion",
+    "/api/v1/proofs/consistency",
+    "/api/v1/leads/{id}/evidence",
 ];
 
 /// Further ways to ask the same.
@@ -70,7 +79,17 @@ async fn operations(server: &TestServer) -> Vec<String> {
     let gets = paths
         .iter()
         .filter(|(path, item)| path.starts_with("/api/v1/") && item["get"].is_object());
-    let gets: Vec<String> = gets.map(|(path, _)| path.clone()).collect();
+    let mut found = Vec::new();
+    for (path, item) in gets {
+        let parameters = item["get"]["parameters"].as_array();
+        let takes = parameters
+            .is_some_and(|taken| taken.iter().any(|parameter| parameter["name"] == "as_of"));
+        assert_ne!(takes, PROOFS.contains(&path.as_str()), "{path}");
+        if takes {
+            found.push(path.clone());
+        }
+    }
+    let gets = found;
     assert!(gets.len() >= 40, "only {} operations", gets.len());
     gets
 }
@@ -233,6 +252,11 @@ async fn a_moment_that_cannot_be_is_refused_by_name() {
             .token(&ana.token);
         let refused = call.expect(status).await;
         assert!(refused["errors"]["as_of"].is_array(), "{as_of}: {refused}");
+    }
+    for proof in PROOFS {
+        let path = format!("{}?as_of=1", proof.replace("{id}", "1"));
+        let refused = server.get(path).token(&ana.token).expect(400).await;
+        assert!(refused["errors"]["as_of"].is_array(), "{proof}: {refused}");
     }
     // An empty one is none.
     server
