@@ -13,6 +13,7 @@ pub mod operations;
 pub mod optimistic;
 pub mod preconditions;
 pub mod problem;
+mod read_log;
 pub mod request_id;
 pub mod role_changes;
 pub mod token_scopes;

@@ -18,6 +18,7 @@ pub mod import;
 pub mod lead_files;
 pub mod lead_routing;
 pub mod ledger;
+pub mod legal_hold;
 pub mod lineage;
 pub mod mail;
 pub mod observability;

@@ -5,6 +5,7 @@
 //! that doing something twice adds nothing. Nothing is remembered between two rounds but what the tables say.
 
 mod checkpoints;
+mod erasures;
 mod invitations;
 mod subscriptions;
 
@@ -61,6 +62,10 @@ pub const TASKS: &[Task] = &[
     Task {
         name: "pass the time of subscriptions",
         run: |app| Box::pin(subscriptions::pass_time(app)),
+    },
+    Task {
+        name: "clear after erasures",
+        run: |app| Box::pin(erasures::clear(app)),
     },
     Task {
         name: "sign checkpoints",

@@ -5,6 +5,10 @@
     reason = "a test reports what it did not expect by panicking"
 )]
 
+#[expect(
+    dead_code,
+    reason = "each test binary takes what it needs of what they share"
+)]
 mod support;
 
 use sqlx::{Connection, PgConnection};

@@ -44,6 +44,9 @@ use territories::{Area, NewTerritory, Territories, TerritoryError};
 
 pub mod integration_token;
 
+use crate::ids::LegalHoldId;
+use crate::legal_hold::{Decided, HoldCommand, HoldError, Holds};
+
 /// What a company is called: 1 to 200 characters on one line, trimmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -83,6 +86,8 @@ pub struct Company {
     legal_terms: LegalTerms,
     /// Those that are not revoked.
     integration_tokens: BTreeSet<IntegrationTokenId>,
+    #[serde(default)]
+    holds: Holds,
 }
 
 impl Company {
@@ -126,6 +131,12 @@ impl Company {
     #[must_use]
     pub fn sources(&self) -> &Sources {
         &self.sources
+    }
+
+    /// The legal holds on it, which hold everything below it too.
+    #[must_use]
+    pub fn holds(&self) -> &Holds {
+        &self.holds
     }
 
     /// Its territories.
@@ -195,6 +206,8 @@ pub enum CompanyCommand {
         /// Which one.
         integration_token_id: IntegrationTokenId,
     },
+    /// Place or lift a legal hold; see there.
+    Hold(HoldCommand),
 }
 
 /// What happened to a company. These names and shapes are the storage format.
@@ -407,6 +420,20 @@ pub enum CompanyEvent {
         /// Which one.
         integration_token_id: IntegrationTokenId,
     },
+    /// A legal hold was placed on the company and all below it.
+    LegalHoldPlaced {
+        /// Its id.
+        legal_hold_id: LegalHoldId,
+        /// Why, without a word about a person: it is never erased.
+        reason: String,
+        /// When it ends by itself.
+        until: Option<DateTime<Utc>>,
+    },
+    /// A legal hold on the company was lifted.
+    LegalHoldReleased {
+        /// Its id.
+        legal_hold_id: LegalHoldId,
+    },
 }
 
 impl CompanyEvent {
@@ -442,6 +469,8 @@ impl CompanyEvent {
             Self::LegalTermsPublished { .. } => "LegalTermsPublished",
             Self::IntegrationTokenCreated { .. } => "IntegrationTokenCreated",
             Self::IntegrationTokenRevoked { .. } => "IntegrationTokenRevoked",
+            Self::LegalHoldPlaced { .. } => "LegalHoldPlaced",
+            Self::LegalHoldReleased { .. } => "LegalHoldReleased",
         }
     }
 }
@@ -493,6 +522,9 @@ pub enum CompanyError {
     /// The token never was, or is revoked.
     #[error("the company has no such integration token")]
     UnknownIntegrationToken,
+    /// A rule of its legal holds.
+    #[error(transparent)]
+    Hold(#[from] HoldError),
 }
 
 impl Decide for Company {
@@ -591,6 +623,21 @@ impl Decide for Company {
                     integration_token_id,
                 }])
             }
+            CompanyCommand::Hold(command) => Ok(match self.holds.decide(command)? {
+                Decided::Nothing => vec![],
+                Decided::Place {
+                    legal_hold_id,
+                    reason,
+                    until,
+                } => vec![CompanyEvent::LegalHoldPlaced {
+                    legal_hold_id,
+                    reason,
+                    until,
+                }],
+                Decided::Release { legal_hold_id } => {
+                    vec![CompanyEvent::LegalHoldReleased { legal_hold_id }]
+                }
+            }),
         }
     }
 
@@ -654,6 +701,14 @@ impl Decide for Company {
                 integration_token_id,
             } => {
                 self.integration_tokens.remove(integration_token_id);
+            }
+            CompanyEvent::LegalHoldPlaced {
+                legal_hold_id,
+                until,
+                ..
+            } => self.holds.placed(*legal_hold_id, *until),
+            CompanyEvent::LegalHoldReleased { legal_hold_id } => {
+                self.holds.released(*legal_hold_id);
             }
         }
     }

@@ -20,10 +20,21 @@ pub trait Decide: Aggregate<Services = ()> + Clone {
 
 /// Implements `cqrs_es::Aggregate` and `cqrs_es::DomainEvent` for a type that implements [`Decide`].
 ///
-/// The event type is named by its serde tag, so that the stored `event_type` and the payload never disagree.
+/// The event type is named by its serde tag, so that the stored `event_type` and the payload never disagree. Its version is that
+/// of all events of the type, or what a last argument answers for the event.
 #[macro_export]
 macro_rules! bridge_to_cqrs_es {
     ($aggregate:ty, $stream_type:literal, $command:ty, $event:ty, $error:ty) => {
+        $crate::bridge_to_cqrs_es!(
+            $aggregate,
+            $stream_type,
+            $command,
+            $event,
+            $error,
+            |_: &$event| <$event>::VERSION
+        );
+    };
+    ($aggregate:ty, $stream_type:literal, $command:ty, $event:ty, $error:ty, $version:expr) => {
         impl cqrs_es::Aggregate for $aggregate {
             const TYPE: &'static str = $stream_type;
             type Command = $command;
@@ -54,7 +65,7 @@ macro_rules! bridge_to_cqrs_es {
             }
 
             fn event_version(&self) -> String {
-                <$event>::VERSION.to_owned()
+                ($version)(self).to_owned()
             }
         }
     };

@@ -102,3 +102,7 @@ id!(
     /// A private integration token of a company.
     IntegrationTokenId
 );
+id!(
+    /// A legal hold on a lead or on a company.
+    LegalHoldId
+);

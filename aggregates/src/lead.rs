@@ -5,6 +5,7 @@
 //! - A lead can be told from nothing: it has a name, an e-mail or a phone number.
 //! - A note is added once and removed once; a removed note's text stays in the history only.
 //! - Who may only work on their own leads never changes anybody else's, however requests race.
+//! - What is blocked or erased does not change any more; see `erasure`.
 //!
 //! Whether referenced sources, campaigns, territories, questions and user accesses exist is looked up by the caller;
 //! that a lead is a duplicate is a matter of the read models, never of one lead.
@@ -26,10 +27,16 @@ use crate::stage::Stage;
 use crate::{Decide, Personal};
 
 pub mod appointments;
+pub mod erasure;
 pub mod routing;
 
-use crate::ids::AppointmentId;
-use appointments::{Appointment, AppointmentCommand, AppointmentError, Appointments};
+use crate::ids::{AppointmentId, LegalHoldId};
+use crate::legal_hold::{Decided, HoldCommand, HoldError, Holds};
+use appointments::{
+    Appointment, AppointmentCommand, AppointmentError, AppointmentStatus, Appointments,
+};
+use chrono::{DateTime, Utc};
+use erasure::{DataStatus, ErasureCommand, ErasureReason};
 use routing::{Routing, TerritoryMatch};
 
 /// The most extra fields that one lead can hold.
@@ -102,6 +109,10 @@ pub struct Lead {
     notes: BTreeSet<NoteId>,
     #[serde(default)]
     appointments: Appointments,
+    #[serde(default)]
+    data_status: DataStatus,
+    #[serde(default)]
+    holds: Holds,
 }
 
 impl Lead {
@@ -109,6 +120,36 @@ impl Lead {
     #[must_use]
     pub fn appointments(&self) -> &Appointments {
         &self.appointments
+    }
+
+    /// The legal holds on the lead itself; those on its company hold it too.
+    #[must_use]
+    pub fn holds(&self) -> &Holds {
+        &self.holds
+    }
+
+    /// How to reach the person.
+    #[must_use]
+    pub fn contact(&self) -> &Personal<Contact> {
+        &self.contact
+    }
+
+    /// What the person answered.
+    #[must_use]
+    pub fn answers(&self) -> &Personal<Vec<Answer>> {
+        &self.answers
+    }
+
+    /// The company's own fields.
+    #[must_use]
+    pub fn extra(&self) -> &Personal<ExtraFields> {
+        &self.extra
+    }
+
+    /// The stage that it is in.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.stage
     }
 
     /// The campaign that brought it.
@@ -175,6 +216,10 @@ pub enum LeadCommand {
     },
     /// Make, change or call off an appointment; see there.
     Appointments(Box<AppointmentCommand>),
+    /// Block, unblock or erase its personal data; see there.
+    Erasure(ErasureCommand),
+    /// Place or lift a legal hold; see there.
+    Hold(HoldCommand),
 }
 
 /// `Some`: the caller may only touch leads that are assigned to one of these accesses.
@@ -359,12 +404,56 @@ pub enum LeadEvent {
     LeadAppointmentCancelled {
         /// Its id.
         appointment_id: AppointmentId,
+        /// What had become of it before. Version 1 did not say: see `upcasting`.
+        from_status: AppointmentStatus,
+    },
+    /// The person's data is kept and not used any more.
+    LeadBlocked {
+        /// Why.
+        reason: ErasureReason,
+    },
+    /// The person's data is used again: this is what it was when it was blocked.
+    LeadUnblocked {
+        /// How to reach the person.
+        contact: Personal<Contact>,
+        /// Answers.
+        answers: Personal<Vec<Answer>>,
+        /// The company's own fields.
+        extra: Personal<ExtraFields>,
+    },
+    /// The person's data is gone: the stream's key was destroyed with this event.
+    LeadErased {
+        /// Why.
+        reason: ErasureReason,
+    },
+    /// A legal hold was placed on the lead.
+    LeadHoldPlaced {
+        /// Its id.
+        legal_hold_id: LegalHoldId,
+        /// Why. Free words, and so sealed like all that is said about the person.
+        reason: Personal<String>,
+        /// When it ends by itself.
+        until: Option<DateTime<Utc>>,
+    },
+    /// A legal hold on the lead was lifted.
+    LeadHoldReleased {
+        /// Its id.
+        legal_hold_id: LegalHoldId,
     },
 }
 
 impl LeadEvent {
-    /// The version of every shape above.
+    /// The version of every shape above that [`LeadEvent::version`] names no other for.
     pub const VERSION: &'static str = "1";
+
+    /// The version of this event's shape. What has another than [`LeadEvent::VERSION`] has an upcaster for the older ones.
+    #[must_use]
+    pub const fn version(&self) -> &'static str {
+        match self {
+            Self::LeadAppointmentCancelled { .. } => "2.0",
+            _ => Self::VERSION,
+        }
+    }
 
     /// The stored event type: the variant's name.
     #[must_use]
@@ -383,6 +472,11 @@ impl LeadEvent {
             Self::LeadAppointmentScheduled { .. } => "LeadAppointmentScheduled",
             Self::LeadAppointmentChanged { .. } => "LeadAppointmentChanged",
             Self::LeadAppointmentCancelled { .. } => "LeadAppointmentCancelled",
+            Self::LeadBlocked { .. } => "LeadBlocked",
+            Self::LeadUnblocked { .. } => "LeadUnblocked",
+            Self::LeadErased { .. } => "LeadErased",
+            Self::LeadHoldPlaced { .. } => "LeadHoldPlaced",
+            Self::LeadHoldReleased { .. } => "LeadHoldReleased",
         }
     }
 }
@@ -414,6 +508,15 @@ pub enum LeadError {
     /// The person's data is erased; what is gone cannot be changed.
     #[error("the lead's personal data is erased")]
     Erased,
+    /// The person's data is blocked; it is kept and not used.
+    #[error("the lead's personal data is blocked")]
+    Blocked,
+    /// Only what is blocked can be erased or unblocked.
+    #[error("the lead's personal data is not blocked")]
+    NotBlocked,
+    /// A rule of its legal holds.
+    #[error(transparent)]
+    Hold(#[from] HoldError),
     /// A rule of its appointments.
     #[error(transparent)]
     Appointment(#[from] AppointmentError),
@@ -441,7 +544,7 @@ impl Decide for Lead {
                 content,
                 only_of,
             } => {
-                self.existing(&only_of)?;
+                self.changeable(&only_of)?;
                 if self.has_note(note_id) {
                     return Ok(vec![]);
                 }
@@ -452,17 +555,19 @@ impl Decide for Lead {
                 }])
             }
             LeadCommand::RemoveNote { note_id, only_of } => {
-                self.existing(&only_of)?;
+                self.changeable(&only_of)?;
                 if !self.has_note(note_id) {
                     return Err(LeadError::UnknownNote);
                 }
                 Ok(vec![LeadEvent::LeadNoteRemoved { note_id }])
             }
             LeadCommand::Appointments(command) => {
-                self.existing(&command.only_of)?;
+                self.changeable(&command.only_of)?;
                 self.appointments
                     .decide(command.appointment_id, command.wish)
             }
+            LeadCommand::Erasure(command) => self.decide_erasure(command),
+            LeadCommand::Hold(command) => self.decide_hold(command),
         }
     }
 
@@ -499,6 +604,8 @@ impl Decide for Lead {
                     estimated_value,
                     notes: BTreeSet::new(),
                     appointments: Appointments::default(),
+                    data_status: DataStatus::default(),
+                    holds: Holds::default(),
                 };
             }
             LeadEvent::LeadContactChanged { to, .. } => self.contact = to,
@@ -523,9 +630,18 @@ impl Decide for Lead {
             | LeadEvent::LeadAppointmentChanged {
                 appointment_id, to, ..
             } => self.appointments.set(appointment_id, to),
-            LeadEvent::LeadAppointmentCancelled { appointment_id } => {
+            LeadEvent::LeadAppointmentCancelled { appointment_id, .. } => {
                 self.appointments.cancelled(appointment_id);
             }
+            LeadEvent::LeadBlocked { .. } => self.data_status = DataStatus::Blocked,
+            LeadEvent::LeadUnblocked { .. } => self.data_status = DataStatus::InUse,
+            LeadEvent::LeadErased { .. } => self.forget_person(),
+            LeadEvent::LeadHoldPlaced {
+                legal_hold_id,
+                until,
+                ..
+            } => self.holds.placed(legal_hold_id, until),
+            LeadEvent::LeadHoldReleased { legal_hold_id } => self.holds.released(legal_hold_id),
         }
     }
 }
@@ -545,6 +661,37 @@ impl Lead {
             }
             _ => Ok(()),
         }
+    }
+
+    fn changeable(&self, only_of: &OnlyOf) -> Result<(), LeadError> {
+        self.existing(only_of)?;
+        match self.data_status {
+            DataStatus::InUse => Ok(()),
+            DataStatus::Blocked => Err(LeadError::Blocked),
+            DataStatus::Erased => Err(LeadError::Erased),
+        }
+    }
+
+    fn decide_hold(&self, command: HoldCommand) -> Result<Vec<LeadEvent>, LeadError> {
+        self.existing(&None)?;
+        if self.data_status == DataStatus::Erased && matches!(command, HoldCommand::Place { .. }) {
+            return Err(LeadError::Erased);
+        }
+        Ok(match self.holds.decide(command)? {
+            Decided::Nothing => vec![],
+            Decided::Place {
+                legal_hold_id,
+                reason,
+                until,
+            } => vec![LeadEvent::LeadHoldPlaced {
+                legal_hold_id,
+                reason: reason.into(),
+                until,
+            }],
+            Decided::Release { legal_hold_id } => {
+                vec![LeadEvent::LeadHoldReleased { legal_hold_id }]
+            }
+        })
     }
 
     fn create(&self, create: CreateLead) -> Result<Vec<LeadEvent>, LeadError> {
@@ -580,7 +727,7 @@ impl Lead {
     }
 
     fn update(&self, update: UpdateLead) -> Result<Vec<LeadEvent>, LeadError> {
-        self.existing(&update.only_of)?;
+        self.changeable(&update.only_of)?;
         let mut events = Vec::new();
 
         let old = self.contact.plain().ok_or(LeadError::Erased)?;
@@ -703,7 +850,14 @@ fn merge_extra(old: &ExtraFields, new: BTreeMap<String, Option<String>>) -> Extr
     merged
 }
 
-crate::bridge_to_cqrs_es!(Lead, "lead", LeadCommand, LeadEvent, LeadError);
+crate::bridge_to_cqrs_es!(
+    Lead,
+    "lead",
+    LeadCommand,
+    LeadEvent,
+    LeadError,
+    LeadEvent::version
+);
 
 #[cfg(test)]
 mod tests;

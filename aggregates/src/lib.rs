@@ -13,6 +13,7 @@ pub mod email;
 pub mod ids;
 pub mod invitation;
 pub mod lead;
+pub mod legal_hold;
 pub mod money;
 pub mod password;
 pub mod person_name;
@@ -24,6 +25,7 @@ pub mod subscription;
 #[cfg(test)]
 mod testing;
 pub mod text;
+pub mod upcasting;
 pub mod user;
 
 /// Names the code that folds states: a stored state may be read again only by the code with the same name.

@@ -1,7 +1,11 @@
 //! The appointments on leads, by whose they are.
+//!
+//! The words about those on a blocked lead are kept and not shown; of those on an erased one they are gone. That somebody was
+//! booked at that time stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use aggregates::Personal;
 use aggregates::ids::{AppointmentId, CompanyId, UserId};
 use aggregates::lead::LeadEvent;
 use aggregates::lead::appointments::{Appointment, AppointmentStatus, MAX_DAYS};
@@ -21,6 +25,8 @@ struct Row {
     /// `None` when the batch only calls it off.
     appointment: Option<Appointment>,
     cancelled: bool,
+    /// The lead was erased after that.
+    erased: bool,
     position: i64,
     /// Set when the batch makes it.
     created_at: Option<DateTime<Utc>>,
@@ -31,6 +37,7 @@ struct Row {
 #[derive(Default)]
 pub struct Appointments {
     rows: BTreeMap<i64, Row>,
+    erased_leads: BTreeSet<i64>,
 }
 
 impl Projection for Appointments {
@@ -59,7 +66,10 @@ impl Projection for Appointments {
             LeadEvent::LeadAppointmentChanged {
                 appointment_id, to, ..
             } => (appointment_id, Some(to), false),
-            LeadEvent::LeadAppointmentCancelled { appointment_id } => (appointment_id, None, false),
+            LeadEvent::LeadAppointmentCancelled { appointment_id, .. } => {
+                (appointment_id, None, false)
+            }
+            LeadEvent::LeadErased { .. } => return self.erase(recorded.aggregate_id),
             _ => return,
         };
         let row = self.rows.entry(id.get()).or_insert_with(|| Row {
@@ -67,6 +77,7 @@ impl Projection for Appointments {
             company_id: recorded.company_id.map(CompanyId::get),
             appointment: None,
             cancelled: false,
+            erased: false,
             position: 0,
             created_at: None,
             updated_at: recorded.recorded_at,
@@ -85,6 +96,18 @@ impl Projection for Appointments {
     }
 
     fn write(&mut self, statement: &mut Statement) {
+        let erased_leads = std::mem::take(&mut self.erased_leads);
+        // One statement changes a row once: those of the batch bring the erasure along.
+        let in_batch: Vec<i64> = self.rows.keys().copied().collect();
+        if !erased_leads.is_empty() {
+            statement.part("erased_appointments", |s| {
+                s.sql("UPDATE appointments SET title = '', description = NULL, location = NULL FROM head WHERE lead_id = ANY(")
+                    .bind(erased_leads.into_iter().collect::<Vec<_>>())
+                    .sql(") AND id <> ALL(")
+                    .bind(in_batch)
+                    .sql(")");
+            });
+        }
         let mut columns: [Columns; 3] = Default::default();
         for (id, mut row) in std::mem::take(&mut self.rows) {
             let [new, changed, cancelled] = &mut columns;
@@ -119,12 +142,30 @@ impl Projection for Appointments {
             statement.part("cancelled_appointments", |s| {
                 s.sql("UPDATE appointments a SET status = ")
                     .bind(AppointmentStatus::Cancelled.code())
-                    .sql(", position = r.position, updated_at = r.updated_at FROM head, unnest(")
+                    .sql(
+                        ", position = r.position, updated_at = r.updated_at, \
+                         title = CASE WHEN r.erased THEN '' ELSE a.title END, \
+                         description = CASE WHEN r.erased THEN NULL ELSE a.description END, \
+                         location = CASE WHEN r.erased THEN NULL ELSE a.location END FROM head, unnest(",
+                    )
                     .bind(cancelled.ids)
                     .also(cancelled.positions)
                     .also(cancelled.updated)
-                    .sql(") AS r(id, position, updated_at) WHERE a.id = r.id");
+                    .also(cancelled.erased)
+                    .sql(") AS r(id, position, updated_at, erased) WHERE a.id = r.id");
             });
+        }
+    }
+}
+
+impl Appointments {
+    fn erase(&mut self, lead: i64) {
+        self.erased_leads.insert(lead);
+        for row in self.rows.values_mut().filter(|row| row.lead_id == lead) {
+            row.erased = true;
+            if let Some(appointment) = &mut row.appointment {
+                appointment.text = Personal::Erased;
+            }
         }
     }
 }
@@ -144,6 +185,7 @@ struct Columns {
     positions: Vec<i64>,
     created: Vec<Option<DateTime<Utc>>>,
     updated: Vec<DateTime<Utc>>,
+    erased: Vec<bool>,
 }
 
 impl Columns {
@@ -171,6 +213,7 @@ impl Columns {
         self.ids.push(id);
         self.positions.push(row.position);
         self.updated.push(row.updated_at);
+        self.erased.push(row.erased);
     }
 
     fn unnest(self, s: &mut Statement) {
@@ -226,13 +269,16 @@ pub struct AppointmentRow {
     pub user_avatar: Option<String>,
 }
 
-const SELECT: &str = "SELECT a.id, a.lead_id, a.user_id, a.title, a.description, a.location, a.starts_at, a.ends_at, \
-     a.status, a.created_at, a.updated_at, l.full_name AS lead_full_name, l.user_access_id AS lead_user_access_id, \
+const SELECT: &str = "SELECT a.id, a.lead_id, a.user_id, CASE WHEN e.lead_id IS NULL THEN a.title ELSE '' END AS title, \
+     CASE WHEN e.lead_id IS NULL THEN a.description END AS description, \
+     CASE WHEN e.lead_id IS NULL THEN a.location END AS location, a.starts_at, a.ends_at, \
+     a.status, a.created_at, a.updated_at, CASE WHEN e.lead_id IS NULL THEN l.full_name ELSE '' END AS lead_full_name, l.user_access_id AS lead_user_access_id, \
      l.version AS lead_version, c.id AS company_id, c.name AS company_name, c.is_default AS company_default, \
      c.parent_company_id AS company_parent_id, coalesce(u.full_name, '') AS user_full_name, u.email AS user_email, \
      (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS user_avatar";
 const FROM: &str = " FROM appointments a JOIN leads l ON l.id = a.lead_id JOIN companies c ON c.id = l.company_id \
-     LEFT JOIN users u ON u.id = a.user_id";
+     LEFT JOIN users u ON u.id = a.user_id \
+     LEFT JOIN lead_erasures e ON e.lead_id = a.lead_id AND e.status <> 'in_use'";
 
 /// One appointment.
 ///

@@ -94,6 +94,8 @@ impl Default for Batch {
                 Box::<crate::providers::Providers>::default(),
                 Box::<crate::integration_tokens::IntegrationTokens>::default(),
                 Box::<crate::user_profiles::UserProfiles>::default(),
+                Box::<crate::lead_erasures::LeadErasures>::default(),
+                Box::<crate::legal_holds::LegalHolds>::default(),
             ],
         }
     }

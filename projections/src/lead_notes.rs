@@ -1,4 +1,6 @@
 //! The notes that are on leads now; a removed note is a matter of the history alone.
+//!
+//! Those of a blocked lead are kept and not shown; those of an erased one are gone.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,6 +27,7 @@ struct NewNote {
 pub struct LeadNotes {
     added: BTreeMap<i64, NewNote>,
     removed: Vec<i64>,
+    erased_leads: Vec<i64>,
 }
 
 impl Projection for LeadNotes {
@@ -65,16 +68,24 @@ impl Projection for LeadNotes {
             {
                 self.removed.push(note_id.get());
             }
+            DomainEvent::Lead(LeadEvent::LeadErased { .. }) => {
+                let lead = recorded.aggregate_id;
+                self.added.retain(|_, note| note.lead_id != lead);
+                self.erased_leads.push(lead);
+            }
             _ => {}
         }
     }
 
     fn write(&mut self, statement: &mut Statement) {
         let removed = std::mem::take(&mut self.removed);
-        if !removed.is_empty() {
+        let erased = std::mem::take(&mut self.erased_leads);
+        if !removed.is_empty() || !erased.is_empty() {
             statement.part("removed_notes", |s| {
                 s.sql("DELETE FROM lead_notes USING head WHERE id = ANY(")
                     .bind(removed)
+                    .sql(") OR lead_id = ANY(")
+                    .bind(erased)
                     .sql(")");
             });
         }
@@ -137,7 +148,7 @@ const SELECT_NOTE: &str = "SELECT n.id, n.lead_id, n.content, n.author_id, \
      (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS author_avatar, n.created_at \
      FROM lead_notes n LEFT JOIN users u ON u.id = n.author_id";
 
-/// The notes on several leads, in the order of the leads, each list oldest first.
+/// The notes on several leads, in the order of the leads, each list oldest first. Those of a blocked lead are not shown.
 ///
 /// # Errors
 /// What the database answers.
@@ -147,7 +158,8 @@ pub async fn of_leads(
 ) -> Result<Vec<Vec<NoteRow>>, sqlx::Error> {
     let ids: Vec<i64> = leads.iter().map(|lead| lead.get()).collect();
     let rows: Vec<NoteRow> = sqlx::query_as(&format!(
-        "{SELECT_NOTE} WHERE n.lead_id = ANY($1) ORDER BY n.id"
+        "{SELECT_NOTE} WHERE n.lead_id = ANY($1) AND NOT EXISTS \
+         (SELECT 1 FROM lead_erasures e WHERE e.lead_id = n.lead_id AND e.status = 'blocked') ORDER BY n.id"
     ))
     .bind(&ids)
     .fetch_all(connection)

@@ -3,6 +3,7 @@
 //! they are written, not here.
 
 mod shared;
+mod words;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -37,11 +38,7 @@ pub fn describe(mut collected: OpenApi) -> OpenApi {
     collected.info = InfoBuilder::new()
         .title("leadledger")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(
-            "A multi-tenant lead CRM on an event ledger. Sign in with `POST /api/v1/users/login` and send the token as \
-             `Authorization: Bearer <token>`. Any write takes `Idempotency-Key`, `If-Match` (the `ETag` of a single \
-             object) and `X-Reason`. Errors are RFC 9457 problem details.",
-        ))
+        .description(Some(include_str!("docs/guide.md")))
         .license(Some(License::new(env!("CARGO_PKG_LICENSE"))))
         .build();
     for (path, item) in &mut collected.paths.paths {
@@ -59,7 +56,14 @@ pub fn describe(mut collected: OpenApi) -> OpenApi {
             answers.values_mut().for_each(correct_media_type);
         }
     }
+    let used = |tag: &str| {
+        let operations = collected.paths.paths.values().flat_map(operations_of);
+        let mut tags = operations.filter_map(|operation| operation.tags.as_ref());
+        tags.any(|tags| tags.iter().any(|used| used == tag))
+    };
+    collected.tags = Some(words::tags(&used));
     let components = collected.components.get_or_insert_default();
+    words::describe_fields(components);
     let name = <Problem as ToSchema>::name().into_owned();
     components
         .schemas
@@ -89,6 +93,11 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
     ];
     let there = by_method.into_iter();
     there.filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+fn operations_of(item: &PathItem) -> impl Iterator<Item = &Operation> {
+    let by_method = [&item.get, &item.put, &item.post, &item.patch, &item.delete];
+    by_method.into_iter().filter_map(Option::as_ref)
 }
 
 /// `body = Problem` alone is described as `application/json`, which it is not.

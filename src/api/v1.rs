@@ -38,6 +38,11 @@ mod lead_stages;
 mod proofs;
 mod questions;
 
+mod lead_erasure;
+mod lead_reads;
+mod legal_holds;
+mod personal_data;
+
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
@@ -76,6 +81,10 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(legal_terms::routes())
             .merge(providers::routes())
             .merge(integration_tokens::routes())
+            .merge(lead_erasure::routes())
+            .merge(legal_holds::routes())
+            .merge(personal_data::routes())
+            .merge(lead_reads::routes())
             .merge(proofs::routes()),
     )
 }

@@ -1,13 +1,13 @@
 //! The export: leads as they were at one moment, written while they are read, so that memory stays the same however many there are.
 
 use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::Arc;
 use std::time::Duration;
 
 use aggregates::money::{Currency, Money};
 use aggregates::stage::Stage;
 use chrono::SecondsFormat;
 use futures::stream::{self, Stream};
+use futures::{StreamExt, TryStreamExt};
 use projections::companies::CompanyRow;
 use projections::leads::export::{Selection, Snapshot};
 use projections::leads::list::LeadRow;
@@ -21,7 +21,9 @@ use crate::tabular::{CsvWriter, XlsxWriter};
 const MOST_COLUMNS: i64 = 1_000;
 /// The most leads of one sheet.
 const SHEET_ROWS: i64 = 1_048_575;
-/// Pieces of the file that wait for the client.
+/// A piece of the file has so many bytes, and at most one lead more.
+const PIECE: usize = 64 << 10;
+/// Pieces that wait for the client.
 const WAITING: usize = 4;
 /// How long a client may leave a piece waiting: an export holds a connection, and keeps the database from tidying up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,19 +61,40 @@ pub enum ExportError {
 /// The line of a lead in JSON Lines, without its line end.
 pub type JsonLine = fn(LeadRow) -> serde_json::Result<Vec<u8>>;
 
+/// Told of every lead that the file shows, with its company, before it is sent.
+pub type Seen = Box<dyn Fn(Vec<(i64, i64)>) + Send>;
+
+/// The leads of the piece that is being written: told when it is about to be sent, because one by one they would flood whoever
+/// listens.
+struct Shown {
+    seen: Seen,
+    leads: Vec<(i64, i64)>,
+}
+
+impl Shown {
+    fn note(&mut self, row: &LeadRow) {
+        self.leads.push((row.id, row.company_id));
+    }
+
+    fn tell(&mut self) {
+        (self.seen)(std::mem::take(&mut self.leads));
+    }
+}
+
 /// An export that is ready to run.
 pub struct Export {
     /// How many leads it holds, exactly.
     pub total: i64,
     format: Format,
     snapshot: Snapshot,
+    shown: Shown,
     columns: Columns,
     json_line: JsonLine,
     permit: SemaphorePermit<'static>,
 }
 
 /// The columns of one export.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Columns {
     /// By id, with their texts.
     questions: Vec<(i64, String)>,
@@ -89,6 +112,7 @@ impl Export {
         selection: Selection,
         format: Format,
         json_line: JsonLine,
+        seen: Seen,
     ) -> Result<Self, ExportError> {
         let permit = RUNNING.try_acquire().map_err(|_| ExportError::Busy)?;
         let mut snapshot = Snapshot::take(pool, selection).await?;
@@ -104,6 +128,10 @@ impl Export {
             total,
             format,
             snapshot,
+            shown: Shown {
+                seen,
+                leads: Vec::new(),
+            },
             columns,
             json_line,
             permit,
@@ -129,11 +157,11 @@ impl Export {
 
     async fn write(self, to: &Pieces) -> io::Result<()> {
         let _running = self.permit;
-        let (snapshot, columns) = (self.snapshot, self.columns);
+        let (snapshot, shown, columns) = (self.snapshot, self.shown, self.columns);
         match self.format {
-            Format::JsonLines => write_lines(snapshot, self.json_line, to).await,
-            Format::Csv => write_csv(snapshot, &columns, to).await,
-            Format::Xlsx => write_xlsx(snapshot, columns, to).await,
+            Format::JsonLines => write_lines(snapshot, shown, self.json_line, to).await,
+            Format::Csv => write_csv(snapshot, shown, &columns, to).await,
+            Format::Xlsx => write_xlsx(snapshot, shown, columns, to).await,
         }
     }
 }
@@ -141,61 +169,99 @@ impl Export {
 type Pieces = mpsc::Sender<io::Result<Vec<u8>>>;
 
 async fn send(to: &Pieces, piece: Vec<u8>) -> io::Result<()> {
+    if piece.is_empty() {
+        return Ok(());
+    }
     to.send_timeout(Ok(piece), PATIENCE)
         .await
         .map_err(|_| io::Error::other("the client does not take it"))
 }
 
-async fn write_lines(mut snapshot: Snapshot, line: JsonLine, to: &Pieces) -> io::Result<()> {
-    loop {
-        let rows = snapshot.next_page().await.map_err(io::Error::other)?;
-        if rows.is_empty() {
-            return Ok(());
+async fn write_lines(
+    mut snapshot: Snapshot,
+    mut shown: Shown,
+    line: JsonLine,
+    to: &Pieces,
+) -> io::Result<()> {
+    let mut rows = snapshot.rows();
+    let mut piece = Vec::new();
+    while let Some(row) = rows.try_next().await.map_err(io::Error::other)? {
+        shown.note(&row);
+        piece.extend(line(row)?);
+        piece.push(b'\n');
+        if piece.len() >= PIECE {
+            shown.tell();
+            send(to, std::mem::take(&mut piece)).await?;
         }
-        let mut piece = Vec::new();
-        for row in rows {
-            piece.extend(line(row)?);
-            piece.push(b'\n');
-        }
-        send(to, piece).await?;
     }
+    shown.tell();
+    send(to, piece).await
 }
 
-async fn write_csv(mut snapshot: Snapshot, columns: &Columns, to: &Pieces) -> io::Result<()> {
+async fn write_csv(
+    mut snapshot: Snapshot,
+    mut shown: Shown,
+    columns: &Columns,
+    to: &Pieces,
+) -> io::Result<()> {
+    let mut rows = snapshot.rows();
     let mut writer = CsvWriter::new(Vec::new());
     writer.write_row(columns.header().iter().map(String::as_str))?;
-    loop {
-        send(to, writer.finish()?).await?;
-        let rows = snapshot.next_page().await.map_err(io::Error::other)?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        writer = CsvWriter::new(Vec::new());
-        for row in &rows {
-            writer.write_row(columns.fields(row).iter().map(String::as_str))?;
+    let mut bytes = 0;
+    while let Some(row) = rows.try_next().await.map_err(io::Error::other)? {
+        shown.note(&row);
+        let fields = columns.fields(&row);
+        writer.write_row(fields.iter().map(String::as_str))?;
+        bytes += bytes_of(&fields);
+        if bytes >= PIECE {
+            bytes = 0;
+            shown.tell();
+            let full = std::mem::replace(&mut writer, CsvWriter::new(Vec::new()));
+            send(to, full.finish()?).await?;
         }
     }
+    shown.tell();
+    send(to, writer.finish()?).await
+}
+
+/// What the row takes in a file, about.
+fn bytes_of(fields: &[String]) -> usize {
+    fields.iter().map(|field| field.len() + 1).sum()
 }
 
 /// A workbook can only be sent once it is finished: it is written to disk first, and the snapshot is given back before sending.
-async fn write_xlsx(mut snapshot: Snapshot, columns: Columns, to: &Pieces) -> io::Result<()> {
-    let columns = Arc::new(columns);
+async fn write_xlsx(
+    mut snapshot: Snapshot,
+    mut shown: Shown,
+    columns: Columns,
+    to: &Pieces,
+) -> io::Result<()> {
     let header = columns.header();
     let mut writer = blocking(move || XlsxWriter::new(template::SHEET, &header)).await?;
+    let mut rows = snapshot.rows().fuse();
     loop {
-        let rows = snapshot.next_page().await.map_err(io::Error::other)?;
-        if rows.is_empty() {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while bytes < PIECE
+            && let Some(row) = rows.try_next().await.map_err(io::Error::other)?
+        {
+            shown.note(&row);
+            let fields = columns.fields(&row);
+            bytes += bytes_of(&fields);
+            batch.push(fields);
+        }
+        shown.tell();
+        if batch.is_empty() {
             break;
         }
-        let columns = columns.clone();
         writer = blocking(move || {
-            for row in &rows {
-                writer.write_row(columns.fields(row).iter().map(String::as_str))?;
+            for fields in &batch {
+                writer.write_row(fields.iter().map(String::as_str))?;
             }
             Ok(writer)
         })
         .await?;
     }
+    drop(rows);
     drop(snapshot);
     let mut file = blocking(move || {
         let mut file = tempfile::tempfile()?;

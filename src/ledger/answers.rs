@@ -40,7 +40,8 @@ pub async fn find(
     .transpose()
 }
 
-/// Keeps the answer of a key that the ledger recorded; does nothing for a key that it did not.
+/// Keeps the answer of a key that the ledger recorded; does nothing for a key that it did not, and for an answer that may tell about
+/// an erased lead.
 ///
 /// # Errors
 /// What the database answers.
@@ -52,7 +53,8 @@ pub async fn keep(
     answer: &[u8],
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE idempotency_keys SET response = $3 WHERE user_id = $1 AND key = $2 AND response IS NULL",
+        "UPDATE idempotency_keys i SET response = $3 WHERE user_id = $1 AND key = $2 AND response IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM destroyed_keys d WHERE d.aggregate_type = 'lead' AND d.aggregate_id = ANY(i.leads))",
     )
     .bind(user_id)
     .bind(key)

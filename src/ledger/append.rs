@@ -5,9 +5,11 @@ use projections::{Batch, Recorded, Statement};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::erasure;
 use super::head::{Head, View};
 use super::leaf;
 use super::load::cipher_of;
+use super::provenance;
 use super::sealing::SubjectKey;
 use super::snapshots;
 use super::stream::{self, StreamKey, StreamKind};
@@ -20,6 +22,8 @@ use crate::clock::Clock;
 pub(super) struct UsedKey {
     pub key: IdempotencyKey,
     pub outcome: Committed,
+    /// The leads that the answer may tell about.
+    pub leads: Vec<i64>,
 }
 
 /// A batch ready to be sent, and what it makes of the node's view when it is on disk.
@@ -63,6 +67,7 @@ impl Append {
         } = place;
         let mut columns = Columns::default();
         let mut new_keys = Vec::new();
+        let mut erased: Vec<(StreamKey, i64)> = Vec::new();
         let mut position = head.position;
         for pending in &changes.events {
             position += 1;
@@ -73,13 +78,18 @@ impl Append {
                 .expect("a stream with pending events is among the changes");
             // Companies and subscriptions hold no personal data; their streams need no key.
             let personal = !matches!(stream.kind, StreamKind::Company | StreamKind::Subscription);
-            if loaded.key.is_none() && personal {
+            if loaded.key.is_none() && personal && !loaded.state.is_erased() {
                 let key = SubjectKey::random(stream);
                 new_keys.push((stream, clock.new_id(), *key.bytes()));
                 loaded.key = Some(key);
             }
-            let payload = stream::encode(&pending.event, cipher_of(loaded.key.as_ref()));
-            columns.push(pending, payload, recorded_at);
+            let cipher = cipher_of(loaded.key.as_ref());
+            let payload = stream::encode(&pending.event, cipher.clone());
+            let metadata = provenance::sealed(&pending.metadata, stream.kind, cipher.as_ref());
+            if erasure::destroys_key(&pending.event) {
+                erased.push((stream, position));
+            }
+            columns.push(pending, payload, metadata.into_owned(), recorded_at);
             batch.fold(&Recorded {
                 position,
                 recorded_at,
@@ -88,6 +98,12 @@ impl Append {
                 company_id: pending.company_id,
                 event: pending.event.clone(),
             });
+        }
+        for (stream, _) in &erased {
+            new_keys.retain(|(of, _, _)| of != stream);
+            if let Some(loaded) = changes.streams.get_mut(stream) {
+                loaded.key = None;
+            }
         }
         let first = changes.events.first().map(|pending| {
             let leaf = columns.leaf_hash[0].clone();
@@ -136,6 +152,7 @@ impl Append {
             nodes.write(&mut statement);
             write_keys(&mut statement, new_keys);
             write_claims(&mut statement, &changes);
+            erasure::destroy_keys(&mut statement, &erased, recorded_at);
             snapshots::write(&mut statement, changes.streams.iter_mut());
             release_claims(&mut statement, &changes);
             batch.write(&mut statement);
@@ -241,7 +258,16 @@ fn write_used_keys(statement: &mut Statement, keys: Vec<UsedKey>, now: DateTime<
     }
     let (mut users, mut texts, mut fingerprints) = (Vec::new(), Vec::new(), Vec::new());
     let (mut resources, mut positions) = (Vec::new(), Vec::new());
+    let mut leads = Vec::new();
     for used in keys {
+        leads.push(format!(
+            "{{{}}}",
+            used.leads
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(",")
+        ));
         users.push(used.key.user_id);
         texts.push(used.key.key);
         fingerprints.push(used.key.fingerprint);
@@ -250,17 +276,19 @@ fn write_used_keys(statement: &mut Statement, keys: Vec<UsedKey>, now: DateTime<
     }
     statement.part("used_keys", |s| {
         s.sql(
-            "INSERT INTO idempotency_keys (user_id, key, fingerprint, resource_id, position, created_at) \
-             SELECT r.*, ",
+            "INSERT INTO idempotency_keys (user_id, key, fingerprint, resource_id, position, created_at, leads) \
+             SELECT r.user_id, r.key, r.fingerprint, r.resource_id, r.position, ",
         )
         .bind(now)
-        .sql(" FROM head, unnest(")
+        // An array of arrays would have to be even: each list comes as the text of an array.
+        .sql(", r.leads::bigint[] FROM head, unnest(")
         .bind(users)
         .also(texts)
         .also(fingerprints)
         .also(resources)
         .also(positions)
-        .sql(") AS r");
+        .also(leads)
+        .sql(") AS r(user_id, key, fingerprint, resource_id, position, leads)");
     });
 }
 
@@ -282,6 +310,7 @@ impl Columns {
         &mut self,
         pending: &super::unit::Pending,
         payload: String,
+        metadata: String,
         recorded_at: DateTime<Utc>,
     ) {
         let (event_type, event_version) = stream::type_and_version(&pending.event);
@@ -295,7 +324,7 @@ impl Columns {
             event_type,
             event_version,
             payload: &payload,
-            metadata: &pending.metadata,
+            metadata: &metadata,
             recorded_at,
             company_id,
         }));
@@ -305,7 +334,7 @@ impl Columns {
         self.event_type.push(event_type);
         self.event_version.push(event_version);
         self.payload.push(payload);
-        self.metadata.push(pending.metadata.to_string());
+        self.metadata.push(metadata);
         self.company_id.push(company_id);
     }
 

@@ -12,6 +12,7 @@ use aggregates::subscription::SubscriptionEvent;
 use aggregates::user::UserEvent;
 
 use super::append::last_ids_json;
+use super::erasure;
 use super::head::View;
 use super::leaf;
 use super::load;
@@ -70,6 +71,7 @@ async fn sequence(
     let mut new_ids = NewIds::after(view.head.last_ids.clone());
     let mut position = view.head.position;
     let mut touches_authority = false;
+    let mut erased = Vec::new();
     for row in rows {
         position += 1;
         let (aggregate_type, aggregate_id) = (row.try_get(0)?, row.try_get(1)?);
@@ -80,30 +82,31 @@ async fn sequence(
         let company_id = stream
             .zip(at_hand)
             .and_then(|(stream, loaded)| loaded.state.company(stream));
-        placed.push(
-            &leaf::Entry {
-                aggregate_type,
-                aggregate_id,
-                sequence,
-                event_type: row.try_get(3)?,
-                event_version: row.try_get(4)?,
-                payload,
-                metadata: row.try_get(6)?,
-                recorded_at,
-                company_id: company_id.map(aggregates::ids::CompanyId::get),
-            },
-            position,
-        );
+        let entry = leaf::Entry {
+            aggregate_type,
+            aggregate_id,
+            sequence,
+            event_type: row.try_get(3)?,
+            event_version: row.try_get(4)?,
+            payload,
+            metadata: row.try_get(6)?,
+            recorded_at,
+            company_id: company_id.map(aggregates::ids::CompanyId::get),
+        };
+        placed.push(&entry, position);
         let Some((stream, loaded)) = stream.zip(at_hand) else {
             tracing::warn!(aggregate_type, "an event of a foreign kind was sequenced");
             continue;
         };
         let cipher = load::cipher_of(loaded.key.as_ref());
-        let Ok(event) = stream::decode(stream.kind, payload, cipher) else {
+        let Ok(event) = stream::decode(stream.kind, entry.stored(), cipher) else {
             tracing::error!(%stream, sequence, "an unreadable event was sequenced and not projected");
             continue;
         };
         touches_authority |= stream.touches_authority();
+        if erasure::destroys_key(&event) {
+            erased.push((stream, position));
+        }
         new_ids.note(stream, &event);
         readable.push(Recorded {
             position,
@@ -123,6 +126,7 @@ async fn sequence(
     placed.write(connection, recorded_at).await?;
     nodes.store(&mut *connection).await?;
     project(connection, &readable, new_ids.all_new).await?;
+    erasure::destroy_keys_now(connection, &erased, recorded_at).await?;
     let last_ids = new_ids.last_ids;
     sqlx::query(
         "UPDATE ledger_head SET position = $1, recorded_at = $2, last_ids = $3::json, \
@@ -277,6 +281,9 @@ fn given_by(stream: StreamKey, event: &DomainEvent) -> Vec<(IdKind, i64)> {
         DomainEvent::Lead(LeadEvent::LeadAppointmentScheduled { appointment_id, .. }) => {
             one(IdKind::Appointment, appointment_id.get())
         }
+        DomainEvent::Lead(LeadEvent::LeadHoldPlaced { legal_hold_id, .. }) => {
+            one(IdKind::LegalHold, legal_hold_id.get())
+        }
         DomainEvent::User(UserEvent::AccessGranted { user_access_id, .. }) => {
             one(IdKind::UserAccess, user_access_id.get())
         }
@@ -316,6 +323,9 @@ fn given_by_company(event: &CompanyEvent) -> Vec<(IdKind, i64)> {
             integration_token_id,
             ..
         } => vec![(IdKind::IntegrationToken, integration_token_id.get())],
+        CompanyEvent::LegalHoldPlaced { legal_hold_id, .. } => {
+            vec![(IdKind::LegalHold, legal_hold_id.get())]
+        }
         _ => Vec::new(),
     }
 }

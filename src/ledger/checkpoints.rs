@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection, PgPool, Row};
 use super::{stream_map, tree};
 use crate::digests;
 use crate::proof::checkpoint::Checkpoint;
-use crate::proof::note::{Signer, VerifierKey};
+use crate::proof::note::{self, Signer, VerifierKey};
 
 /// The advisory lock of whoever makes checkpoints or changes their keys: the letters `leadsign`.
 const LOCK: i64 = 0x6c65_6164_7369_676e;
@@ -315,6 +315,22 @@ pub async fn rebuild(connection: &mut PgConnection) -> Result<(), ProofError> {
     stream_map::forget(&mut transaction).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// A text of the installation's own, which is no checkpoint, signed by the present key; `text` is told the key's name.
+///
+/// # Errors
+/// See [`ProofError`].
+pub async fn sign_text(
+    pool: &PgPool,
+    now: DateTime<Utc>,
+    text: impl FnOnce(&str) -> String + Send,
+) -> Result<String, ProofError> {
+    let mut transaction = pool.begin().await?;
+    lock(&mut transaction).await?;
+    let signer = signer(&mut transaction, now).await?;
+    transaction.commit().await?;
+    Ok(note::sign(&text(&signer.public().name), &[&signer]))
 }
 
 /// The checkpoints that are not witnessed yet, the oldest first, as far as one round goes.

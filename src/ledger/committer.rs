@@ -8,7 +8,7 @@
 //!
 //! Whatever was decided on a stale view is decided again before anybody is answered, refusals included.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use super::catch_up;
 use super::head::View;
 use super::load;
 use super::refusal::{CommitError, Refusal};
-use super::stream::StreamKey;
+use super::stream::{StreamKey, StreamKind};
 use super::unit::{Changes, Claim, Unit};
 use super::work::{Committed, Job, Work};
 use crate::clock::Clock;
@@ -421,6 +421,7 @@ async fn decide(
             provenance,
             idempotency,
             authority_as_of,
+            streams,
             ..
         } = &mut job.work;
         if authority_as_of
@@ -452,6 +453,8 @@ async fn decide(
         let outcome = decision(&mut unit);
         let outcome = match outcome {
             Ok(resource_id) => {
+                let read = streams.iter().filter(|s| s.kind == StreamKind::Lead);
+                let leads: BTreeSet<i64> = read.map(|s| s.id).chain(unit.changed_leads()).collect();
                 unit.merge();
                 let events = i64::try_from(changes.events.len())
                     .expect("a batch's events are counted in thousands");
@@ -465,6 +468,7 @@ async fn decide(
                     used_keys.push(UsedKey {
                         key: key.clone(),
                         outcome: committed,
+                        leads: leads.into_iter().collect(),
                     });
                 }
                 Ok(committed)

@@ -9,6 +9,8 @@
 use aws_lc_rs::digest::{Context, SHA256};
 use chrono::{DateTime, Utc};
 
+use super::stream::Stored;
+
 /// The stored columns that the hash covers.
 #[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "the columns of `events`, by the same names")]
@@ -22,6 +24,18 @@ pub struct Entry<'a> {
     pub metadata: &'a str,
     pub recorded_at: DateTime<Utc>,
     pub company_id: Option<i64>,
+}
+
+impl<'a> Entry<'a> {
+    /// What the payload is decoded from.
+    #[must_use]
+    pub const fn stored(&self) -> Stored<'a> {
+        Stored {
+            event_type: self.event_type,
+            event_version: self.event_version,
+            payload: self.payload,
+        }
+    }
 }
 
 /// The 32-byte leaf hash.

@@ -56,7 +56,7 @@ pub(super) async fn streams(
     bring_keys_and_snapshots(connection, wanted, &mut loaded).await?;
     let after: Vec<i64> = wanted.iter().map(|s| loaded[s].snapshot).collect();
     let rows = sqlx::query(
-        "SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.payload::text \
+        "SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.payload::text, e.event_type, e.event_version \
          FROM unnest($1::text[], $2::text[], $3::bigint[]) AS w(t, i, after) \
          JOIN events e ON e.aggregate_type = w.t AND e.aggregate_id = w.i AND e.sequence > w.after \
          ORDER BY e.aggregate_type, e.aggregate_id, e.sequence",
@@ -81,7 +81,7 @@ pub(super) async fn fold_anew(
         loaded.entry(stream).and_modify(|l| l.key = Some(key));
     }
     let rows = sqlx::query(
-        "SELECT aggregate_type, aggregate_id, sequence, payload::text FROM events \
+        "SELECT aggregate_type, aggregate_id, sequence, payload::text, event_type, event_version FROM events \
          WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence <= $3 ORDER BY sequence",
     )
     .bind(stream.kind.name())
@@ -95,7 +95,7 @@ pub(super) async fn fold_anew(
         .unwrap_or_else(|| Loaded::empty(stream)))
 }
 
-/// Folds rows of type, id, sequence and payload, each stream's in order.
+/// Folds rows of stream type and id, sequence, payload, event type and version, each stream's in order.
 fn fold_in(rows: &[PgRow], loaded: &mut HashMap<StreamKey, Loaded>) -> Result<(), sqlx::Error> {
     for row in rows {
         let Some(stream) = StreamKey::from_stored(row.try_get(0)?, row.try_get(1)?) else {
@@ -105,7 +105,12 @@ fn fold_in(rows: &[PgRow], loaded: &mut HashMap<StreamKey, Loaded>) -> Result<()
             continue;
         };
         loaded.version = row.try_get(2)?;
-        match stream::decode(stream.kind, row.try_get(3)?, cipher_of(loaded.key.as_ref())) {
+        let stored = stream::Stored {
+            event_type: row.try_get(4)?,
+            event_version: row.try_get(5)?,
+            payload: row.try_get(3)?,
+        };
+        match stream::decode(stream.kind, stored, cipher_of(loaded.key.as_ref())) {
             Ok(event) => loaded.state.evolve(&event),
             // Only a foreign writer can have stored it; its stream must stay usable.
             // The error may quote personal data: only its kind is logged.

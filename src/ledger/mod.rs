@@ -8,8 +8,10 @@ mod append;
 mod catch_up;
 pub mod checkpoints;
 mod committer;
+pub mod erasure;
 pub mod evidence;
 mod head;
+pub mod lead_reads;
 pub mod leaf;
 mod load;
 pub mod mail_deliveries;
@@ -24,6 +26,7 @@ mod secrets;
 pub mod snapshots;
 mod stream;
 mod stream_map;
+pub mod subject;
 pub mod tree;
 mod unit;
 pub mod verify;
@@ -41,8 +44,9 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use committer::{Committer, Message};
+use lead_reads::{LeadReads, ReadLog};
 
-pub use provenance::{Actor, Provenance};
+pub use provenance::{Actor, Provenance, reason_of};
 pub use refusal::{CommitError, Refusal};
 pub use secrets::Secrets;
 pub use stream::{StreamKey, StreamKind};
@@ -59,12 +63,14 @@ pub struct Ledger {
     claim_key: hmac::Key,
     clock: Clock,
     pool: PgPool,
+    read_log: ReadLog,
 }
 
 /// The tasks behind a [`Ledger`], to be awaited at shutdown once every handle is dropped.
 pub struct LedgerTasks {
     committer: JoinHandle<()>,
     listener: JoinHandle<()>,
+    read_log: JoinHandle<()>,
 }
 
 impl LedgerTasks {
@@ -73,6 +79,9 @@ impl LedgerTasks {
         self.listener.abort();
         if self.committer.await.is_err() {
             tracing::error!("the committer ended by a panic");
+        }
+        if self.read_log.await.is_err() {
+            tracing::error!("the log of reads ended by a panic");
         }
     }
 }
@@ -93,16 +102,19 @@ impl Ledger {
         // Whatever was appended while no node ran gets its place now.
         let _ = queue.send(Message::CatchUp).await;
         let listener = tokio::spawn(listen(pool.clone(), queue.downgrade()));
+        let (read_log, read_log_task) = ReadLog::open(pool, clock.clone()).await?;
         Ok((
             Self {
                 queue,
                 claim_key: hmac::Key::new(hmac::HMAC_SHA256, secrets.claims()),
                 clock,
                 pool: pool.clone(),
+                read_log,
             },
             LedgerTasks {
                 committer,
                 listener,
+                read_log: read_log_task,
             },
         ))
     }
@@ -121,6 +133,16 @@ impl Ledger {
                 mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
             })?;
         answer.await.unwrap_or(Err(CommitError::Unavailable))
+    }
+
+    /// Notes, behind the answer, what it showed of whom.
+    pub fn note_reads(&self, reads: LeadReads) {
+        self.read_log.note(reads);
+    }
+
+    /// Waits a little until the reads that were noted on this node are in the log.
+    pub async fn flush_reads(&self) {
+        self.read_log.flush().await;
     }
 
     /// Whether nothing has ever been appended.
@@ -174,15 +196,20 @@ pub async fn authority_position(connection: &mut sqlx::PgConnection) -> Result<i
         .await
 }
 
-/// Tells the committer of events that stock programs append; asks every few seconds besides, should a notice be lost.
-async fn listen(pool: PgPool, queue: mpsc::WeakSender<Message>) {
+/// Tells the committer of events that stock programs append, and of keys that are destroyed; asks for the former every few seconds
+/// besides, should a notice be lost.
+async fn listen(pool: PgPool, weak: mpsc::WeakSender<Message>) {
     const ASK_EVERY: Duration = Duration::from_secs(5);
+    const KEY_DESTROYED: &str = "subject_key_destroyed";
     loop {
         if let Ok(mut listener) = PgListener::connect_with(&pool).await
-            && listener.listen("unsequenced_event").await.is_ok()
+            && listener
+                .listen_all(["unsequenced_event", KEY_DESTROYED])
+                .await
+                .is_ok()
         {
             loop {
-                let Some(queue) = queue.upgrade() else {
+                let Some(queue) = weak.upgrade() else {
                     return;
                 };
                 // Asked before the first wait too: what came before anybody listened was announced to nobody.
@@ -197,12 +224,19 @@ async fn listen(pool: PgPool, queue: mpsc::WeakSender<Message>) {
                 }
                 drop(queue);
                 let notice = tokio::time::timeout(ASK_EVERY, listener.recv()).await;
-                if let Ok(Err(_)) = notice {
-                    break;
+                match notice {
+                    Ok(Err(_)) => break,
+                    // Catching up forgets the streams that moved, with their keys and what they opened, though no command comes.
+                    Ok(Ok(notice)) if notice.channel() == KEY_DESTROYED => {
+                        if let Some(queue) = weak.upgrade() {
+                            let _ = queue.try_send(Message::CatchUp);
+                        }
+                    }
+                    _ => {}
                 }
             }
         }
-        if queue.upgrade().is_none() {
+        if weak.upgrade().is_none() {
             return;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -1,11 +1,19 @@
 //! Who did something, from where and why: the metadata stored with every event.
 //!
-//! A flat JSON object of texts, because stock `postgres-es` reads metadata as a map of texts.
+//! A flat JSON object of texts, because stock `postgres-es` reads metadata as a map of texts. On leads, whose data can be erased,
+//! the reason is sealed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use aggregates::ids::{IntegrationTokenId, UserId};
+use aggregates::personal::FieldCipher;
 use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::stream::StreamKind;
+
+/// Instead of `reason` in the metadata of leads' events.
+const SEALED_REASON: &str = "sealed_reason";
 
 /// Who acted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,4 +89,34 @@ impl Provenance {
         }
         serde_json::to_string(&map).expect("a map of texts always serialises")
     }
+}
+
+/// The metadata as it is stored with an event of this kind of stream. Why somebody changed a lead are free words, which may tell
+/// about the person: they are sealed like the events' own, under another name.
+pub(super) fn sealed<'a>(
+    metadata: &'a str,
+    kind: StreamKind,
+    cipher: &dyn FieldCipher,
+) -> Cow<'a, str> {
+    if kind != StreamKind::Lead || !metadata.contains(r#""reason":"#) {
+        return Cow::Borrowed(metadata);
+    }
+    let Ok(mut map) = serde_json::from_str::<BTreeMap<String, String>>(metadata) else {
+        return Cow::Borrowed(metadata);
+    };
+    if let Some(reason) = map.remove("reason") {
+        map.insert(SEALED_REASON.to_owned(), cipher.seal(reason.as_bytes()));
+    }
+    Cow::Owned(serde_json::to_string(&map).expect("a map of texts always serialises"))
+}
+
+/// Why the event happened, from its stored metadata, opened with the cipher of its stream; `None` when nothing was said or the
+/// key is destroyed.
+#[must_use]
+pub fn reason_of(metadata: &serde_json::Value, cipher: &dyn FieldCipher) -> Option<String> {
+    if let Some(plain) = metadata["reason"].as_str() {
+        return Some(plain.to_owned());
+    }
+    let bytes = cipher.open(metadata[SEALED_REASON].as_str()?)?;
+    String::from_utf8(bytes).ok()
 }

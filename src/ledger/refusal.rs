@@ -1,6 +1,7 @@
 //! Why a command was not carried out.
 
 use aggregates::company::CompanyError;
+use aggregates::ids::LegalHoldId;
 use aggregates::invitation::InvitationError;
 use aggregates::lead::LeadError;
 use aggregates::plan::Limited;
@@ -70,6 +71,14 @@ pub enum Refusal {
         field: &'static str,
         /// What it should be, as `source`.
         thing: &'static str,
+    },
+    /// A legal hold stands on this, or on a company that it is of.
+    #[error("legal hold {legal_hold_id} stands on {held}")]
+    LegalHold {
+        /// The oldest one that stands.
+        legal_hold_id: LegalHoldId,
+        /// On what, as `lead 7`.
+        held: String,
     },
     /// A rule across aggregates, decided by the caller's own work; the text is a stable code.
     #[error("{0}")]

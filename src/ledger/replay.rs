@@ -73,7 +73,12 @@ pub async fn step(
         };
         let cipher = load::cipher_of(keys.get(&stream));
         // What no fold can read was reported when it was sequenced; it has no read rows to rebuild.
-        let Ok(event) = stream::decode(stream.kind, row.try_get(6)?, cipher) else {
+        let stored = stream::Stored {
+            event_type: row.try_get(4)?,
+            event_version: row.try_get(5)?,
+            payload: row.try_get(6)?,
+        };
+        let Ok(event) = stream::decode(stream.kind, stored, cipher) else {
             continue;
         };
         let (position, company_id): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(9)?);

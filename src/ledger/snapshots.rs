@@ -26,6 +26,10 @@ pub(super) fn write<'a>(
     let (mut kinds, mut ids) = (Vec::new(), Vec::new());
     let (mut sequences, mut states) = (Vec::new(), Vec::new());
     for (stream, loaded) in changed.filter(|(_, loaded)| is_due(loaded)) {
+        // Nothing of an erased stream is worth keeping, and its snapshot goes in this very statement.
+        if loaded.state.is_erased() {
+            continue;
+        }
         loaded.snapshot = loaded.version;
         kinds.push(stream.kind.name());
         ids.push(stream.id);

@@ -6,9 +6,11 @@ use aggregates::Decide;
 use aggregates::company::{Company, CompanyEvent};
 use aggregates::ids::CompanyId;
 use aggregates::invitation::{Invitation, InvitationEvent};
+use aggregates::lead::erasure::DataStatus;
 use aggregates::lead::{Lead, LeadEvent};
 use aggregates::personal::{FieldCipher, with_cipher};
 use aggregates::subscription::{Subscription, SubscriptionEvent};
+use aggregates::upcasting;
 use aggregates::user::{User, UserEvent};
 use cqrs_es::Aggregate;
 use projections::DomainEvent;
@@ -143,6 +145,12 @@ impl State {
         }
     }
 
+    /// Whether the stream's personal data is erased: it gets no new key.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        matches!(self, Self::Lead(lead) if lead.data_status() == DataStatus::Erased)
+    }
+
     /// The company whose data the stream is, once that is known.
     #[must_use]
     pub fn company(&self, stream: StreamKey) -> Option<CompanyId> {
@@ -195,7 +203,7 @@ pub fn type_and_version(event: &DomainEvent) -> (&'static str, &'static str) {
     match event {
         DomainEvent::User(event) => (event.name(), UserEvent::VERSION),
         DomainEvent::Company(event) => (event.name(), CompanyEvent::VERSION),
-        DomainEvent::Lead(event) => (event.name(), LeadEvent::VERSION),
+        DomainEvent::Lead(event) => (event.name(), event.version()),
         DomainEvent::Invitation(event) => (event.name(), InvitationEvent::VERSION),
         DomainEvent::Subscription(event) => (event.name(), SubscriptionEvent::VERSION),
     }
@@ -214,15 +222,34 @@ pub fn encode(event: &DomainEvent, cipher: Arc<dyn FieldCipher>) -> String {
     .expect("events are made of text, numbers and maps with text keys, which always serialise")
 }
 
-/// The event in a stored payload, personal data opened with `cipher`.
+/// An event's payload as it is stored, with the columns that tell its shape.
+#[derive(Debug, Clone, Copy)]
+pub struct Stored<'a> {
+    /// The column `event_type`.
+    pub event_type: &'a str,
+    /// The column `event_version`.
+    pub event_version: &'a str,
+    /// The column `payload`.
+    pub payload: &'a str,
+}
+
+/// The event in a stored payload of whatever version, personal data opened with `cipher`.
 ///
 /// # Errors
 /// When the payload is no event of this kind of stream: only a foreign writer can cause that.
 pub fn decode(
     kind: StreamKind,
-    payload: &str,
+    stored: Stored<'_>,
     cipher: Arc<dyn FieldCipher>,
 ) -> Result<DomainEvent, serde_json::Error> {
+    let Stored {
+        event_type,
+        event_version,
+        payload,
+    } = stored;
+    let upcast = upcasting::upcast(kind.name(), event_type, event_version, payload);
+    let upcast = upcast.map(|payload| payload.to_string());
+    let payload = upcast.as_deref().unwrap_or(payload);
     with_cipher(cipher, || {
         Ok(match kind {
             StreamKind::User => DomainEvent::User(serde_json::from_str(payload)?),

@@ -13,7 +13,7 @@ use projections::facts::{Fact, FactValue};
 
 use super::refusal::Refusal;
 use super::sealing::SubjectKey;
-use super::stream::{State, StreamKey, Streamed};
+use super::stream::{State, StreamKey, StreamKind, Streamed};
 
 /// A stream at hand.
 #[derive(Clone)]
@@ -59,6 +59,7 @@ pub enum IdKind {
     LegalTerm,
     Provider,
     IntegrationToken,
+    LegalHold,
 }
 
 impl IdKind {
@@ -83,6 +84,7 @@ impl IdKind {
             Self::LegalTerm => "legal_term",
             Self::Provider => "provider",
             Self::IntegrationToken => "integration_token",
+            Self::LegalHold => "legal_hold",
         }
     }
 }
@@ -143,6 +145,14 @@ impl<'a> Unit<'a> {
             metadata,
             now,
         }
+    }
+
+    /// The leads that the command has changed.
+    pub(super) fn changed_leads(&self) -> impl Iterator<Item = i64> {
+        let streams = self.layer.streams.keys();
+        streams
+            .filter(|stream| stream.kind == StreamKind::Lead)
+            .map(|stream| stream.id)
     }
 
     /// Keeps what the command did.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::evidence::{EventEvidence, EvidenceError, EvidencePack};
 use super::to_base64;
-use crate::ledger::{StreamKey, sealing::SubjectKey};
+use crate::ledger::{StreamKey, reason_of, sealing::SubjectKey};
 
 /// The story of a pack that was checked before.
 ///
@@ -61,7 +61,12 @@ fn tell_event(
         &format!("{nth}. {when}: {name} (position {position} of the ledger)"),
     );
     let metadata: Value = serde_json::from_str(&event.metadata).unwrap_or_default();
-    if let Some(told) = metadata.as_object().map(provenance) {
+    // The reason for a change of a lead is sealed as its data is.
+    let reason = match cipher {
+        Some(cipher) => reason_of(&metadata, cipher),
+        None => metadata["reason"].as_str().map(str::to_owned),
+    };
+    if let Some(told) = metadata.as_object().map(|map| provenance(map, reason)) {
         line(story, &format!("   {told}"));
     }
     let payload: Value = serde_json::from_str(&event.payload).unwrap_or_default();
@@ -82,7 +87,7 @@ fn line(story: &mut String, text: &str) {
 }
 
 /// By whom, through what, from where and why.
-fn provenance(metadata: &Map<String, Value>) -> String {
+fn provenance(metadata: &Map<String, Value>, reason: Option<String>) -> String {
     let text = |name: &str| {
         let text = metadata.get(name).and_then(Value::as_str);
         text.map(visible)
@@ -102,9 +107,9 @@ fn provenance(metadata: &Map<String, Value>) -> String {
             told += &value;
         }
     }
-    if let Some(reason) = text("reason") {
+    if let Some(reason) = reason {
         told += ", because: ";
-        told += &reason;
+        told += &visible(&reason);
     }
     told
 }

@@ -13,6 +13,7 @@ mod facts;
 mod long_streams;
 mod many_writers;
 mod node;
+mod old_events;
 mod once;
 mod proofs;
 mod queries;

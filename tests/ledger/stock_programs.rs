@@ -20,7 +20,7 @@ fn stock(pool: &PgPool) -> Stock {
 }
 
 /// Waits until the node has taken in what others appended.
-async fn sequenced(pool: &PgPool) {
+pub async fn sequenced(pool: &PgPool) {
     let began = Instant::now();
     loop {
         let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM events WHERE position IS NULL")

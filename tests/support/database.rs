@@ -93,6 +93,11 @@ impl TestDatabase {
         self.server.url(&self.name)
     }
 
+    /// Where PostgreSQL's programs are.
+    pub fn bin_dir(&self) -> &Path {
+        self.server.bin_dir()
+    }
+
     /// Drops the database now and tells of failure, which dropping the value does not.
     pub async fn drop_now(mut self) -> Result<(), sqlx::Error> {
         self.dropped = true;

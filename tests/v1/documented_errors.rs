@@ -129,6 +129,8 @@ async fn every_documented_refusal_is_met() {
     rows.extend(leads::rows(&scene).await);
     rows.extend(catalogues::rows(&scene).await);
 
+    let guide = document["info"]["description"].as_str();
+    let guide = guide.expect("a guide");
     let mut wrong = Vec::new();
     let mut met: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
     for row in rows {
@@ -140,6 +142,9 @@ async fn every_documented_refusal_is_met() {
             continue;
         }
         assert_problem(&answer);
+        if !guide.contains(&format!("`{}`", row.code)) {
+            wrong.push(format!("{name}: the guide does not list {}", row.code));
+        }
         let named = answer.body["errors"].as_object();
         let missing = |field: &&String| named.is_none_or(|named| !named.contains_key(*field));
         if let Some(field) = row.fields.iter().find(missing) {

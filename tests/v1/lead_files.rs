@@ -442,7 +442,15 @@ impl Scene {
                 descending: false,
             },
         };
-        let opened = Export::open(&self.server.app.pool, &company, selection, format, line).await;
+        let opened = Export::open(
+            &self.server.app.pool,
+            &company,
+            selection,
+            format,
+            line,
+            Box::new(|_| {}),
+        )
+        .await;
         opened.expect("an export")
     }
 }

@@ -8,6 +8,7 @@ mod company_updates;
 mod company_users;
 mod contract;
 mod contract_walk;
+mod documentation;
 mod documented_errors;
 mod duplicates;
 mod email_proofs;
@@ -48,6 +49,11 @@ mod lead_answers;
 mod lead_files;
 mod lead_stages;
 mod questions;
+
+mod erased_everywhere;
+mod lead_erasure;
+mod lead_reads;
+mod legal_holds;
 
 #[path = "../support/server.rs"]
 mod server;

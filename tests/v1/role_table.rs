@@ -34,6 +34,8 @@ const ADMINISTER: Row = ByRole("YYFFFF");
 const CONFIGURE: Row = ByRole("YYYFFF");
 /// For somebody else, which an agent may not; nor may they change a lead that is nobody's, though they read it.
 const CHANGE_LEADS: Row = ByRole("YYYFFF");
+/// History, and whatever else is for whoever audits.
+const AUDIT: Row = ByRole("YYYFFY");
 const READ: Row = ByRole("YYYYYY");
 
 const TABLE: &[(&str, Row)] = &[
@@ -102,6 +104,9 @@ const TABLE: &[(&str, Row)] = &[
     ("GET /companies/{company_id}/users", READ),
     ("GET /companies/{id}", READ),
     ("PUT /companies/{id}", ADMINISTER),
+    ("GET /companies/{id}/legal_holds", AUDIT),
+    ("POST /companies/{id}/legal_holds", GOVERN),
+    ("POST /companies/{id}/legal_holds/{hold_id}/release", GOVERN),
     ("POST /invitations", ADMINISTER),
     // Somebody else's e-mail: an administrator sees what their own companies sent it.
     ("GET /invitations/pending", ByAnyRole("YYFFFF")),
@@ -112,6 +117,14 @@ const TABLE: &[(&str, Row)] = &[
     ("POST /invitations/{code}/accept", Open),
     ("GET /leads/{id}", READ),
     ("PUT /leads/{id}", CHANGE_LEADS),
+    ("DELETE /leads/{id}/erasure", GOVERN),
+    ("GET /leads/{id}/erasure", AUDIT),
+    ("POST /leads/{id}/erasure", GOVERN),
+    ("GET /leads/{id}/legal_holds", AUDIT),
+    ("POST /leads/{id}/legal_holds", GOVERN),
+    ("POST /leads/{id}/legal_holds/{hold_id}/release", GOVERN),
+    ("GET /leads/{id}/personal_data", GOVERN),
+    ("GET /leads/{id}/reads", AUDIT),
     ("GET /leads/{id}/evidence", ByRole("YYYFFY")),
     ("GET /leads/{id}/stages", READ),
     ("POST /leads/{lead_id}/appointments", CHANGE_LEADS),
@@ -177,6 +190,9 @@ pub struct Place {
     pub question: i64,
     pub source: i64,
     pub integration_token: i64,
+    /// Released ones: a standing one would stop half of the table.
+    pub lead_hold: i64,
+    pub company_hold: i64,
 }
 
 impl Place {
@@ -206,6 +222,14 @@ impl Place {
         post(people, json!({"user_access_id": member.access_id})).await;
         let token = json!({"name": name, "scopes": ["users.readonly"]});
         let token = post(format!("{here}/integration_tokens"), token).await;
+        let hold = async |thing: &str| {
+            let holds = format!("{thing}/legal_holds");
+            let made = post(holds.clone(), json!({"reason": "r"})).await;
+            let id = int(&made["legal_hold"]["id"]);
+            let release = server.post(format!("{holds}/{id}/release"));
+            release.token(&owner.token).expect(200).await;
+            id
+        };
         Self {
             company,
             owner: owner.clone(),
@@ -219,6 +243,8 @@ impl Place {
             question: int(&server.question(owner, company, question).await["id"]),
             source,
             integration_token: int(&token["integration_token"]["id"]),
+            lead_hold: hold(&of_lead).await,
+            company_hold: hold(&here).await,
         }
     }
 
@@ -237,7 +263,11 @@ impl Place {
         for part in template.split('/').skip(1) {
             path.push('/');
             if part.starts_with('{') {
-                path.push_str(&self.id(before, user).to_string());
+                let id = match before {
+                    "legal_holds" if template.starts_with("/leads") => self.lead_hold,
+                    before => self.id(before, user),
+                };
+                path.push_str(&id.to_string());
             } else {
                 path.push_str(part);
                 before = part;
@@ -271,6 +301,7 @@ impl Place {
             "questions" => self.question,
             "sources" => self.source,
             "integration_tokens" => self.integration_token,
+            "legal_holds" => self.company_hold,
             // A catalogue's, which are the same for everybody.
             _ => 1,
         }
@@ -294,6 +325,7 @@ impl Place {
                 json!({"name": name, "start_date": "2020-01-01", "end_date": "2020-01-02"})
             }
             "PUT /companies/{company_id}/cycles" => json!({"cycles": true}),
+            "POST /leads/{id}/erasure" => json!({"step": "block", "reason": "other"}),
             "PUT /companies/{id}" | "PUT /campaigns/{id}" => json!({"name": name}),
             "PUT /users/{id}" | "PUT /leads/{id}" => json!({"first_name": name}),
             _ => {
@@ -301,7 +333,7 @@ impl Place {
                 "questions": [], "title": name, "starts_at": "2027-01-01T10:00:00Z", "ends_at": "2027-01-01T11:00:00Z",
                 "scopes": ["users.readonly"], "content": name, "first_name": name, "user_access_id": self.access,
                 "territories": [{"name": name}], "legal_term_id": 1, "provider": "google", "id_token": "x.y.z",
-                "company_id": self.company, "access_id": 5, "version": name})
+                "company_id": self.company, "access_id": 5, "version": name, "reason": name})
             }
         }
     }

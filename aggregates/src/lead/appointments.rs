@@ -199,13 +199,28 @@ impl Appointments {
             }
             AppointmentWish::Cancel => match known()?.status {
                 AppointmentStatus::Cancelled => Ok(vec![]),
-                AppointmentStatus::Scheduled => {
-                    Ok(vec![LeadEvent::LeadAppointmentCancelled { appointment_id }])
+                from_status @ AppointmentStatus::Scheduled => {
+                    Ok(vec![LeadEvent::LeadAppointmentCancelled {
+                        appointment_id,
+                        from_status,
+                    }])
                 }
                 AppointmentStatus::Done | AppointmentStatus::NoShow => {
                     Err(AppointmentError::NotScheduled.into())
                 }
             },
+        }
+    }
+
+    /// All of them, by id.
+    pub fn iter(&self) -> impl Iterator<Item = (AppointmentId, &Appointment)> {
+        self.0.iter().map(|(id, appointment)| (*id, appointment))
+    }
+
+    /// Title, description and place are gone; when it was and whose it was stays.
+    pub(super) fn forget_words(&mut self) {
+        for appointment in self.0.values_mut() {
+            appointment.text = Personal::Erased;
         }
     }
 

@@ -67,6 +67,7 @@ fn changed(from: Appointment, to: Appointment) -> LeadEvent {
 fn cancelled() -> LeadEvent {
     LeadEvent::LeadAppointmentCancelled {
         appointment_id: AppointmentId(7),
+        from_status: AppointmentStatus::Scheduled,
     }
 }
 

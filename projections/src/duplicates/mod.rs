@@ -78,6 +78,13 @@ impl Projection for Duplicates {
             {
                 self.leads.entry(lead_id).or_default().keys = Keys::of(to);
             }
+            // Whoever is blocked or erased is like nobody.
+            LeadEvent::LeadBlocked { .. } | LeadEvent::LeadErased { .. } => {
+                self.leads.entry(lead_id).or_default().keys = Keys::default();
+            }
+            LeadEvent::LeadUnblocked { contact, .. } => {
+                self.leads.entry(lead_id).or_default().keys = Keys::of(contact);
+            }
             _ => {}
         }
     }

@@ -152,13 +152,35 @@ impl Row {
                 self.changed |= VALUE;
                 self.set_value(to.as_ref());
             }
-            // The row's version and time move; notes and appointments have tables of their own.
+            LeadEvent::LeadBlocked { .. } | LeadEvent::LeadErased { .. } => {
+                self.set_person(Personal::Erased, Personal::Erased, Personal::Erased);
+            }
+            LeadEvent::LeadUnblocked {
+                contact,
+                answers,
+                extra,
+            } => self.set_person(contact.clone(), answers.clone(), extra.clone()),
+            // The row's version and time move; notes, appointments and holds have tables of their own.
             LeadEvent::LeadNoteAdded { .. }
+            | LeadEvent::LeadHoldPlaced { .. }
+            | LeadEvent::LeadHoldReleased { .. }
             | LeadEvent::LeadNoteRemoved { .. }
             | LeadEvent::LeadAppointmentScheduled { .. }
             | LeadEvent::LeadAppointmentChanged { .. }
             | LeadEvent::LeadAppointmentCancelled { .. } => {}
         }
+    }
+
+    fn set_person(
+        &mut self,
+        contact: Personal<Contact>,
+        answers: Personal<Vec<Answer>>,
+        extra: Personal<ExtraFields>,
+    ) {
+        self.changed |= CONTACT | ANSWERS | EXTRA;
+        self.contact = contact;
+        self.answers = answers;
+        self.extra = extra;
     }
 
     fn set_value(&mut self, value: Option<&aggregates::money::Money>) {
@@ -208,7 +230,7 @@ impl From<Vec<(i64, Row)>> for Columns {
 
 impl Columns {
     fn push(&mut self, id: i64, row: Row) {
-        // Erased data reads as absent: the row stays, the person is gone.
+        // Blocked and erased data reads as absent: the row stays, the person is gone.
         let contact = row.contact.into_plain().unwrap_or_default();
         let full_name = full_name(contact.first_name.as_ref(), contact.last_name.as_ref());
         let first_name = contact.first_name.map(|name| name.to_string());

@@ -51,6 +51,8 @@ pub struct LeadRow {
     pub stage_entered_at: DateTime<Utc>,
     pub campaign_name: Option<String>,
     pub cycle_name: Option<String>,
+    pub blocked_at: Option<DateTime<Utc>>,
+    pub erased_at: Option<DateTime<Utc>>,
 }
 
 impl LeadRow {
@@ -103,23 +105,35 @@ impl LeadRow {
             stage_entered_at: created_at,
             campaign_name: None,
             cycle_name: None,
+            blocked_at: None,
+            erased_at: None,
         })
     }
 }
 
 /// Columns and joins of [`LeadRow`] around a relation `l` of leads.
-pub(crate) const LEAD_COLUMNS: &str = "l.id, l.company_id, l.first_name, l.last_name, l.full_name, l.email, l.phone, \
-     l.stage_id, l.source_id, l.campaign_id, l.cycle_id, l.territory_id, l.user_access_id, l.answers, l.extra, \
+///
+/// A blocked or erased lead's row holds nothing of the person; as it was earlier, it may: that is not shown either.
+pub(crate) const LEAD_COLUMNS: &str = "l.id, l.company_id, \
+     CASE WHEN erasure.lead_id IS NULL THEN l.first_name END AS first_name, \
+     CASE WHEN erasure.lead_id IS NULL THEN l.last_name END AS last_name, \
+     CASE WHEN erasure.lead_id IS NULL THEN l.full_name ELSE '' END AS full_name, \
+     CASE WHEN erasure.lead_id IS NULL THEN l.email END AS email, \
+     CASE WHEN erasure.lead_id IS NULL THEN l.phone END AS phone, \
+     l.stage_id, l.source_id, l.campaign_id, l.cycle_id, l.territory_id, l.user_access_id, \
+     CASE WHEN erasure.lead_id IS NULL THEN l.answers ELSE '[]' END AS answers, \
+     CASE WHEN erasure.lead_id IS NULL THEN l.extra ELSE '{}' END AS extra, \
      l.estimated_value_amount, l.estimated_value_currency, l.version, l.created_at, l.updated_at, \
      a.role AS assignee_role, u.id AS assignee_user_id, u.full_name AS assignee_full_name, \
      u.email AS assignee_email, \
      (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS assignee_avatar, d.duplicate_group, d.matched_on, \
      l.stage_entered_at, s.name AS source_name, t.name AS territory_name, campaign.name AS campaign_name, \
-     cycle.name AS cycle_name";
+     cycle.name AS cycle_name, erasure.blocked_at, erasure.erased_at";
 pub(crate) const LEAD_JOINS: &str = " LEFT JOIN user_accesses a ON a.id = l.user_access_id \
      LEFT JOIN users u ON u.id = a.user_id LEFT JOIN duplicates d ON d.lead_id = l.id \
      LEFT JOIN sources s ON s.id = l.source_id LEFT JOIN territories t ON t.id = l.territory_id \
-     LEFT JOIN campaigns campaign ON campaign.id = l.campaign_id LEFT JOIN cycles cycle ON cycle.id = l.cycle_id";
+     LEFT JOIN campaigns campaign ON campaign.id = l.campaign_id LEFT JOIN cycles cycle ON cycle.id = l.cycle_id \
+     LEFT JOIN lead_erasures erasure ON erasure.lead_id = l.id AND erasure.status <> 'in_use'";
 
 /// One lead.
 ///
@@ -317,6 +331,7 @@ pub(super) fn push_conditions(
     }
     if let Some(text) = text {
         query
+            .push(" AND NOT EXISTS (SELECT 1 FROM lead_erasures e WHERE e.lead_id = l.id AND e.status <> 'in_use')")
             .push(" AND (l.search LIKE ")
             .push_bind(search::contains_pattern(text));
         if let Some(digits) = search::phone_digits(text) {
@@ -357,7 +372,7 @@ fn push_after(query: &mut QueryBuilder<'_, Postgres>, sort: Sort, cursor: &Curso
     }
 }
 
-fn push_order(query: &mut QueryBuilder<'_, Postgres>, sort: Sort) {
+pub(super) fn push_order(query: &mut QueryBuilder<'_, Postgres>, sort: Sort) {
     let direction = if sort.descending { "DESC" } else { "ASC" };
     query.push(match sort.column {
         SortColumn::CreatedAt => format!(" ORDER BY l.created_at {direction}, l.id {direction}"),

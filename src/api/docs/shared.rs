@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, Ref, RefOr, Required, ResponseBuilder};
 use crate::api::problem::Problem;
 
 /// What a parameter is, by its name, where the operation does not say.
-const PARAMETERS: [(&str, &str); 22] = [
+const PARAMETERS: [(&str, &str); 23] = [
     ("access_id", "Role: an id of `GET /api/v1/accesses`."),
     ("campaign_id", "Id of a campaign."),
     (
@@ -28,6 +28,7 @@ const PARAMETERS: [(&str, &str); 22] = [
         "file",
         "The last segment of an `avatar_route`: 64 hexadecimal digits and an extension.",
     ),
+    ("hold_id", "Id of a legal hold on it."),
     ("id", "Id of what the path names before it."),
     ("lead_id", "Id of a lead."),
     (
@@ -78,15 +79,28 @@ pub fn complete(method: &Method, operation: &mut Operation) {
             parameters.push(RefOr::T(header.build()));
         }
     }
-    for (status, description) in refusals(method, operation) {
-        let answers = &mut operation.responses.responses;
-        answers.entry(status.to_owned()).or_insert_with(|| {
-            let content = Content::new(Some(Ref::from_schema_name(<Problem as ToSchema>::name())));
-            let refusal = ResponseBuilder::new()
-                .description(description)
-                .content("application/problem+json", content);
-            RefOr::T(refusal.build())
-        });
+    let refusals = refusals(method, operation);
+    let answers = &mut operation.responses.responses;
+    for (status, description) in refusals {
+        let refusal = || ResponseBuilder::new().description(description).build();
+        answers
+            .entry(status.to_owned())
+            .or_insert_with(|| RefOr::T(refusal()));
+    }
+    // Every refusal is a problem, whether its operation says so or not.
+    let refused = answers
+        .iter_mut()
+        .filter(|(status, _)| status.starts_with('4'));
+    for (_, answer) in refused {
+        if let RefOr::T(answer) = answer
+            && answer.content.is_empty()
+        {
+            let schema = Ref::from_schema_name(<Problem as ToSchema>::name());
+            let problem = Content::new(Some(schema));
+            answer
+                .content
+                .insert("application/problem+json".to_owned(), problem.into());
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use aggregates::email::Email;
 use aggregates::ids::{CompanyId, UserId};
 use aggregates::user::{User, UserCommand};
 use axum::extract::{Path, State};
+use projections::legal_holds::Held;
 use projections::user_profiles::list::UserProfileRow;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,6 +18,7 @@ use crate::api::extract::Json;
 use crate::api::role_changes::LostLeads;
 use crate::app::App;
 use crate::ledger::{StreamKey, StreamKind};
+use crate::legal_hold;
 
 /// Both spellings: clients of the former version read the latter.
 #[derive(Debug, Serialize, ToSchema)]
@@ -46,7 +48,7 @@ impl Deleted {
     responses((status = 200, description = "Deleted", body = Deleted),
         (status = 401, description = "No or bad token, or its scope is missing", body = ErrorBody),
         (status = 403, description = "Out of the token's reach", body = ErrorBody), (status = 404, description = "No such user", body = ErrorBody),
-        (status = 422, description = "The last owner of a company", body = ErrorBody)))]
+        (status = 422, description = "The last owner of a company, or a legal hold stands on one", body = ErrorBody)))]
 pub async fn delete_user(
     State(app): State<App>,
     client: Client,
@@ -66,12 +68,16 @@ pub async fn delete_user(
     let claimed = claim.clone();
     let known: BTreeSet<CompanyId> = held.iter().map(|access| access.company_id).collect();
     let leads = LostLeads::default();
-    let find = leads.find(reach::lost_roles(&held));
+    let companies = held.iter().map(|access| Held::Company(access.company_id));
+    let find = legal_hold::also_finding(leads.find(reach::lost_roles(&held)), companies.collect());
     let if_match = client.caller.write.if_match.clone();
     let work = client.caller.work(move |unit| {
         if_match.check(unit, stream)?;
         let held = unit.state::<User>(id).accesses().to_vec();
         reach::check_known(&held, &known)?;
+        for access in &held {
+            legal_hold::refuse_if_company_held(unit, access.company_id)?;
+        }
         for access in &held {
             reach::give_up(unit, UserId(id), access)?;
         }

@@ -62,6 +62,7 @@ struct AppointmentBody {
     /// Whose it is: a user with a role in the lead's company. The caller's own when nothing is said.
     user_id: Option<i64>,
     /// `scheduled`, `done` or `no_show`; to call it off, see `POST /appointments/{id}/cancel`.
+    #[schema(example = "scheduled")]
     status: Option<String>,
 }
 
@@ -418,6 +419,11 @@ async fn show_appointment(
     if row.user_id != caller.user_id.get() {
         require_readable(&app, &caller, row.company_id, row.lead_user_access_id).await?;
     }
+    caller.has_read(
+        &app,
+        "GET /appointments/{id}",
+        [(row.lead_id, row.company_id)],
+    );
     one(&app, &caller, id).await
 }
 
@@ -478,6 +484,8 @@ async fn list_appointments(
         appointments::page(&mut connection, caller.user_id, &visible, &filter, &request).await?;
     let next = page.rows.last().filter(|_| page.more);
     let next = next.map(|row| (row.starts_at.timestamp_micros(), row.id));
+    let leads = page.rows.iter().map(|row| (row.lead_id, row.company_id));
+    caller.has_read(&app, "GET /appointments", leads);
     Ok(Json(AppointmentList {
         meta: wanted.meta(total, next.as_ref()),
         appointments: page.rows.into_iter().map(AppointmentView::from).collect(),

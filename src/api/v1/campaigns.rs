@@ -46,6 +46,7 @@ struct CampaignBody {
     /// 1 to 200 characters; needed for a new one.
     name: Option<String>,
     /// `active`, `paused` or `ended`; a new one is `active` when nothing is said. What has ended does not begin again.
+    #[schema(example = "active")]
     status: Option<String>,
     /// Where its leads come from, unless they say so themselves.
     #[schema(value_type = Option<i64>)]

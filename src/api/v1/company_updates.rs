@@ -15,6 +15,7 @@ use axum::extract::State;
 use axum::response::Response;
 use garde::Validate;
 use projections::companies::moves::{self, Joins, Touched};
+use projections::legal_holds::Held;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -29,6 +30,7 @@ use crate::api::preconditions::IfMatch;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind, Unit};
+use crate::legal_hold;
 use crate::plan_limits::PlanLimits;
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -162,7 +164,7 @@ impl Sweep {
             return None;
         }
         let found = self.clone();
-        Some(Arc::new(move |connection| {
+        let find: FindStreams = Arc::new(move |connection| {
             let found = found.clone();
             Box::pin(async move {
                 let touched =
@@ -179,7 +181,13 @@ impl Sweep {
                 *found.0.lock().unwrap_or_else(PoisonError::into_inner) = touched;
                 Ok(streams)
             })
-        }))
+        });
+        // A hold above the old place must not be left behind.
+        let places = std::iter::once(company).chain(to.flatten());
+        Some(legal_hold::also_finding(
+            find,
+            places.map(Held::Company).collect(),
+        ))
     }
 
     fn carry_out(
@@ -192,6 +200,11 @@ impl Sweep {
         update.above_parent.clone_from(&touched.above_parent);
         if touched.gives_way {
             update.default = Some(false);
+        }
+        match update.parent_company_id {
+            Change::Keep => {}
+            Change::Clear => legal_hold::refuse_if_left_behind(unit, company, None)?,
+            Change::Set(to) => legal_hold::refuse_if_left_behind(unit, company, Some(to))?,
         }
         unit.execute::<Company>(company.get(), CompanyCommand::Update(update))?;
         if let Some(joins) = &touched.joins {

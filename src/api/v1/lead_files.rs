@@ -179,9 +179,22 @@ async fn export_leads(
     };
     let format = export.format.unwrap_or_default();
     let line = |row| serde_json::to_vec(&LeadView::from(row));
-    let export = Export::open(&app.pool, &scope.company, selection, format.into(), line)
-        .await
-        .map_err(refused)?;
+    let seen = {
+        let (app, caller) = (app.clone(), caller.clone());
+        Box::new(move |leads: Vec<(i64, i64)>| {
+            caller.has_read(&app, "GET /companies/{company_id}/leads/export", leads);
+        })
+    };
+    let export = Export::open(
+        &app.pool,
+        &scope.company,
+        selection,
+        format.into(),
+        line,
+        seen,
+    )
+    .await
+    .map_err(refused)?;
     let total = export.total;
     let body = Body::from_stream(export.stream());
     let mut response = attachment(&format.kind(), "leads", company, body);

@@ -7,7 +7,7 @@ use axum::extract::State;
 use chrono::{DateTime, NaiveDate};
 use projections::duplicates;
 use projections::leads::counts::{self, LeadFilter};
-use projections::leads::list::{self, Cursor, Sort, SortColumn};
+use projections::leads::list::{self, Cursor, LeadRow, Sort, SortColumn};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -223,7 +223,8 @@ async fn list_leads(
     let (scope, reach) = caller.scope_with(&app, company, Right::ReadLeads).await?;
     let sort = sort_of(query.sort.as_deref())?;
     let filter = query.filter(&scope, reach, true)?;
-    answer(&app, company, &filter, query.text(), sort, page).await
+    let page = find(&app, company, &filter, query.text(), sort, page).await?;
+    Ok(page.shown_to(&app, &caller, "GET /companies/{company_id}/leads"))
 }
 
 /// List unassigned company leads
@@ -240,17 +241,39 @@ async fn list_unassigned(
     let company = CompanyId(company_id);
     caller.scope_with(&app, company, Right::ReadLeads).await?;
     let filter = LeadFilter::unassigned();
-    answer(&app, company, &filter, None, sort_of(None)?, page).await
+    let page = find(&app, company, &filter, None, sort_of(None)?, page).await?;
+    Ok(page.shown_to(
+        &app,
+        &caller,
+        "GET /companies/{company_id}/leads/unassigned",
+    ))
 }
 
-async fn answer(
+/// A page of leads with what the list says about itself.
+struct Found {
+    rows: Vec<LeadRow>,
+    meta: Meta,
+}
+
+impl Found {
+    fn shown_to(self, app: &App, caller: &Caller, operation: &'static str) -> Json<LeadList> {
+        let leads = self.rows.iter().map(|row| (row.id, row.company_id));
+        caller.has_read(app, operation, leads);
+        Json(LeadList {
+            meta: self.meta,
+            leads: self.rows.into_iter().map(LeadView::from).collect(),
+        })
+    }
+}
+
+async fn find(
     app: &App,
     company: CompanyId,
     filter: &LeadFilter,
     text: Option<&str>,
     sort: Sort,
     page: PageQuery,
-) -> Result<Json<LeadList>, Problem> {
+) -> Result<Found, Problem> {
     let wanted: Wanted<WireCursor> = page.check()?;
     let request = projections::page::PageRequest {
         per_page: wanted.request.per_page,
@@ -264,10 +287,10 @@ async fn answer(
     let page = list::page(&mut connection, company, filter, text, sort, &request).await?;
     let next = page.rows.last().filter(|_| page.more);
     let next = next.map(|row| WireCursor::from(sort.cursor_after(row)));
-    Ok(Json(LeadList {
+    Ok(Found {
         meta: wanted.meta(total, next.as_ref()),
-        leads: page.rows.into_iter().map(LeadView::from).collect(),
-    }))
+        rows: page.rows,
+    })
 }
 
 /// List duplicate company leads
@@ -298,6 +321,8 @@ async fn list_duplicates(
     .await?;
     let next = page.rows.last().filter(|_| page.more);
     let next = next.and_then(|row| Some((row.duplicate_group?, row.id)));
+    let leads = page.rows.iter().map(|row| (row.id, row.company_id));
+    caller.has_read(&app, "GET /companies/{company_id}/leads/duplicates", leads);
     Ok(Json(LeadList {
         meta: wanted.meta(total, next.as_ref()),
         leads: page.rows.into_iter().map(LeadView::in_group).collect(),

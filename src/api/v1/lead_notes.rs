@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use garde::Validate;
 use projections::lead_notes::{self, NoteRow};
 use projections::leads::list::{self, LeadRow};
+use projections::legal_holds::Held;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -25,6 +26,7 @@ use crate::api::preconditions::{IfMatch, etag};
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{IdKind, StreamKey, StreamKind};
+use crate::legal_hold;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -150,7 +152,8 @@ async fn create(
 #[utoipa::path(delete, path = "/leads/{lead_id}/notes/{id}", tag = "Lead Notes", security(("bearer" = [])),
     params(("lead_id" = i64, Path), ("id" = i64, Path), IfMatch),
     responses((status = 200, description = "Note deleted successfully", body = Nothing), (status = 401, description = "No or bad token"),
-        (status = 403, description = "Right missing"), (status = 404, description = "No such lead or note")))]
+        (status = 403, description = "Right missing"), (status = 404, description = "No such lead or note"),
+        (status = 422, description = "A legal hold stands, or the lead is blocked or erased")))]
 async fn delete_note(
     State(app): State<App>,
     caller: Caller,
@@ -169,9 +172,11 @@ async fn delete_note(
                     only_of: only_of.clone(),
                 },
             )?;
+            legal_hold::refuse_if_held(unit, LeadId(stream.id))?;
             Ok(id)
         })
-        .on(stream);
+        .on(stream)
+        .sweeping(legal_hold::finding(vec![Held::Lead(LeadId(lead.id))]));
     app.ledger.commit(work).await?;
     Ok(Json(Nothing {}))
 }

@@ -135,6 +135,10 @@ pub struct LeadView {
     estimated_value: Option<MoneyBody>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    /// Since when the personal data is kept and not used: it is absent above.
+    blocked_at: Option<DateTime<Utc>>,
+    /// When the personal data was erased.
+    erased_at: Option<DateTime<Utc>>,
     /// Only when a single lead is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     notes: Option<Vec<NoteView>>,
@@ -223,6 +227,8 @@ impl From<LeadRow> for LeadView {
                 }),
             created_at: row.created_at,
             updated_at: row.updated_at,
+            blocked_at: row.blocked_at,
+            erased_at: row.erased_at,
             notes: None,
             duplicate_group: None,
             matched_on: None,
@@ -543,6 +549,7 @@ async fn show_lead(
     let (row, notes) = (row?, notes?);
     let row = row.ok_or_else(|| Problem::not_found("lead"))?;
     require_readable(&app, &caller, row.company_id, row.user_access_id).await?;
+    caller.has_read(&app, "GET /leads/{id}", [(row.id, row.company_id)]);
     Ok(single(row, notes))
 }
 

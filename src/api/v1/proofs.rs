@@ -230,9 +230,15 @@ async fn show_evidence(
 ) -> Result<Response, Problem> {
     let unknown = || Problem::not_found("lead");
     let row = app.reads.lead.get(LeadId(id)).await?;
-    let company = CompanyId(row.ok_or_else(unknown)?.company_id);
+    let row = row.ok_or_else(unknown)?;
+    let company = CompanyId(row.company_id);
     let scope = caller.scope(&app, company).await.map_err(|_| unknown())?;
-    scope.require(Right::Audit)?;
+    // What is blocked is opened by nobody but those who may erase it.
+    scope.require(match row.blocked_at {
+        Some(_) => Right::Govern,
+        None => Right::Audit,
+    })?;
+    caller.has_read(&app, "GET /leads/{id}/evidence", [(id, row.company_id)]);
     let stream = StreamKey::new(StreamKind::Lead, id);
     let pack = evidence::pack(&app.pool, stream, app.clock.now()).await?;
     let name = format!("attachment; filename=\"lead-{id}-evidence.json\"");

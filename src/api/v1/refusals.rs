@@ -5,6 +5,7 @@ use aggregates::company::sources::SourceError;
 use aggregates::company::territories::TerritoryError;
 use aggregates::invitation::InvitationError;
 use aggregates::lead::LeadError;
+use aggregates::legal_hold::HoldError;
 use aggregates::subscription::SubscriptionError;
 use aggregates::user::UserError;
 
@@ -46,6 +47,17 @@ impl From<Refusal> for Problem {
             Refusal::Lead(LeadError::Erased) | Refusal::User(UserError::Erased) => {
                 Self::refused("erased", detail)
             }
+            Refusal::Lead(LeadError::Blocked) => Self::refused("blocked", detail),
+            Refusal::Lead(LeadError::NotBlocked) => {
+                Self::refused("not_blocked", detail.clone()).with_error("step", detail)
+            }
+            Refusal::Lead(LeadError::Hold(error)) | Refusal::Company(CompanyError::Hold(error)) => {
+                match error {
+                    HoldError::Unknown => Self::not_found("legal hold"),
+                    HoldError::TooMany => Self::refused("too_many_legal_holds", detail),
+                }
+            }
+            Refusal::LegalHold { .. } => Self::refused("legal_hold", detail),
             Refusal::User(UserError::NotRegistered) => Self::not_found("user"),
             Refusal::User(UserError::UnknownAccess) => Self::not_found("user access"),
             Refusal::User(UserError::AlreadyHasAccess) => {

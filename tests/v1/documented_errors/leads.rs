@@ -41,8 +41,71 @@ pub async fn rows(scene: &Scene) -> Vec<Row> {
         }
     }
     rows.extend(appointments(scene).await);
+    rows.extend(erasure_and_holds(scene).await);
     rows.push(too_wide_an_export(scene).await);
     rows
+}
+
+async fn erasure_and_holds(scene: &Scene) -> Vec<Row> {
+    let leads = format!("/companies/{}/leads", scene.company);
+    let lead = scene.made(&leads, &json!({"first_name": "H"})).await;
+    let held = format!("/leads/{}", lead["lead"]["id"]);
+    let note = scene
+        .made(format!("{held}/notes"), &json!({"content": "n"}))
+        .await;
+    let note = format!("{held}/notes/{}", note["note"]["id"]);
+    scene
+        .made(format!("{held}/legal_holds"), &json!({"reason": "Case"}))
+        .await;
+    let free = format!("/leads/{}/erasure", scene.place.lead);
+    let company = format!("/companies/{}/legal_holds", scene.company);
+    let (erase, back) = ("POST /leads/{id}/erasure", "DELETE /leads/{id}/erasure");
+    let step = |step: &str| json!({"step": step, "reason": "other"});
+    vec![
+        Row::new(
+            erase,
+            422,
+            "not_blocked",
+            &["step"],
+            scene.post(&free, &step("erase")),
+        ),
+        Row::new(
+            erase,
+            422,
+            "validation",
+            &["step", "reason"],
+            scene.post(&free, &json!({})),
+        ),
+        Row::new(
+            erase,
+            422,
+            "legal_hold",
+            &[],
+            scene.post(format!("{held}/erasure"), &step("block")),
+        ),
+        Row::new(back, 422, "not_blocked", &["step"], scene.delete(&free)),
+        Row::new(
+            "DELETE /leads/{lead_id}/notes/{id}",
+            422,
+            "legal_hold",
+            &[],
+            scene.delete(note),
+        ),
+        Row::new(
+            "POST /leads/{id}/legal_holds",
+            422,
+            "validation",
+            &["reason"],
+            scene.post(format!("{held}/legal_holds"), &json!({})),
+        ),
+        Row::new(
+            "POST /companies/{id}/legal_holds",
+            422,
+            "validation",
+            &["reason"],
+            scene.post(company, &json!({})),
+        ),
+    ]
 }
 
 /// More different extra fields than a file has columns.

@@ -134,7 +134,10 @@ fn only_of_in(command: &LeadCommand) -> &OnlyOf {
         LeadCommand::Update(update) => &update.only_of,
         LeadCommand::AddNote { only_of, .. } | LeadCommand::RemoveNote { only_of, .. } => only_of,
         LeadCommand::Appointments(command) => &command.only_of,
-        LeadCommand::Create(_) | LeadCommand::Unassign { .. } => &None,
+        LeadCommand::Create(_)
+        | LeadCommand::Unassign { .. }
+        | LeadCommand::Erasure(_)
+        | LeadCommand::Hold(_) => &None,
     }
 }
 

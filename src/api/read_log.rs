@@ -1,0 +1,24 @@
+//! What an answer showed of whom, noted behind the answer.
+
+use super::caller::Caller;
+use crate::app::App;
+use crate::ledger::lead_reads::LeadReads;
+
+impl Caller {
+    /// Notes that the answer shows the caller personal data of these leads, each with its company. To be called by every operation that
+    /// reads them; costs no waiting.
+    pub fn has_read(
+        &self,
+        app: &App,
+        operation: &'static str,
+        leads: impl IntoIterator<Item = (i64, i64)>,
+    ) {
+        app.ledger.note_reads(LeadReads {
+            read_at: app.clock.now(),
+            leads: leads.into_iter().collect(),
+            reader: self.write.provenance.actor.to_string(),
+            operation,
+            request_id: self.write.provenance.request_id.clone(),
+        });
+    }
+}

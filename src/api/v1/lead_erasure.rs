@@ -1,0 +1,236 @@
+//! Erasing a lead's personal data in two steps: block it, then erase it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aggregates::access::Right;
+use aggregates::ids::{CompanyId, LeadId};
+use aggregates::lead::erasure::{DataStatus, ErasureCommand, ErasureReason};
+use aggregates::lead::{Lead, LeadCommand};
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use garde::Validate;
+use projections::lead_erasures;
+use projections::legal_holds::Held;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::caller::Caller;
+use crate::api::extract::{Json, Path};
+use crate::api::field_errors::FieldErrors;
+use crate::api::problem::Problem;
+use crate::app::App;
+use crate::ledger::erasure::{self, Certified};
+use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind};
+use crate::legal_hold;
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(erase_lead, show_erasure, unblock_lead))
+}
+
+/// A step of an erasure.
+#[derive(Debug, Default, Deserialize, Validate, ToSchema)]
+#[garde(allow_unvalidated)]
+#[serde(default)]
+struct ErasureStep {
+    /// `block`: keep the personal data and use it no more. `erase`: destroy it, once it is blocked.
+    #[schema(example = "block")]
+    step: String,
+    /// `subject_request`, `consent_withdrawn`, `purpose_fulfilled`, `unlawful_processing`, `legal_obligation` or `other`.
+    #[schema(example = "subject_request")]
+    reason: String,
+}
+
+/// How far the erasure of a lead went.
+#[derive(Debug, Serialize, ToSchema)]
+struct ErasureView {
+    lead_id: i64,
+    /// `in_use`, `blocked` or `erased`.
+    status: String,
+    /// That of the last block or erasure.
+    reason: Option<String>,
+    blocked_at: Option<DateTime<Utc>>,
+    /// When the last block was taken back.
+    unblocked_at: Option<DateTime<Utc>>,
+    erased_at: Option<DateTime<Utc>>,
+    /// When what was kept outside of the ledger and the lists was cleared for the last time, within some minutes of the erasure.
+    cleared_at: Option<DateTime<Utc>>,
+    /// Of a finished erasure: a signed note (C2SP `signed-note`); the keys are at `/.well-known/leadledger-checkpoint-keys`.
+    certificate: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct ErasureEnvelope {
+    erasure: ErasureView,
+}
+
+/// The lead, if the caller holds the right in its company.
+///
+/// # Errors
+/// 404 when the lead is unknown or its company not visible; 403 when the right is missing.
+pub async fn authorised(
+    app: &App,
+    caller: &Caller,
+    lead: i64,
+    right: Right,
+) -> Result<LeadId, Problem> {
+    let row = app.reads.lead.get(LeadId(lead)).await?;
+    let row = row.ok_or_else(|| Problem::not_found("lead"))?;
+    let scope = caller.scope(app, CompanyId(row.company_id)).await;
+    let scope = scope.map_err(|_| Problem::not_found("lead"))?;
+    scope.require(right).map(|_| LeadId(lead))
+}
+
+fn check(body: &ErasureStep) -> Result<(bool, ErasureReason), FieldErrors> {
+    let mut errors = FieldErrors::default();
+    let erase = match body.step.as_str() {
+        "block" => Some(false),
+        "erase" => Some(true),
+        _ => None,
+    };
+    if erase.is_none() {
+        errors.add("step", "must be block or erase");
+    }
+    let reason = ErasureReason::from_code(&body.reason);
+    if reason.is_none() {
+        let codes = ErasureReason::ALL.map(ErasureReason::code).join(", ");
+        errors.add("reason", format!("must be one of {codes}"));
+    }
+    match (erase, reason) {
+        (Some(erase), Some(reason)) => Ok((erase, reason)),
+        _ => Err(errors),
+    }
+}
+
+/// Finds the holds, and whether the ledger holds anything about the person that no key seals.
+fn finding(lead: LeadId, unsealed: Arc<AtomicBool>) -> FindStreams {
+    let holds = legal_hold::finding(vec![Held::Lead(lead)]);
+    let stream = StreamKey::new(StreamKind::Lead, lead.get());
+    Arc::new(move |connection| {
+        let (holds, unsealed) = (holds.clone(), unsealed.clone());
+        Box::pin(async move {
+            let found = erasure::holds_unsealed(&mut *connection, stream).await?;
+            unsealed.store(found, Ordering::Relaxed);
+            holds(connection).await
+        })
+    })
+}
+
+async fn one(app: &App, lead: i64) -> Result<Json<ErasureEnvelope>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let row = lead_erasures::of_lead(&mut connection, LeadId(lead)).await?;
+    let erased = erasure::of_lead(&mut connection, lead).await?;
+    drop(connection);
+    let certificate = match (&erased, row.company_id, row.reason()) {
+        (Some(erased), Some(company), Some(reason)) => {
+            let certified = Certified {
+                lead,
+                company,
+                reason: reason.code(),
+            };
+            let now = app.clock.now();
+            Some(erasure::certificate(&app.pool, certified, erased, now).await?)
+        }
+        _ => None,
+    };
+    Ok(Json(ErasureEnvelope {
+        erasure: ErasureView {
+            lead_id: lead,
+            status: row.status,
+            reason: row.reason,
+            blocked_at: row.blocked_at,
+            unblocked_at: row.unblocked_at,
+            erased_at: row.erased_at,
+            cleared_at: erased.and_then(|erased| erased.cleared_at),
+            certificate,
+        },
+    }))
+}
+
+/// Block a lead's personal data, or erase what is blocked
+///
+/// A blocked lead stays where it is, without the person: name, e-mail, phone, answers, extra fields, notes and the words of appointments are
+/// shown to nobody and found by no search; `GET /leads/{id}/personal_data` still shows them to owners. Nothing of it can be changed. Erasing destroys
+/// the person's key: the history stays and says nothing about them any more. Both are refused while a legal hold stands.
+#[utoipa::path(post, path = "/leads/{id}/erasure", tag = "Erasure", security(("bearer" = [])), params(("id" = i64, Path)),
+    request_body = ErasureStep,
+    responses((status = 200, description = "Blocked, or erased", body = ErasureEnvelope), (status = 401, description = "No or bad token"),
+        (status = 403, description = "Right missing"), (status = 404, description = "No such lead"),
+        (status = 409, description = "Not at the version of If-Match"),
+        (status = 422, description = "Invalid, not blocked yet, or held")))]
+async fn erase_lead(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<i64>,
+    Json(body): Json<ErasureStep>,
+) -> Result<Json<ErasureEnvelope>, Problem> {
+    authorised(&app, &caller, id, Right::Govern).await?;
+    let (erase, reason) = check(&body)?;
+    let stream = StreamKey::new(StreamKind::Lead, id);
+    let if_match = caller.write.if_match.clone();
+    let unsealed = Arc::new(AtomicBool::new(false));
+    let find = finding(LeadId(id), unsealed.clone());
+    let work = caller.work(move |unit| {
+        if_match.check(unit, stream)?;
+        let is_erased = |lead: &Lead| lead.data_status() == DataStatus::Erased;
+        if !unit.look_at(id, is_erased) {
+            legal_hold::refuse_if_held(unit, LeadId(id))?;
+        }
+        let now = unit.now();
+        let command = if erase {
+            ErasureCommand::Erase { reason, now }
+        } else {
+            ErasureCommand::Block { reason }
+        };
+        unit.execute::<Lead>(id, LeadCommand::Erasure(command))?;
+        if erase && unsealed.load(Ordering::Relaxed) {
+            return Err(Refusal::Rule("unsealed_events"));
+        }
+        Ok(id)
+    });
+    app.ledger.commit(work.on(stream).sweeping(find)).await?;
+    if erase {
+        // What this misses, or a crash right here leaves, the background work does.
+        erasure::clear(&app.pool, app.clock.now()).await?;
+    }
+    one(&app, id).await
+}
+
+/// Get how far the erasure of a lead went
+#[utoipa::path(get, path = "/leads/{id}/erasure", tag = "Erasure", security(("bearer" = [])), params(("id" = i64, Path)),
+    responses((status = 200, description = "How far it went", body = ErasureEnvelope), (status = 401, description = "No or bad token"),
+        (status = 403, description = "Right missing"), (status = 404, description = "No such lead")))]
+async fn show_erasure(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<ErasureEnvelope>, Problem> {
+    authorised(&app, &caller, id, Right::Audit).await?;
+    one(&app, id).await
+}
+
+/// Take the block of a lead's personal data back
+///
+/// It is shown, found and changed again as before.
+#[utoipa::path(delete, path = "/leads/{id}/erasure", tag = "Erasure", security(("bearer" = [])), params(("id" = i64, Path)),
+    responses((status = 200, description = "In use again", body = ErasureEnvelope), (status = 401, description = "No or bad token"),
+        (status = 403, description = "Right missing"), (status = 404, description = "No such lead"),
+        (status = 409, description = "Not at the version of If-Match"), (status = 422, description = "Not blocked, or erased")))]
+async fn unblock_lead(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<ErasureEnvelope>, Problem> {
+    authorised(&app, &caller, id, Right::Govern).await?;
+    let stream = StreamKey::new(StreamKind::Lead, id);
+    let if_match = caller.write.if_match.clone();
+    let work = caller.work(move |unit| {
+        if_match.check(unit, stream)?;
+        unit.execute::<Lead>(id, LeadCommand::Erasure(ErasureCommand::Unblock))?;
+        Ok(id)
+    });
+    app.ledger.commit(work.on(stream)).await?;
+    one(&app, id).await
+}

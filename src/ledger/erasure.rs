@@ -1,0 +1,383 @@
+//! Erasing a lead: its key is destroyed in the statement that appends `LeadErased`, and what stands outside of the ledger and the
+//! read tables is cleared afterwards, again and again until it is done.
+//!
+//! What the read tables do is the projections' business. Nodes that hold the stream in memory are told by a trigger.
+
+use aggregates::personal::Personal;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use projections::{DomainEvent, Statement};
+use serde_json::Value;
+use sqlx::{Executor, PgConnection, PgPool, Row};
+
+use super::checkpoints::{self, ProofError};
+use super::stream::{StreamKey, StreamKind};
+
+/// How long after an erasure everything is cleared for the last time: an answer that was being written when the key went
+/// is kept by then, or never.
+const LAST_PASS_AFTER: TimeDelta = TimeDelta::seconds(60);
+
+/// The tables whose dead rows held what was erased, in the schemas `public` and `past`.
+const VACUUMED: [&str; 8] = [
+    "subject_keys",
+    "stream_snapshots",
+    "idempotency_keys",
+    "leads",
+    "duplicates",
+    "lead_notes",
+    "appointments",
+    "legal_holds",
+];
+
+/// Whether the event is the end of its stream's key.
+pub(super) fn destroys_key(event: &DomainEvent) -> bool {
+    matches!(
+        event,
+        DomainEvent::Lead(aggregates::lead::LeadEvent::LeadErased { .. })
+    )
+}
+
+/// Adds the parts that destroy the streams' keys, each with the position of the event that says so, and their snapshots.
+pub(super) fn destroy_keys(
+    statement: &mut Statement,
+    streams: &[(StreamKey, i64)],
+    now: DateTime<Utc>,
+) {
+    if streams.is_empty() {
+        return;
+    }
+    let kinds: Vec<&str> = streams.iter().map(|(s, _)| s.kind.name()).collect();
+    let ids: Vec<i64> = streams.iter().map(|(s, _)| s.id).collect();
+    let positions: Vec<i64> = streams.iter().map(|(_, position)| *position).collect();
+    statement.part("gone_keys", |s| {
+        s.sql("DELETE FROM subject_keys k USING head, unnest(")
+            .bind(kinds.clone())
+            .also(ids.clone())
+            .sql(
+                ") AS r(t, i) WHERE k.aggregate_type = r.t AND k.aggregate_id = r.i \
+                 RETURNING k.aggregate_type, k.aggregate_id, k.key_id",
+            );
+    });
+    statement.part("gone_snapshots", |s| {
+        s.sql("DELETE FROM stream_snapshots t USING head, unnest(")
+            .bind(kinds.clone())
+            .also(ids.clone())
+            .sql(") AS r(t, i) WHERE t.aggregate_type = r.t AND t.aggregate_id = r.i");
+    });
+    statement.part("noted_keys", |s| {
+        s.sql("INSERT INTO destroyed_keys (aggregate_type, aggregate_id, key_id, position, destroyed_at) SELECT r.t, r.i, k.key_id, r.position, ")
+            .bind(now)
+            .sql(" FROM head, unnest(")
+            .bind(kinds)
+            .also(ids)
+            .also(positions)
+            .sql(
+                ") AS r(t, i, position) LEFT JOIN gone_keys k ON k.aggregate_type = r.t AND k.aggregate_id = r.i \
+                 ON CONFLICT DO NOTHING",
+            );
+    });
+}
+
+/// [`destroy_keys`] as a statement of its own, for a caller that has the ledger to itself in a transaction.
+///
+/// # Errors
+/// What the database answers.
+pub(super) async fn destroy_keys_now(
+    connection: &mut PgConnection,
+    streams: &[(StreamKey, i64)],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    if streams.is_empty() {
+        return Ok(());
+    }
+    let mut statement = Statement::unguarded();
+    destroy_keys(&mut statement, streams, now);
+    let (sql, arguments) = statement.finish();
+    sqlx::query_with(&sql, arguments)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Whether an event of the stream holds personal data that no key seals, as a stock program stores it. That cannot be erased without
+/// breaking the ledger.
+///
+/// # Errors
+/// What the database answers.
+pub async fn holds_unsealed(
+    connection: &mut PgConnection,
+    stream: StreamKey,
+) -> Result<bool, sqlx::Error> {
+    let payloads: Vec<String> = sqlx::query_scalar(
+        "SELECT payload::text FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence",
+    )
+    .bind(stream.kind.name())
+    .bind(stream.id.to_string())
+    .fetch_all(connection)
+    .await?;
+    Ok(payloads.iter().any(|payload| is_unsealed(payload)))
+}
+
+/// Whether a payload of a lead's stream holds a personal value as it stands. By the names of the fields, so that also an event
+/// that no code of ours can read is looked at.
+fn is_unsealed(payload: &str) -> bool {
+    const SEALED_FIELDS: [&str; 4] = ["contact", "answers", "extra", "content"];
+    // In these, what was before and after is personal as a whole.
+    const SEALED_CHANGES: [&str; 3] = [
+        "LeadContactChanged",
+        "LeadAnswersChanged",
+        "LeadExtraFieldsChanged",
+    ];
+    let Ok(Value::Object(payload)) = serde_json::from_str(payload) else {
+        return true;
+    };
+    let plain = |value: &Value| {
+        let read = serde_json::from_value::<Personal<Value>>(value.clone());
+        !matches!(read, Ok(Personal::Sealed(_) | Personal::Erased))
+    };
+    payload.iter().any(|(event, content)| {
+        let Some(content) = content.as_object() else {
+            return true;
+        };
+        content.iter().any(|(name, value)| match name.as_str() {
+            name if SEALED_FIELDS.contains(&name) => plain(value),
+            "from" | "to" if SEALED_CHANGES.contains(&event.as_str()) => plain(value),
+            // An appointment is open but for its words.
+            "from" | "to" | "appointment" => value.get("text").is_some_and(plain),
+            "reason" if event == "LeadHoldPlaced" => plain(value),
+            _ => false,
+        })
+    })
+}
+
+/// Clears what is kept outside of the ledger and the read tables about the erased leads that are not done yet: the kept
+/// answers of requests. The last time, some while after the erasure, dead rows are vacuumed too. Repeats harmlessly.
+///
+/// # Errors
+/// What the database answers; what was not cleared is due again.
+pub async fn clear(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let rows = sqlx::query(
+        "SELECT aggregate_id, destroyed_at FROM destroyed_keys \
+         WHERE cleared_at IS NULL AND aggregate_type = $1 ORDER BY destroyed_at LIMIT 1000",
+    )
+    .bind(StreamKind::Lead.name())
+    .fetch_all(&mut *connection)
+    .await?;
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let (mut leads, mut last) = (Vec::new(), Vec::new());
+    for row in &rows {
+        let lead: i64 = row.try_get(0)?;
+        let destroyed_at: DateTime<Utc> = row.try_get(1)?;
+        leads.push(lead);
+        if destroyed_at + LAST_PASS_AFTER <= now {
+            last.push(lead);
+        }
+    }
+    clear_answers(&mut connection, &leads).await?;
+    if last.is_empty() {
+        return Ok(0);
+    }
+    vacuum(&mut connection).await?;
+    sqlx::query(
+        "UPDATE destroyed_keys SET cleared_at = $2 WHERE aggregate_type = $3 AND aggregate_id = ANY($1)",
+    )
+    .bind(&last)
+    .bind(now)
+    .bind(StreamKind::Lead.name())
+    .execute(&mut *connection)
+    .await?;
+    Ok(last.len() as u64)
+}
+
+/// Forgets the kept answers that may tell about these leads; the requests are answered anew when they are repeated.
+///
+/// # Errors
+/// What the database answers.
+pub async fn clear_answers(
+    connection: &mut PgConnection,
+    leads: &[i64],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE idempotency_keys SET response = NULL WHERE response IS NOT NULL AND (leads IS NULL OR leads && $1)",
+    )
+    .bind(leads)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn vacuum(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname IN ('public', 'past') AND tablename = ANY($1)",
+    )
+    .bind(&VACUUMED[..])
+    .fetch_all(&mut *connection)
+    .await?;
+    // As one simple query: VACUUM refuses to run inside the implicit transaction of several.
+    let vacuum = format!("VACUUM {}", tables.join(", "));
+    connection.execute(vacuum.as_str()).await?;
+    Ok(())
+}
+
+/// What the ledger knows of a finished erasure; no personal data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erased {
+    /// Position of `LeadErased`.
+    pub position: i64,
+    /// Its leaf hash.
+    pub leaf_hash: Vec<u8>,
+    /// The stream's version since.
+    pub sequence: i64,
+    /// When the ledger took it.
+    pub recorded_at: DateTime<Utc>,
+    /// Who did it, such as `user:7`.
+    pub actor: Option<String>,
+    /// The id of the key that was destroyed; none when the stream never had one.
+    pub key_id: Option<uuid::Uuid>,
+    /// When what stands outside of the ledger and the read tables was cleared for the last time.
+    pub cleared_at: Option<DateTime<Utc>>,
+    /// The signed certificate, once it is made.
+    pub certificate: Option<String>,
+}
+
+/// What the ledger knows of the erasure of this lead.
+///
+/// # Errors
+/// What the database answers.
+pub async fn of_lead(
+    connection: &mut PgConnection,
+    lead: i64,
+) -> Result<Option<Erased>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT e.position, e.leaf_hash, e.sequence, e.recorded_at, e.metadata ->> 'actor', d.key_id, d.cleared_at, d.certificate \
+         FROM destroyed_keys d JOIN events e ON e.position = d.position \
+         WHERE d.aggregate_type = $1 AND d.aggregate_id = $2",
+    )
+    .bind(StreamKind::Lead.name())
+    .bind(lead)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok(Erased {
+            position: row.try_get(0)?,
+            leaf_hash: row.try_get(1)?,
+            sequence: row.try_get(2)?,
+            recorded_at: row.try_get(3)?,
+            actor: row.try_get(4)?,
+            key_id: row.try_get(5)?,
+            cleared_at: row.try_get(6)?,
+            certificate: row.try_get(7)?,
+        })
+    })
+    .transpose()
+}
+
+/// What the certificate of an erasure says, besides what the ledger knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Certified {
+    /// The lead.
+    pub lead: i64,
+    /// Its company.
+    pub company: i64,
+    /// Why, as [`aggregates::lead::erasure::ErasureReason::code`].
+    pub reason: &'static str,
+}
+
+/// The certificate of a finished erasure: a signed note (C2SP `signed-note`) by the key that signs checkpoints, made once and kept.
+/// It names no person, and a checkpoint's size and root of the ledger that the erasure is in.
+///
+/// # Errors
+/// See [`ProofError`].
+pub async fn certificate(
+    pool: &PgPool,
+    certified: Certified,
+    erased: &Erased,
+    now: DateTime<Utc>,
+) -> Result<String, ProofError> {
+    if let Some(certificate) = &erased.certificate {
+        return Ok(certificate.clone());
+    }
+    let checkpoint = checkpoints::make(pool, now).await?;
+    let root = checkpoint.note.lines().nth(2).unwrap_or_default();
+    let size = checkpoint.size;
+    let note = checkpoints::sign_text(pool, now, |origin| {
+        certificate_text(origin, certified, erased, size, root)
+    })
+    .await?;
+    // Two that make it at once keep the same one.
+    let kept = sqlx::query_scalar(
+        "UPDATE destroyed_keys SET certificate = coalesce(certificate, $3) \
+         WHERE aggregate_type = $1 AND aggregate_id = $2 RETURNING certificate",
+    )
+    .bind(StreamKind::Lead.name())
+    .bind(certified.lead)
+    .bind(note)
+    .fetch_one(pool)
+    .await?;
+    Ok(kept)
+}
+
+fn certificate_text(
+    origin: &str,
+    certified: Certified,
+    erased: &Erased,
+    size: i64,
+    root: &str,
+) -> String {
+    let Certified {
+        lead,
+        company,
+        reason,
+    } = certified;
+    let Erased {
+        position, sequence, ..
+    } = erased;
+    let leaf = STANDARD.encode(&erased.leaf_hash);
+    let at = erased
+        .recorded_at
+        .to_rfc3339_opts(SecondsFormat::Micros, true);
+    let actor = erased.actor.as_deref().unwrap_or("unknown");
+    let key = erased
+        .key_id
+        .map_or_else(|| "none".to_owned(), |id| id.to_string());
+    format!(
+        "leadledger erasure certificate v1\norigin: {origin}\nlead: {lead}\ncompany: {company}\n\
+         event: LeadErased at position {position}, number {sequence} of stream lead/{lead}\nleaf hash: {leaf}\n\
+         erased at: {at}\nby: {actor}\nreason: {reason}\ndestroyed key: {key}\n\
+         tree size: {size}\ntree root: {root}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_unsealed;
+
+    #[test]
+    fn what_a_stock_program_stored_plain_is_found() {
+        let sealed = r#"{"sealed":"abc"}"#;
+        for payload in [
+            format!(r#"{{"LeadNoteAdded":{{"note_id":1,"author_id":2,"content":{sealed}}}}}"#),
+            format!(r#"{{"LeadContactChanged":{{"from":{sealed},"to":{sealed}}}}}"#),
+            r#"{"LeadStageChanged":{"from_stage_id":1,"to_stage_id":2}}"#.to_owned(),
+            r#"{"LeadClassified":{"from":{"source_id":1},"to":{"source_id":2}}}"#.to_owned(),
+            r#"{"LeadErased":{"reason":"subject_request"}}"#.to_owned(),
+            format!(r#"{{"LeadAppointmentScheduled":{{"appointment":{{"text":{sealed}}}}}}}"#),
+        ] {
+            assert!(!is_unsealed(&payload), "{payload}");
+        }
+        for payload in [
+            r#"{"LeadNoteAdded":{"note_id":1,"author_id":2,"content":"Called Ana"}}"#.to_owned(),
+            format!(r#"{{"LeadContactChanged":{{"from":{sealed},"to":{{"first_name":"Ana"}}}}}}"#),
+            r#"{"LeadAppointmentScheduled":{"appointment":{"text":{"title":"Ana"}}}}"#.to_owned(),
+            r#"{"LeadExtraFieldsChanged":{"from":{"sealed":"a"},"to":{"plain":{"sealed":"b"}}}}"#
+                .to_owned(),
+            r#""Ana""#.to_owned(),
+        ] {
+            assert!(is_unsealed(&payload), "{payload}");
+        }
+    }
+}

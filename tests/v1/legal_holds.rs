@@ -1,0 +1,205 @@
+//! Legal holds: placed on leads and on companies, they stop whatever destroys or hides what they hold, until they are released
+//! or end.
+
+use chrono::{DateTime, TimeDelta};
+use leadledger::clock::Clock;
+use serde_json::{Value, json};
+
+use crate::server::{Person, TestServer, ids, int};
+
+async fn hold(server: &TestServer, by: &Person, thing: &str, body: Value) -> i64 {
+    let call = server.post(format!("/api/v1/{thing}/legal_holds"));
+    let answer = call.token(&by.token).json(&body).expect(201).await;
+    int(&answer["legal_hold"]["id"])
+}
+
+async fn release(server: &TestServer, by: &Person, thing: &str, id: i64) -> Value {
+    let call = server.post(format!("/api/v1/{thing}/legal_holds/{id}/release"));
+    call.token(&by.token).expect(200).await
+}
+
+/// The step of an erasure, and the code of its refusal.
+async fn step(server: &TestServer, by: &Person, lead: i64, step: &str) -> Option<String> {
+    let call = server.post(format!("/api/v1/leads/{lead}/erasure"));
+    let body = json!({"step": step, "reason": "subject_request"});
+    let answer = call.token(&by.token).json(&body).answer().await;
+    match answer.status {
+        200 => None,
+        422 => answer.body["code"].as_str().map(str::to_owned),
+        other => panic!("{other} {}", answer.body),
+    }
+}
+
+fn held() -> Option<String> {
+    Some("legal_hold".to_owned())
+}
+
+#[tokio::test]
+async fn a_hold_on_a_lead_stops_erasure_and_deletion_until_it_is_released() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = int(&server
+        .lead(&ana, company, json!({"first_name": "Bo"}))
+        .await["id"]);
+    let of_lead = format!("leads/{lead}");
+    let note = server.post(format!("/api/v1/{of_lead}/notes"));
+    let note = note.token(&ana.token).json(&json!({"content": "n"}));
+    let note = int(&note.expect(201).await["note"]["id"]);
+    let first = hold(&server, &ana, &of_lead, json!({"reason": "Case 1"})).await;
+    let second = hold(&server, &ana, &of_lead, json!({"reason": "Case 2"})).await;
+
+    assert_eq!(step(&server, &ana, lead, "block").await, held());
+    let delete = || {
+        let call = server.delete(format!("/api/v1/{of_lead}/notes/{note}"));
+        call.token(&ana.token)
+    };
+    assert_eq!(delete().expect(422).await["code"], "legal_hold");
+    release(&server, &ana, &of_lead, first).await;
+    assert_eq!(
+        step(&server, &ana, lead, "block").await,
+        held(),
+        "the second"
+    );
+    release(&server, &ana, &of_lead, second).await;
+    delete().expect(200).await;
+    assert_eq!(step(&server, &ana, lead, "block").await, None);
+    // What is blocked can be held too, and is then not erased.
+    let third = hold(&server, &ana, &of_lead, json!({"reason": "Case 3"})).await;
+    assert_eq!(step(&server, &ana, lead, "erase").await, held());
+    let released = release(&server, &ana, &of_lead, third).await;
+    assert_eq!(released["legal_hold"]["standing"], false);
+    assert_eq!(
+        release(&server, &ana, &of_lead, third).await,
+        released,
+        "a repeat"
+    );
+    assert_eq!(step(&server, &ana, lead, "erase").await, None);
+
+    // Its events outlive the person; its words, which may name them, do not.
+    let list = server.get(format!("/api/v1/{of_lead}/legal_holds"));
+    let list = list.token(&ana.token).expect(200).await;
+    assert_eq!(ids(&list["legal_holds"]), [first, second, third]);
+    assert_eq!(list["legal_holds"][0]["reason"], Value::Null);
+    let events = server.events("lead", lead).await;
+    let placed = events.iter().filter(|event| *event == "LeadHoldPlaced");
+    assert_eq!(placed.count(), 3);
+    server.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_hold_on_a_company_holds_below_it_and_nothing_moves_away_from_under_it() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let above = server.company(&ana, "Above").await;
+    let below = json!({"name": "Below", "parent_company_id": above});
+    let below = server.company_with(&ana, below).await;
+    let beside = json!({"name": "Beside", "parent_company_id": above});
+    let beside = server.company_with(&ana, beside).await;
+    let elsewhere = server.company(&ana, "Elsewhere").await;
+    let lead = int(&server.lead(&ana, below, json!({"first_name": "Bo"})).await["id"]);
+    let other = int(&server
+        .lead(&ana, elsewhere, json!({"first_name": "Cy"}))
+        .await["id"]);
+    let of_company = format!("companies/{above}");
+    let id = hold(&server, &ana, &of_company, json!({"reason": "Case 9"})).await;
+
+    assert_eq!(step(&server, &ana, lead, "block").await, held());
+    assert_eq!(step(&server, &ana, other, "block").await, None, "not held");
+    let move_to = |parent: Value| {
+        let call = server.put(format!("/api/v1/companies/{below}"));
+        call.token(&ana.token)
+            .json(&json!({"parent_company_id": parent}))
+    };
+    let refused = move_to(json!(elsewhere)).expect(422).await;
+    assert_eq!(refused["code"], "legal_hold");
+    move_to(json!(beside)).expect(200).await;
+    assert_eq!(
+        step(&server, &ana, lead, "block").await,
+        held(),
+        "still below"
+    );
+    release(&server, &ana, &of_company, id).await;
+    move_to(json!(elsewhere)).expect(200).await;
+    assert_eq!(step(&server, &ana, lead, "block").await, None);
+    server.assert_sound().await;
+}
+
+#[tokio::test]
+async fn nobody_with_a_role_in_a_held_company_is_deleted() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let role = aggregates::access::Role::Agent;
+    let member = server.member(company, &ana, role, "Bo").await.person;
+    let scopes = json!({"name": "t", "scopes": ["users.readonly", "users.write"]});
+    let token = server.post(format!("/api/v1/companies/{company}/integration_tokens"));
+    let token = token.token(&ana.token).json(&scopes).expect(201).await;
+    let token = token["integration_token"]["token"]
+        .as_str()
+        .expect("a token")
+        .to_owned();
+    let delete = || {
+        let call = server.delete(format!("/users/{}", member.id));
+        call.token(&token).header("version", "v3")
+    };
+    let of_company = format!("companies/{company}");
+    let id = hold(&server, &ana, &of_company, json!({"reason": "Case 9"})).await;
+    delete().expect(422).await;
+    release(&server, &ana, &of_company, id).await;
+    delete().expect(200).await;
+}
+
+#[tokio::test]
+async fn a_hold_ends_by_time_alone() {
+    let start = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
+    let clock = Clock::fixed(start);
+    let server = TestServer::start_by(clock.clone()).await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = int(&server
+        .lead(&ana, company, json!({"first_name": "Bo"}))
+        .await["id"]);
+    let of_lead = format!("leads/{lead}");
+    let until = start + TimeDelta::minutes(30);
+    let id = hold(
+        &server,
+        &ana,
+        &of_lead,
+        json!({"reason": "Case 1", "until": until}),
+    )
+    .await;
+    assert_eq!(step(&server, &ana, lead, "block").await, held());
+    clock.set(until);
+    assert_eq!(step(&server, &ana, lead, "block").await, None);
+    let list = server.get(format!("/api/v1/{of_lead}/legal_holds"));
+    let list = list.token(&ana.token).expect(200).await;
+    assert_eq!(list["legal_holds"][0]["id"], id);
+    assert_eq!(list["legal_holds"][0]["standing"], false);
+}
+
+#[tokio::test]
+async fn what_is_wrong_about_a_hold_is_named() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let path = format!("/api/v1/companies/{company}/legal_holds");
+    for (body, field) in [
+        (json!({}), "reason"),
+        (json!({"reason": "x".repeat(501)}), "reason"),
+        (
+            json!({"reason": "x", "until": "2001-01-01T00:00:00Z"}),
+            "until",
+        ),
+        (
+            json!({"reason": "x", "until": "+12026-01-01T00:00:00Z"}),
+            "until",
+        ),
+    ] {
+        let refused = server.post(&path).token(&ana.token).json(&body);
+        let refused = refused.expect(422).await;
+        assert!(refused["errors"][field].is_array(), "{body}: {refused}");
+    }
+    let gone = server.post(format!("{path}/99/release")).token(&ana.token);
+    gone.expect(404).await;
+}
