@@ -623,21 +623,7 @@ impl Decide for Company {
                     integration_token_id,
                 }])
             }
-            CompanyCommand::Hold(command) => Ok(match self.holds.decide(command)? {
-                Decided::Nothing => vec![],
-                Decided::Place {
-                    legal_hold_id,
-                    reason,
-                    until,
-                } => vec![CompanyEvent::LegalHoldPlaced {
-                    legal_hold_id,
-                    reason,
-                    until,
-                }],
-                Decided::Release { legal_hold_id } => {
-                    vec![CompanyEvent::LegalHoldReleased { legal_hold_id }]
-                }
-            }),
+            CompanyCommand::Hold(command) => self.decide_hold(command),
         }
     }
 
@@ -711,6 +697,26 @@ impl Decide for Company {
                 self.holds.released(*legal_hold_id);
             }
         }
+    }
+}
+
+impl Company {
+    fn decide_hold(&self, command: HoldCommand) -> Result<Vec<CompanyEvent>, CompanyError> {
+        Ok(match self.holds.decide(command)? {
+            Decided::Nothing => vec![],
+            Decided::Place {
+                legal_hold_id,
+                reason,
+                until,
+            } => vec![CompanyEvent::LegalHoldPlaced {
+                legal_hold_id,
+                reason,
+                until,
+            }],
+            Decided::Release { legal_hold_id } => {
+                vec![CompanyEvent::LegalHoldReleased { legal_hold_id }]
+            }
+        })
     }
 }
 

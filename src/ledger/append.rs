@@ -1,5 +1,9 @@
 //! One batch as one statement: the ledger's end, the events, keys, claims, idempotency keys, and every read row.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aggregates::personal::FieldCipher;
 use chrono::{DateTime, Utc};
 use projections::{Batch, Recorded, Statement};
 use sqlx::PgConnection;
@@ -66,28 +70,17 @@ impl Append {
             assume,
         } = place;
         let mut columns = Columns::default();
-        let mut new_keys = Vec::new();
-        let mut erased: Vec<(StreamKey, i64)> = Vec::new();
+        let mut keys = Keys::default();
         let mut position = head.position;
         for pending in &changes.events {
             position += 1;
             let stream = pending.stream;
-            let loaded = changes
-                .streams
-                .get_mut(&stream)
-                .expect("a stream with pending events is among the changes");
-            // Companies and subscriptions hold no personal data; their streams need no key.
-            let personal = !matches!(stream.kind, StreamKind::Company | StreamKind::Subscription);
-            if loaded.key.is_none() && personal && !loaded.state.is_erased() {
-                let key = SubjectKey::random(stream);
-                new_keys.push((stream, clock.new_id(), *key.bytes()));
-                loaded.key = Some(key);
-            }
-            let cipher = cipher_of(loaded.key.as_ref());
+            let cipher = keys.cipher(stream, &mut changes.streams, clock);
             let payload = stream::encode(&pending.event, cipher.clone());
             let metadata = provenance::sealed(&pending.metadata, stream.kind, cipher.as_ref());
+            drop(cipher);
             if erasure::destroys_key(&pending.event) {
-                erased.push((stream, position));
+                keys.destroyed.push((stream, position));
             }
             columns.push(pending, payload, metadata.into_owned(), recorded_at);
             batch.fold(&Recorded {
@@ -99,12 +92,7 @@ impl Append {
                 event: pending.event.clone(),
             });
         }
-        for (stream, _) in &erased {
-            new_keys.retain(|(of, _, _)| of != stream);
-            if let Some(loaded) = changes.streams.get_mut(stream) {
-                loaded.key = None;
-            }
-        }
+        keys.forget_destroyed(&mut changes.streams);
         let first = changes.events.first().map(|pending| {
             let leaf = columns.leaf_hash[0].clone();
             (pending.stream, pending.sequence, leaf)
@@ -154,9 +142,9 @@ impl Append {
         if events > 0 {
             columns.write(&mut statement, head.position, recorded_at);
             nodes.write(&mut statement);
-            write_keys(&mut statement, new_keys);
+            write_keys(&mut statement, keys.new);
             write_claims(&mut statement, &changes);
-            erasure::destroy_keys(&mut statement, &erased, recorded_at);
+            erasure::destroy_keys(&mut statement, &keys.destroyed, recorded_at);
             snapshots::write(&mut statement, changes.streams.iter_mut());
             release_claims(&mut statement, &changes);
             batch.write(&mut statement);
@@ -178,6 +166,46 @@ impl Append {
         for (stream, loaded) in self.changed {
             if loaded.version > 0 {
                 view.streams.insert(stream, loaded);
+            }
+        }
+    }
+}
+
+/// The subjects' keys that a batch makes and destroys.
+#[derive(Default)]
+struct Keys {
+    new: Vec<(StreamKey, Uuid, [u8; 32])>,
+    /// With the position of the event that says so.
+    destroyed: Vec<(StreamKey, i64)>,
+}
+
+impl Keys {
+    /// What seals the stream's next event; a stream that needs a key and has none gets one, unless it is erased.
+    fn cipher(
+        &mut self,
+        stream: StreamKey,
+        streams: &mut HashMap<StreamKey, Loaded>,
+        clock: &Clock,
+    ) -> Arc<dyn FieldCipher> {
+        let loaded = streams
+            .get_mut(&stream)
+            .expect("a stream with pending events is among the changes");
+        // Companies and subscriptions hold no personal data; their streams need no key.
+        let personal = !matches!(stream.kind, StreamKind::Company | StreamKind::Subscription);
+        if loaded.key.is_none() && personal && !loaded.state.is_erased() {
+            let key = SubjectKey::random(stream);
+            self.new.push((stream, clock.new_id(), *key.bytes()));
+            loaded.key = Some(key);
+        }
+        cipher_of(loaded.key.as_ref())
+    }
+
+    /// A key that is destroyed is neither stored nor kept at hand.
+    fn forget_destroyed(&mut self, streams: &mut HashMap<StreamKey, Loaded>) {
+        for (stream, _) in &self.destroyed {
+            self.new.retain(|(of, _, _)| of != stream);
+            if let Some(loaded) = streams.get_mut(stream) {
+                loaded.key = None;
             }
         }
     }

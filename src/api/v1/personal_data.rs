@@ -2,6 +2,7 @@
 
 use aggregates::Personal;
 use aggregates::access::Right;
+use aggregates::ids::{CompanyId, OptionId};
 use aggregates::lead::erasure::DataStatus;
 use aggregates::lead::{Answer, Contact};
 use axum::extract::State;
@@ -141,7 +142,7 @@ impl From<&Answer> for HeldAnswer {
             question_text: answer.question_text.clone(),
             option_ids: answer
                 .option_id
-                .map(|id| id.get())
+                .map(OptionId::get)
                 .into_iter()
                 .chain(several)
                 .collect(),
@@ -202,7 +203,7 @@ fn view(lead_id: i64, data: SubjectData, legal_holds: Vec<HeldUnder>) -> Persona
     });
     PersonalDataView {
         lead_id,
-        company_id: lead.company_id.map(|id| id.get()),
+        company_id: lead.company_id.map(CompanyId::get),
         status: lead.data_status().into(),
         first_name: first_name.map(|name| name.to_string()),
         last_name: last_name.map(|name| name.to_string()),

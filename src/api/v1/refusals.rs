@@ -31,32 +31,9 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let detail = refusal.to_string();
         match refusal {
-            Refusal::Lead(LeadError::NotCreated) => Self::not_found("lead"),
-            Refusal::Lead(LeadError::UnknownNote) => Self::not_found("note"),
-            Refusal::Lead(LeadError::NotAssignedToCaller) => {
-                Self::forbidden("Your role reaches only leads that are assigned to you.")
-            }
-            Refusal::Lead(LeadError::NoContact) => Self::refused("no_contact", detail)
-                .with_error("email", "is needed, or a name, or a phone number"),
-            Refusal::Lead(LeadError::TooManyExtraFields) => {
-                Self::refused("too_many_extra_fields", detail.clone()).with_error("extra", detail)
-            }
-            Refusal::Lead(LeadError::TooManyAnswers) => {
-                Self::refused("too_many_answers", detail.clone()).with_error("answers", detail)
-            }
-            Refusal::Lead(LeadError::Erased) | Refusal::User(UserError::Erased) => {
-                Self::refused("erased", detail)
-            }
-            Refusal::Lead(LeadError::Blocked) => Self::refused("blocked", detail),
-            Refusal::Lead(LeadError::NotBlocked) => {
-                Self::refused("not_blocked", detail.clone()).with_error("step", detail)
-            }
-            Refusal::Lead(LeadError::Hold(error)) | Refusal::Company(CompanyError::Hold(error)) => {
-                match error {
-                    HoldError::Unknown => Self::not_found("legal hold"),
-                    HoldError::TooMany => Self::refused("too_many_legal_holds", detail),
-                }
-            }
+            Refusal::Lead(error) => lead(error, detail),
+            Refusal::Company(CompanyError::Hold(error)) => hold(error, detail),
+            Refusal::User(UserError::Erased) => Self::refused("erased", detail),
             Refusal::LegalHold { .. } => Self::refused("legal_hold", detail),
             Refusal::User(UserError::NotRegistered) => Self::not_found("user"),
             Refusal::User(UserError::UnknownAccess) => Self::not_found("user access"),
@@ -71,8 +48,7 @@ impl From<Refusal> for Problem {
                 Self::not_found("integration token")
             }
             Refusal::Company(CompanyError::LastOwner) => Self::refused("last_owner", detail),
-            Refusal::Lead(LeadError::AlreadyCreated)
-            | Refusal::User(UserError::AlreadyRegistered)
+            Refusal::User(UserError::AlreadyRegistered)
             | Refusal::Company(CompanyError::AlreadyCreated)
             | Refusal::Invitation(InvitationError::AlreadyCreated) => {
                 Self::internal(anyhow::anyhow!("an id was given twice"))
@@ -101,7 +77,6 @@ impl From<Refusal> for Problem {
                 let field = format!("answers[{entry}].{}", fault.field());
                 Self::refused("answer_refused", detail).with_error(field, fault.to_string())
             }
-            Refusal::Lead(LeadError::Appointment(error)) => appointments::refused(error),
             Refusal::Company(CompanyError::UnderItself) => Self::refused("cycle", detail)
                 .with_error("parent_company_id", "is the company itself or one below it"),
             Refusal::Company(CompanyError::NoOwner) => {
@@ -140,6 +115,39 @@ impl From<Refusal> for Problem {
             Refusal::IdempotencyKeyReused => idempotency::reused(),
             Refusal::Rule(code) => Self::refused(code, code.replace('_', " ")),
         }
+    }
+}
+
+fn lead(error: LeadError, detail: String) -> Problem {
+    match error {
+        LeadError::NotCreated => Problem::not_found("lead"),
+        LeadError::AlreadyCreated => Problem::internal(anyhow::anyhow!("an id was given twice")),
+        LeadError::UnknownNote => Problem::not_found("note"),
+        LeadError::NotAssignedToCaller => {
+            Problem::forbidden("Your role reaches only leads that are assigned to you.")
+        }
+        LeadError::NoContact => Problem::refused("no_contact", detail)
+            .with_error("email", "is needed, or a name, or a phone number"),
+        LeadError::TooManyExtraFields => {
+            Problem::refused("too_many_extra_fields", detail.clone()).with_error("extra", detail)
+        }
+        LeadError::TooManyAnswers => {
+            Problem::refused("too_many_answers", detail.clone()).with_error("answers", detail)
+        }
+        LeadError::Erased => Problem::refused("erased", detail),
+        LeadError::Blocked => Problem::refused("blocked", detail),
+        LeadError::NotBlocked => {
+            Problem::refused("not_blocked", detail.clone()).with_error("step", detail)
+        }
+        LeadError::Hold(error) => hold(error, detail),
+        LeadError::Appointment(error) => appointments::refused(error),
+    }
+}
+
+fn hold(error: HoldError, detail: String) -> Problem {
+    match error {
+        HoldError::Unknown => Problem::not_found("legal hold"),
+        HoldError::TooMany => Problem::refused("too_many_legal_holds", detail),
     }
 }
 
