@@ -9,6 +9,8 @@ pub mod ghl;
 pub mod http_metrics;
 pub mod idempotency;
 pub mod layers;
+pub mod look_back;
+mod meta;
 pub mod operations;
 pub mod optimistic;
 pub mod preconditions;
@@ -24,6 +26,7 @@ use axum::middleware;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::layers::Layers;
+use self::look_back::LookBack;
 use crate::app::App;
 
 /// Every operation of every dialect, with the document that describes them.
@@ -39,8 +42,13 @@ pub fn routes() -> (Router<App>, utoipa::openapi::OpenApi) {
 /// The whole HTTP service.
 pub fn service(app: App) -> Router {
     let (routes, document) = routes();
+    let looking = LookBack::new(app.clone(), v1::routes().split_for_parts().0);
+    let past = middleware::from_fn_with_state(looking, look_back::look_back);
     let once = middleware::from_fn_with_state(app.clone(), idempotency::replay_or_run);
-    let routes = routes.merge(docs::routes(&document)).layer(once);
+    let routes = routes
+        .merge(docs::routes(&document))
+        .layer(past)
+        .layer(once);
     let layers = Layers::new(app.clock.clone()).with_dialect(ghl::translate);
     layers::wrap(routes, layers).with_state(app)
 }

@@ -12,7 +12,6 @@ use projections::integration_tokens::{self, IntegrationTokenRow};
 use projections::lead_notes::{self, NoteRow};
 use projections::leads::list::{self, LeadRow};
 use projections::users::list::authority;
-use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::auth::integration_token::{self, TokenUses};
@@ -23,6 +22,7 @@ use crate::auth::token::Tokens;
 use crate::avatars::Avatars;
 use crate::clock::Clock;
 use crate::coalesce::Coalesced;
+use crate::ledger::moment::{Moment, Reader};
 use crate::ledger::{Ledger, Secrets, authority_position};
 use crate::mail::links::Links;
 use crate::providers::Issuers;
@@ -32,7 +32,7 @@ use crate::witness::Witness;
 #[derive(Clone)]
 pub struct App {
     /// For reads.
-    pub pool: PgPool,
+    pub pool: Reader,
     /// For writes.
     pub ledger: Ledger,
     /// Issues and checks tokens.
@@ -65,6 +65,8 @@ pub struct App {
     pub witness: Witness,
     /// See [`RateLimits`].
     pub rate_limits: Arc<RateLimits>,
+    /// The parts of today, where these are bound to a moment of the past: see [`App::today`].
+    pub today: Option<Arc<App>>,
 }
 
 /// The reads that nearly every request makes; requests that come together share a round trip.
@@ -79,6 +81,16 @@ pub struct SharedReads {
 }
 
 impl SharedReads {
+    /// The same reads as of the moment that the reader is bound to; who may do what is asked of today all the same.
+    #[must_use]
+    pub fn at(&self, reader: &Reader) -> Self {
+        Self {
+            authority_position: self.authority_position.clone(),
+            lead: self.lead.on(reader),
+            notes: self.notes.on(reader),
+        }
+    }
+
     /// Connects when first asked.
     #[must_use]
     pub fn new(options: &PgConnectOptions) -> Self {
@@ -217,6 +229,45 @@ impl AuthorityCache {
 }
 
 impl App {
+    /// The same server as of a moment of the past, for reads: its tables and its clock. `authority` is who reads, today.
+    #[must_use]
+    pub fn at(&self, moment: Moment, authority: &Authority) -> Self {
+        let under = match authority.visible() {
+            Visible::All => None,
+            Visible::Under(companies) => Some(companies),
+        };
+        let pool = self.pool.at(moment, under.as_deref());
+        Self {
+            reads: self.reads.at(&pool),
+            pool,
+            clock: Clock::fixed(moment.clock),
+            today: Some(Arc::new(self.clone())),
+            ..self.clone()
+        }
+    }
+
+    /// The parts of today, whatever moment these are bound to.
+    #[must_use]
+    pub fn today(&self) -> &Self {
+        self.today.as_deref().unwrap_or(self)
+    }
+
+    /// The company's row as of the moment that these parts are bound to; `None` where they are bound to none.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn company_then(
+        &self,
+        company: CompanyId,
+    ) -> Result<Option<Option<Arc<CompanyRow>>>, sqlx::Error> {
+        if self.today.is_none() {
+            return Ok(None);
+        }
+        let mut connection = self.pool.acquire().await?;
+        let row = companies::by_id(&mut connection, company).await?;
+        Ok(Some(row.map(Arc::new)))
+    }
+
     /// Whether the database answers.
     pub async fn is_ready(&self) -> bool {
         self.reads.authority_position.get(()).await.is_ok()
@@ -301,7 +352,7 @@ impl App {
         }
         let id = IntegrationTokenId(token.id);
         if self.token_uses.is_due(id, now) {
-            let pool = self.pool.clone();
+            let pool = self.pool.today().clone();
             tokio::spawn(async move {
                 let noted = match pool.acquire().await {
                     Ok(mut connection) => {

@@ -11,6 +11,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use crate::ledger::moment::Reader;
+
 /// The most requests that one query serves.
 const TOGETHER: usize = 256;
 
@@ -27,6 +29,9 @@ type Waiting<K, V> = (K, oneshot::Sender<Result<V, sqlx::Error>>);
 #[derive(Clone)]
 pub struct Coalesced<K, V> {
     queue: mpsc::Sender<Waiting<K, V>>,
+    load: Load<K, V>,
+    /// Reads go here and share nothing: they are as of a moment of their own.
+    reader: Option<Reader>,
 }
 
 impl<K: Send + Sync + 'static, V: Send + 'static> Coalesced<K, V> {
@@ -42,7 +47,21 @@ impl<K: Send + Sync + 'static, V: Send + 'static> Coalesced<K, V> {
         for _ in 0..connections {
             tokio::spawn(run(options.clone(), waiting.clone(), load));
         }
-        Self { queue }
+        Self {
+            queue,
+            load,
+            reader: None,
+        }
+    }
+
+    /// The same read, each by itself on a connection of the reader's.
+    #[must_use]
+    pub fn on(&self, reader: &Reader) -> Self {
+        Self {
+            queue: self.queue.clone(),
+            load: self.load,
+            reader: Some(reader.clone()),
+        }
     }
 
     /// The value of this key.
@@ -50,6 +69,11 @@ impl<K: Send + Sync + 'static, V: Send + 'static> Coalesced<K, V> {
     /// # Errors
     /// What the database answers; `PoolTimedOut` when too many wait.
     pub async fn get(&self, key: K) -> Result<V, sqlx::Error> {
+        if let Some(reader) = &self.reader {
+            let mut connection = reader.acquire().await?;
+            let mut values = (self.load)(&mut connection, std::slice::from_ref(&key)).await?;
+            return values.pop().ok_or(sqlx::Error::RowNotFound);
+        }
         let (reply, answer) = oneshot::channel();
         self.queue
             .try_send((key, reply))

@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::auth::token::MIN_SECRET_BYTES;
+use crate::ledger::moment::Asked;
+use crate::replay_command;
 
 /// A multi-tenant lead CRM back end whose truth is an append-only, provable event ledger.
 #[derive(Debug, Parser)]
@@ -172,6 +174,9 @@ pub enum Command {
     Rebuild(ProjectionArgs),
     /// Rebuild read tables apart and compare them with the live ones; exit status 1 on any difference
     Verify(VerifyArgs),
+    /// Print the life of something as the ledger tells it, step by step, beside a running server
+    #[command(subcommand)]
+    Replay(ReplayCommand),
     /// Check the evidence pack of a lead, without a server or a database; exit status 1 when it does not hold
     VerifyEvidence(EvidenceArgs),
     /// Keys that sign checkpoints of the ledger
@@ -182,6 +187,23 @@ pub enum Command {
     /// Make integration tokens, with which programs act for a company
     #[command(subcommand)]
     Token(TokenCommand),
+}
+
+/// See [`Command::Replay`].
+#[derive(Debug, Subcommand)]
+pub enum ReplayCommand {
+    /// A lead: each change, by whom and why, and what it came to
+    Lead(ReplayLeadArgs),
+}
+
+/// See [`ReplayCommand::Lead`].
+#[derive(Debug, Args)]
+pub struct ReplayLeadArgs {
+    /// The lead's id
+    pub id: i64,
+    /// Only up to here: an instant such as 2027-01-31T00:00:00Z, or a ledger position
+    #[arg(long, value_parser = replay_command::asked, allow_hyphen_values = true)]
+    pub at: Option<Asked>,
 }
 
 /// See [`Command::Token`].

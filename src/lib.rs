@@ -25,6 +25,7 @@ pub mod observability;
 pub mod plan_limits;
 pub mod proof;
 pub mod providers;
+pub mod replay_command;
 pub mod serve;
 pub mod tabular;
 pub mod token_command;

@@ -4,13 +4,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use leadledger::config::{Cli, Command, ProjectionArgs, Settings, TokenCommand, VerifyArgs};
+use leadledger::config::{
+    Cli, Command, ProjectionArgs, ReplayCommand, Settings, TokenCommand, VerifyArgs,
+};
 use leadledger::database::Database;
 use leadledger::ledger::verify_proofs::Witnessed;
 use leadledger::ledger::{rebuild, verify};
 use leadledger::witness::Witness;
 use leadledger::{
-    api, checkpoint_key_command, evidence_command, import, observability, serve, token_command,
+    api, checkpoint_key_command, evidence_command, import, observability, replay_command, serve,
+    token_command,
 };
 use secrecy::ExposeSecret;
 
@@ -42,6 +45,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(TokenCommand::Create(args)) => {
             let token = token_command::create(&settings, &args).await?;
             println!("{}", token.expose_secret());
+        }
+        Command::Replay(ReplayCommand::Lead(args)) => {
+            print!("{}", replay_command::lead(&settings, &args).await?);
         }
         Command::Rebuild(args) => rebuild_tables(&settings, &args).await?,
         Command::Verify(args) => return verify_tables(&settings, &args).await,

@@ -31,6 +31,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::Database;
 use crate::first_run::{self, FirstLogin};
+use crate::ledger::moment::Reader;
 use crate::ledger::{Ledger, LedgerTasks, Secrets, answers, checkpoints};
 use crate::mail::delivery::{self, Delivery};
 use crate::mail::links::Links;
@@ -162,7 +163,7 @@ pub async fn build_app_by(
     );
     let links = Links::new(&secrets);
     let app = App {
-        pool: pool.clone(),
+        pool: Reader::new(pool.clone(), options),
         ledger,
         tokens: Tokens::new(&token_key, clock.clone()),
         invitation_codes: InvitationCodes::new(secrets.invitations()),
@@ -179,6 +180,7 @@ pub async fn build_app_by(
         witness: Witness::open(settings.witness.as_deref(), &settings.data_dir)?,
         token_uses: Arc::default(),
         rate_limits: Arc::new(RateLimits::new(settings.token_rate)),
+        today: None,
     };
     Ok((app, tasks, first))
 }
@@ -201,7 +203,7 @@ async fn upkeep(app: App) {
     loop {
         minutes.tick().await;
         app.metrics.run_upkeep();
-        if let Err(error) = answers::forget_old(&app.pool, app.clock.now()).await {
+        if let Err(error) = answers::forget_old(app.pool.today(), app.clock.now()).await {
             tracing::warn!(%error, "old idempotency keys were not forgotten");
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
@@ -16,6 +16,8 @@ use crate::digests;
 
 /// How the names of checkpoints end.
 const ENDING: &str = ".checkpoint";
+/// How many are read at once: a year has half a million.
+const AT_ONCE: usize = 32;
 
 /// A place for checkpoints. Cheap to clone.
 #[derive(Clone)]
@@ -111,13 +113,16 @@ impl Witness {
             .filter(|path| path.as_ref().ends_with(ENDING))
             .collect();
         names.sort();
-        let mut notes = Vec::with_capacity(names.len());
-        for name in names {
-            let bytes = store.get(&name).await?.bytes().await?;
-            let note = String::from_utf8(bytes.to_vec()).with_context(|| format!("{name}"))?;
-            notes.push((name.to_string(), note));
-        }
-        Ok(notes)
+        let read = |name: ObjectPath| {
+            let store = store.clone();
+            async move {
+                let bytes = store.get(&name).await?.bytes().await?;
+                let note = String::from_utf8(bytes.to_vec()).with_context(|| format!("{name}"))?;
+                anyhow::Ok((name.to_string(), note))
+            }
+        };
+        let notes = stream::iter(names).map(read).buffered(AT_ONCE);
+        notes.try_collect().await
     }
 }
 

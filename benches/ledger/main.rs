@@ -4,6 +4,7 @@
 mod http;
 mod lists;
 mod machine;
+mod past;
 mod people;
 mod phases;
 mod plan;

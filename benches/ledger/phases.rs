@@ -11,6 +11,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::http::{self, Call, Load};
 use crate::lists;
+use crate::past;
 use crate::people::create_body;
 use crate::plan::{CREATE_AT, GET_AT, Plan};
 use crate::report::{Bound, Report, Unit};
@@ -105,6 +106,9 @@ pub async fn measure(plan: &Plan, postgres: &EmbeddedPostgres, report: &mut Repo
         && let Err(error) = lists::measure(plan, postgres, report).await
     {
         report.remark(format!("lists: {error:#}"));
+    }
+    if let Err(error) = past::measure(plan, postgres, report).await {
+        report.remark(format!("the past: {error:#}"));
     }
     Ok(())
 }

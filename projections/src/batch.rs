@@ -170,9 +170,16 @@ impl Batch {
     ///
     /// # Errors
     /// What the database answers; the batch is then of no further use.
-    pub async fn write_rows(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    pub async fn write_rows(
+        &mut self,
+        connection: &mut PgConnection,
+        visible_from: Option<i64>,
+    ) -> Result<(), sqlx::Error> {
         self.look_up(connection).await?;
         let mut statement = Statement::unguarded();
+        if let Some(position) = visible_from {
+            statement = statement.visible_from(position);
+        }
         self.write(&mut statement);
         if statement.has_parts() {
             let (sql, arguments) = statement.finish();

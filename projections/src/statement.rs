@@ -15,6 +15,7 @@ pub struct Statement {
     arguments: PgArguments,
     bound: usize,
     parts: usize,
+    visible_from: Option<i64>,
 }
 
 impl Statement {
@@ -32,6 +33,20 @@ impl Statement {
         Self::guarded_by(|s| {
             s.sql("SELECT 1 AS held");
         })
+    }
+
+    /// The same, for tables that readers read: they see what it writes from this ledger position on, and what it replaces
+    /// has to be kept for those who ask for the past.
+    #[must_use]
+    pub fn visible_from(mut self, position: i64) -> Self {
+        self.visible_from = Some(position);
+        self
+    }
+
+    /// The position from which readers see what is written; `None` when nobody reads the tables, as in a rebuild.
+    #[must_use]
+    pub fn is_visible_from(&self) -> Option<i64> {
+        self.visible_from
     }
 
     /// Adds a part. Its body must read `FROM head, …` (or `USING head`), so that the guard holds for it too.

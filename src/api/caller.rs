@@ -12,6 +12,7 @@ use projections::companies::CompanyRow;
 use projections::integration_tokens::IntegrationTokenRow;
 
 use super::idempotency::Fingerprint;
+use super::look_back::LookingBack;
 use super::preconditions::{self, IfMatch};
 use super::problem::Problem;
 use super::request_id::RequestId;
@@ -93,8 +94,10 @@ pub struct Caller {
     pub user_id: UserId,
     /// The token of a program.
     pub token: Option<Arc<IntegrationTokenRow>>,
-    /// What they hold.
+    /// What they hold; when they look back, only what allows them to.
     pub authority: Arc<Authority>,
+    /// What they hold in all.
+    pub holds: Arc<Authority>,
     /// The ledger position that the authority is as of.
     pub as_of: i64,
     /// The authority is what this node remembered: the commit must check that it still holds.
@@ -106,8 +109,10 @@ pub struct Caller {
 /// A company that the caller sees, and what they may do there.
 #[derive(Debug, Clone)]
 pub struct Scope {
-    /// The company.
+    /// The company; as it was, when the caller looks back.
     pub company: Arc<CompanyRow>,
+    /// The company as it is today: where it lies now decides who may do what.
+    place: Arc<CompanyRow>,
     authority: Arc<Authority>,
 }
 
@@ -126,9 +131,11 @@ impl Caller {
                 .await?
                 .ok_or_else(Problem::unauthorized)?;
             let actor = Actor::Token(IntegrationTokenId(token.id));
+            let authority = Arc::new(Authority::of_token(CompanyId(token.company_id)));
             return Ok(Self {
                 user_id: NOBODY,
-                authority: Arc::new(Authority::of_token(CompanyId(token.company_id))),
+                holds: authority.clone(),
+                authority,
                 token: Some(token),
                 as_of,
                 checked_at_commit: false,
@@ -157,6 +164,7 @@ impl Caller {
         Ok(Self {
             user_id: session.user_id,
             token: None,
+            holds: authority.clone(),
             authority,
             as_of,
             checked_at_commit: false,
@@ -169,13 +177,23 @@ impl Caller {
     /// # Errors
     /// 404 for an unknown company and for one where the caller has no role: the two cannot be told apart.
     pub async fn scope(&self, app: &App, company: CompanyId) -> Result<Scope, Problem> {
-        match app.company(company, self.as_of).await? {
-            Some(company) if self.authority.sees(&company.path) => Ok(Scope {
-                company,
-                authority: self.authority.clone(),
-            }),
-            _ => Err(Problem::not_found("company")),
-        }
+        let place = match app.today().company(company, self.as_of).await? {
+            Some(place) if self.authority.sees(&place.path) => place,
+            Some(place) if self.holds.sees(&place.path) => {
+                let detail = "Your role in this company does not allow reading the past.";
+                return Err(Problem::forbidden(detail));
+            }
+            _ => return Err(Problem::not_found("company")),
+        };
+        let company = match app.company_then(company).await? {
+            Some(then) => then.ok_or_else(|| Problem::not_found("company"))?,
+            None => place.clone(),
+        };
+        Ok(Scope {
+            company,
+            place,
+            authority: self.authority.clone(),
+        })
     }
 
     /// The company, if the caller sees it and holds the right there.
@@ -229,7 +247,7 @@ impl Scope {
     /// 403 when it is missing.
     pub fn require(&self, right: Right) -> Result<Reach, Problem> {
         self.authority
-            .reach(&self.company.path, right)
+            .reach(&self.place.path, right)
             .ok_or_else(|| Problem::forbidden("Your role in this company does not allow this."))
     }
 
@@ -237,7 +255,7 @@ impl Scope {
     #[must_use]
     pub fn own_accesses(&self) -> Vec<UserAccessId> {
         self.authority
-            .roles_on(&self.company.path)
+            .roles_on(&self.place.path)
             .map(|held| held.user_access_id)
             .collect()
     }
@@ -265,6 +283,9 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        if let Some(LookingBack(caller)) = parts.extensions.get() {
+            return Ok(caller.clone());
+        }
         let caller = Self::authenticated(parts, app).await?;
         if let Some(token) = &caller.token {
             let id = IntegrationTokenId(token.id);

@@ -17,6 +17,7 @@ use utoipa::openapi::{self, Content, InfoBuilder, License, OpenApi, Ref, RefOr, 
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use super::look_back;
 use super::problem::Problem;
 
 /// Where the document is served.
@@ -43,6 +44,9 @@ pub fn describe(mut collected: OpenApi) -> OpenApi {
         .build();
     for (path, item) in &mut collected.paths.paths {
         let ours = path.starts_with("/api/");
+        if let Some(get) = item.get.as_mut().filter(|_| path.starts_with("/api/v1/")) {
+            look_back::describe(path, get);
+        }
         for (method, operation) in operations(item) {
             if ours {
                 shared::complete(&method, operation);

@@ -62,7 +62,7 @@ async fn run_once(
         .map_err(|_| Problem::too_large())?;
     let fingerprint = fingerprint(&parts, &body);
 
-    if let Some(earlier) = answers::find(&app.pool, &app.secrets, user_id, &key).await? {
+    if let Some(earlier) = answers::find(app.pool.today(), &app.secrets, user_id, &key).await? {
         if earlier.fingerprint != fingerprint {
             return Err(reused());
         }
@@ -90,7 +90,7 @@ async fn run_once(
         body: String::from_utf8_lossy(&body).into_owned(),
     };
     if let Ok(answer) = serde_json::to_vec(&kept) {
-        answers::keep(&app.pool, &app.secrets, user_id, &key, &answer).await?;
+        answers::keep(app.pool.today(), &app.secrets, user_id, &key, &answer).await?;
     }
     Ok(Response::from_parts(parts, Body::from(body)))
 }

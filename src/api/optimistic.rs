@@ -39,6 +39,7 @@ impl FromRequestParts<App> for OptimisticCaller {
             Some((authority, as_of)) => Caller {
                 user_id: session.user_id,
                 token: None,
+                holds: authority.clone(),
                 authority,
                 as_of,
                 checked_at_commit: true,

@@ -10,6 +10,7 @@ mod company_updates;
 mod company_users;
 mod dates;
 mod email_proofs;
+mod history;
 mod integration_tokens;
 mod invitations;
 mod lead_lists;
@@ -85,6 +86,7 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(legal_holds::routes())
             .merge(personal_data::routes())
             .merge(lead_reads::routes())
+            .merge(history::routes())
             .merge(proofs::routes()),
     )
 }

@@ -11,10 +11,10 @@ use futures::{StreamExt, TryStreamExt};
 use projections::companies::CompanyRow;
 use projections::leads::export::{Selection, Snapshot};
 use projections::leads::list::LeadRow;
-use sqlx::PgPool;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use super::{LEAD_COLUMNS, MORE_COLUMNS, READ_ONLY_COLUMNS, template};
+use crate::ledger::moment::Reader;
 use crate::tabular::{CsvWriter, XlsxWriter};
 
 /// The most columns, because an import takes no more either.
@@ -61,23 +61,41 @@ pub enum ExportError {
 /// The line of a lead in JSON Lines, without its line end.
 pub type JsonLine = fn(LeadRow) -> serde_json::Result<Vec<u8>>;
 
-/// Told of every lead that the file shows, with its company, before it is sent.
-pub type Seen = Box<dyn Fn(Vec<(i64, i64)>) + Send>;
+/// Takes leads with their companies.
+type Tell = Box<dyn Fn(Vec<(i64, i64)>) + Send>;
 
-/// The leads of the piece that is being written: told when it is about to be sent, because one by one they would flood whoever
-/// listens.
-struct Shown {
-    seen: Seen,
-    leads: Vec<(i64, i64)>,
+/// Tells of the leads that a file shows, some hundred at a time.
+pub struct Seen {
+    waiting: Vec<(i64, i64)>,
+    tell: Tell,
 }
 
-impl Shown {
-    fn note(&mut self, row: &LeadRow) {
-        self.leads.push((row.id, row.company_id));
+impl Seen {
+    /// `tell` takes leads with their companies.
+    pub fn new(tell: impl Fn(Vec<(i64, i64)>) + Send + 'static) -> Self {
+        Self {
+            waiting: Vec::new(),
+            tell: Box::new(tell),
+        }
     }
 
-    fn tell(&mut self) {
-        (self.seen)(std::mem::take(&mut self.leads));
+    fn lead(&mut self, row: &LeadRow) {
+        const TOGETHER: usize = 500;
+        self.waiting.push((row.id, row.company_id));
+        if self.waiting.len() >= TOGETHER {
+            self.tell_now();
+        }
+    }
+
+    /// To be called before what was shown is sent: the log must not be behind the client.
+    fn tell_now(&mut self) {
+        (self.tell)(std::mem::take(&mut self.waiting));
+    }
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        self.tell_now();
     }
 }
 
@@ -87,9 +105,9 @@ pub struct Export {
     pub total: i64,
     format: Format,
     snapshot: Snapshot,
-    shown: Shown,
     columns: Columns,
     json_line: JsonLine,
+    seen: Seen,
     permit: SemaphorePermit<'static>,
 }
 
@@ -107,7 +125,7 @@ impl Export {
     /// # Errors
     /// When it cannot be written in this format, when too many run, and what the database answers.
     pub async fn open(
-        pool: &PgPool,
+        reader: &Reader,
         company: &CompanyRow,
         selection: Selection,
         format: Format,
@@ -115,7 +133,7 @@ impl Export {
         seen: Seen,
     ) -> Result<Self, ExportError> {
         let permit = RUNNING.try_acquire().map_err(|_| ExportError::Busy)?;
-        let mut snapshot = Snapshot::take(pool, selection).await?;
+        let mut snapshot = Snapshot::take(reader.begin_with(Snapshot::BEGIN).await?, selection);
         let total = snapshot.count().await?;
         if format == Format::Xlsx && total > SHEET_ROWS {
             return Err(ExportError::TooManyRows(total));
@@ -128,12 +146,9 @@ impl Export {
             total,
             format,
             snapshot,
-            shown: Shown {
-                seen,
-                leads: Vec::new(),
-            },
             columns,
             json_line,
+            seen,
             permit,
         })
     }
@@ -157,11 +172,11 @@ impl Export {
 
     async fn write(self, to: &Pieces) -> io::Result<()> {
         let _running = self.permit;
-        let (snapshot, shown, columns) = (self.snapshot, self.shown, self.columns);
+        let (snapshot, columns, seen) = (self.snapshot, self.columns, self.seen);
         match self.format {
-            Format::JsonLines => write_lines(snapshot, shown, self.json_line, to).await,
-            Format::Csv => write_csv(snapshot, shown, &columns, to).await,
-            Format::Xlsx => write_xlsx(snapshot, shown, columns, to).await,
+            Format::JsonLines => write_lines(snapshot, self.json_line, seen, to).await,
+            Format::Csv => write_csv(snapshot, &columns, seen, to).await,
+            Format::Xlsx => write_xlsx(snapshot, columns, seen, to).await,
         }
     }
 }
@@ -179,29 +194,29 @@ async fn send(to: &Pieces, piece: Vec<u8>) -> io::Result<()> {
 
 async fn write_lines(
     mut snapshot: Snapshot,
-    mut shown: Shown,
     line: JsonLine,
+    mut seen: Seen,
     to: &Pieces,
 ) -> io::Result<()> {
     let mut rows = snapshot.rows();
     let mut piece = Vec::new();
     while let Some(row) = rows.try_next().await.map_err(io::Error::other)? {
-        shown.note(&row);
+        seen.lead(&row);
         piece.extend(line(row)?);
         piece.push(b'\n');
         if piece.len() >= PIECE {
-            shown.tell();
+            seen.tell_now();
             send(to, std::mem::take(&mut piece)).await?;
         }
     }
-    shown.tell();
+    seen.tell_now();
     send(to, piece).await
 }
 
 async fn write_csv(
     mut snapshot: Snapshot,
-    mut shown: Shown,
     columns: &Columns,
+    mut seen: Seen,
     to: &Pieces,
 ) -> io::Result<()> {
     let mut rows = snapshot.rows();
@@ -209,18 +224,18 @@ async fn write_csv(
     writer.write_row(columns.header().iter().map(String::as_str))?;
     let mut bytes = 0;
     while let Some(row) = rows.try_next().await.map_err(io::Error::other)? {
-        shown.note(&row);
+        seen.lead(&row);
         let fields = columns.fields(&row);
         writer.write_row(fields.iter().map(String::as_str))?;
         bytes += bytes_of(&fields);
         if bytes >= PIECE {
             bytes = 0;
-            shown.tell();
+            seen.tell_now();
             let full = std::mem::replace(&mut writer, CsvWriter::new(Vec::new()));
             send(to, full.finish()?).await?;
         }
     }
-    shown.tell();
+    seen.tell_now();
     send(to, writer.finish()?).await
 }
 
@@ -232,8 +247,8 @@ fn bytes_of(fields: &[String]) -> usize {
 /// A workbook can only be sent once it is finished: it is written to disk first, and the snapshot is given back before sending.
 async fn write_xlsx(
     mut snapshot: Snapshot,
-    mut shown: Shown,
     columns: Columns,
+    mut seen: Seen,
     to: &Pieces,
 ) -> io::Result<()> {
     let header = columns.header();
@@ -244,12 +259,12 @@ async fn write_xlsx(
         while bytes < PIECE
             && let Some(row) = rows.try_next().await.map_err(io::Error::other)?
         {
-            shown.note(&row);
+            seen.lead(&row);
             let fields = columns.fields(&row);
             bytes += bytes_of(&fields);
             batch.push(fields);
         }
-        shown.tell();
+        seen.tell_now();
         if batch.is_empty() {
             break;
         }

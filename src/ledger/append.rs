@@ -134,7 +134,11 @@ impl Append {
                 batch.assume(s);
             }
             s.sql(" RETURNING 1 AS held");
-        });
+        })
+        .visible_from(position);
+        if events > 1 {
+            write_commit(&mut statement, head.position + 1, position);
+        }
         if events > 0 {
             columns.write(&mut statement, head.position, recorded_at);
             nodes.write(&mut statement);
@@ -220,6 +224,16 @@ fn move_head(s: &mut Statement, known: i64, new: &Head) {
         .sql(" WHERE position = ")
         .bind(known)
         .sql(" AND NOT EXISTS (SELECT 1 FROM events WHERE position IS NULL)");
+}
+
+/// Notes that the positions before the last were never the end of the ledger for anybody.
+fn write_commit(statement: &mut Statement, first: i64, last: i64) {
+    statement.part("new_commit", |s| {
+        s.sql("INSERT INTO ledger_commits (last_position, first_position) SELECT ")
+            .bind(last)
+            .also(first)
+            .sql(" FROM head");
+    });
 }
 
 pub(super) fn last_ids_json(last_ids: &LastIds) -> String {

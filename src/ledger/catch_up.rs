@@ -125,9 +125,8 @@ async fn sequence(
     }
     placed.write(connection, recorded_at).await?;
     nodes.store(&mut *connection).await?;
-    project(connection, &readable, new_ids.all_new).await?;
-    erasure::destroy_keys_now(connection, &erased, recorded_at).await?;
     let last_ids = new_ids.last_ids;
+    // The end first: it tells those who keep the replaced rows from when on the new ones are seen.
     sqlx::query(
         "UPDATE ledger_head SET position = $1, recorded_at = $2, last_ids = $3::json, \
          authority_position = CASE WHEN $4 THEN $1 ELSE authority_position END",
@@ -136,8 +135,18 @@ async fn sequence(
     .bind(recorded_at)
     .bind(last_ids_json(&last_ids))
     .bind(touches_authority)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    if rows.len() > 1 {
+        let first = view.head.position + 1;
+        sqlx::query("INSERT INTO ledger_commits (last_position, first_position) VALUES ($1, $2)")
+            .bind(position)
+            .bind(first)
+            .execute(&mut *connection)
+            .await?;
+    }
+    project(connection, &readable, position, new_ids.all_new).await?;
+    erasure::destroy_keys_now(connection, &erased, recorded_at).await?;
     for stream in streams {
         view.streams.remove(&stream);
     }
@@ -158,13 +167,14 @@ async fn sequence(
 async fn project(
     connection: &mut PgConnection,
     readable: &[Recorded],
+    end: i64,
     all_new: bool,
 ) -> Result<(), sqlx::Error> {
-    if all_new && fold(connection, readable).await?.is_none() {
+    if all_new && fold(connection, readable, Some(end)).await?.is_none() {
         return Ok(());
     }
     for recorded in readable {
-        if let Some(reason) = fold(connection, std::slice::from_ref(recorded)).await? {
+        if let Some(reason) = fold(connection, std::slice::from_ref(recorded), Some(end)).await? {
             let position = recorded.position;
             tracing::error!(position, reason, "the read tables refused an event");
             sqlx::query("INSERT INTO unprojected_events (position, reason) VALUES ($1, $2)")
@@ -177,17 +187,19 @@ async fn project(
     Ok(())
 }
 
-/// Folds the events into the read tables, or leaves these as they were and answers why the tables refused.
+/// Folds the events into the read tables, or leaves these as they were and answers why the tables refused. `visible_from` is
+/// the position from which readers see the rows, if these are the live tables.
 pub(super) async fn fold(
     connection: &mut PgConnection,
     events: &[Recorded],
+    visible_from: Option<i64>,
 ) -> Result<Option<String>, sqlx::Error> {
     let mut savepoint = connection.begin().await?;
     let mut batch = Batch::default();
     for recorded in events {
         batch.fold(recorded);
     }
-    match batch.write_rows(&mut savepoint).await {
+    match batch.write_rows(&mut savepoint, visible_from).await {
         Ok(()) => {
             savepoint.commit().await?;
             Ok(None)

@@ -28,6 +28,25 @@ pub enum Actor {
     System,
 }
 
+impl Actor {
+    /// The actor that is stored like this; `None` for what only a foreign program can have stored.
+    #[must_use]
+    pub fn parse(stored: &str) -> Option<Self> {
+        match stored {
+            "anonymous" => return Some(Self::Anonymous),
+            "system" => return Some(Self::System),
+            _ => {}
+        }
+        let (kind, id) = stored.split_once(':')?;
+        let id = id.parse().ok()?;
+        match kind {
+            "user" => Some(Self::User(UserId(id))),
+            "token" => Some(Self::Token(IntegrationTokenId(id))),
+            _ => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Actor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -7,7 +7,7 @@ use projections::{Batch, Table};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 
-use super::{checkpoints, replay};
+use super::{checkpoints, replay, versions};
 
 const SCHEMA: &str = "rebuild";
 /// Only one rebuild at a time; the number is arbitrary and this program's own.
@@ -104,7 +104,7 @@ async fn fold(
 ) -> Result<i64, sqlx::Error> {
     let mut end = replay::end(connection, false).await?;
     while position < end - leave {
-        let step = replay::step(connection, batch, position).await?;
+        let step = replay::step(connection, batch, position, None).await?;
         if !step.any {
             break;
         }
@@ -140,7 +140,7 @@ async fn swap(
     let end = replay::end(&mut transaction, true).await?;
     let mut position = position;
     while position < end {
-        let step = replay::step(&mut transaction, batch, position).await?;
+        let step = replay::step(&mut transaction, batch, position, None).await?;
         if !step.any {
             break;
         }
@@ -167,9 +167,13 @@ async fn swap(
         for statement in grants.into_iter().chain(comment) {
             transaction.execute(statement.as_str()).await?;
         }
+        let kept = versions::detach(&mut transaction, table, SCHEMA, end).await?;
         let exchange =
             format!("DROP TABLE public.{name}; ALTER TABLE rebuild.{name} SET SCHEMA public;");
         transaction.execute(exchange.as_str()).await?;
+        if kept {
+            versions::attach(&mut transaction, table).await?;
+        }
     }
     transaction.commit().await?;
     Ok(end)

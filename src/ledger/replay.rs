@@ -44,7 +44,7 @@ pub struct Leaf {
 }
 
 /// Folds the next events after `after` into the tables that the connection's search path finds first, up to one that was
-/// left out when it came.
+/// left out when it came, or up to this position.
 ///
 /// # Errors
 /// What the database answers.
@@ -52,6 +52,7 @@ pub async fn step(
     connection: &mut PgConnection,
     batch: &mut Batch,
     after: i64,
+    up_to: Option<i64>,
 ) -> Result<Step, sqlx::Error> {
     let left_out: Option<i64> = sqlx::query_scalar(
         "SELECT min(position) FROM public.unprojected_events WHERE position > $1",
@@ -59,7 +60,12 @@ pub async fn step(
     .bind(after)
     .fetch_one(&mut *connection)
     .await?;
-    let (mut found, rows) = read(connection, after, left_out.unwrap_or(i64::MAX)).await?;
+    let (mut found, rows) = read(
+        connection,
+        after,
+        left_out.unwrap_or(i64::MAX).min(up_to.unwrap_or(i64::MAX)),
+    )
+    .await?;
     let mut streams = Vec::with_capacity(rows.len());
     for row in &rows {
         streams.extend(StreamKey::from_stored(row.try_get(1)?, row.try_get(2)?));
@@ -96,7 +102,7 @@ pub async fn step(
             batch.fold(&recorded);
         }
     }
-    batch.write_rows(connection).await?;
+    batch.write_rows(connection, None).await?;
     Ok(found)
 }
 

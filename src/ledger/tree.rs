@@ -51,7 +51,8 @@ impl NewNodes {
                 .bind(self.levels)
                 .also(self.indexes)
                 .also(self.hashes)
-                .sql(") AS r");
+                // A ledger that was cut off by hand leaves nodes behind: what is derived must never stop a writer.
+                .sql(") AS r ON CONFLICT (level, index) DO UPDATE SET hash = excluded.hash");
         });
     }
 

@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use super::rebuild::unknown;
 use super::verify_proofs::{Recomputed, Witnessed, wrong_end, wrong_events};
-use super::{catch_up, replay, snapshots};
+use super::{catch_up, replay, snapshots, verify_past};
 
 /// How many differences of one table are named; the rest is counted.
 const NAMED: i64 = 100;
@@ -92,13 +92,17 @@ pub async fn fold_apart(
         }
     }
     let mut recomputed = Recomputed::begin(connection, witnessed).await?;
+    let tables = batch.tables();
+    let moments = verify_past::moments(connection).await?;
+    let mut moments = moments.into_iter().peekable();
     let mut position = 0;
     loop {
-        let step = replay::step(connection, batch, position).await?;
+        let up_to = moments.peek().copied();
+        let step = replay::step(connection, batch, position, up_to).await?;
         findings.differences.extend(wrong_events(&step));
         // Only all projections together can tell whether the tables still refuse it.
         if let Some(recorded) = step.left_out.as_ref().filter(|_| all)
-            && catch_up::fold(connection, std::slice::from_ref(recorded))
+            && catch_up::fold(connection, std::slice::from_ref(recorded), None)
                 .await?
                 .is_none()
         {
@@ -114,6 +118,9 @@ pub async fn fold_apart(
         position = step.last;
         findings.events = position;
         progress(position, end);
+        if moments.next_if(|moment| *moment <= position) == Some(position) {
+            verify_past::compare(connection, &tables, position, &mut findings).await?;
+        }
     }
     findings.differences.extend(wrong_end(position, end));
     let wrong = recomputed.finish(connection).await?;
@@ -130,12 +137,18 @@ pub async fn compare(
     table: &Table,
     findings: &mut Findings,
 ) -> Result<(), sqlx::Error> {
-    let Table {
-        name,
-        key,
-        counts_when,
-        ..
-    } = table;
+    compare_in(connection, table, "public", table.counts_when, findings).await
+}
+
+/// [`compare`] of the rows that meet the condition, with the table of this name in another schema than the live one.
+pub(super) async fn compare_in(
+    connection: &mut PgConnection,
+    table: &Table,
+    schema: &str,
+    condition: &str,
+    findings: &mut Findings,
+) -> Result<(), sqlx::Error> {
+    let Table { name, key, .. } = table;
     let keys = key.join(", ");
     let shown: Vec<String> = key
         .iter()
@@ -148,11 +161,11 @@ pub async fn compare(
     let rows = sqlx::query(&format!(
         "SELECT {shown} AS which, l.{first} IS NULL AS missing, r.{first} IS NULL AS surplus, \
          (SELECT string_agg(a.key, ', ' ORDER BY a.key) FROM jsonb_each(to_jsonb(l)) a \
-          JOIN jsonb_each(to_jsonb(r)) b USING (key) WHERE a.value IS DISTINCT FROM b.value) AS columns, \
+          JOIN jsonb_each(to_jsonb(r)) b USING (key) WHERE a.value IS DISTINCT FROM b.value AND a.key <> 'since') AS columns, \
          count(*) OVER () AS all_of_them \
-         FROM (SELECT * FROM public.{name} WHERE {counts_when}) l \
-         FULL JOIN (SELECT * FROM pg_temp.{name} WHERE {counts_when}) r ON {join} \
-         WHERE to_jsonb(l) IS DISTINCT FROM to_jsonb(r) ORDER BY {order} LIMIT {NAMED}",
+         FROM (SELECT * FROM {schema}.{name} WHERE {condition}) l \
+         FULL JOIN (SELECT * FROM pg_temp.{name} WHERE {condition}) r ON {join} \
+         WHERE to_jsonb(l) - 'since' IS DISTINCT FROM to_jsonb(r) - 'since' ORDER BY {order} LIMIT {NAMED}",
         shown = shown.join(" || ' ' || "),
         first = key[0],
         join = join.join(" AND "),

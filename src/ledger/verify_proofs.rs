@@ -72,11 +72,11 @@ impl Recomputed {
             .iter()
             .filter_map(|key| VerifierKey::parse(&key.verifier).ok())
             .collect();
-        let stored: Vec<(i64, i64, String)> =
+        let mut stored =
             sqlx::query_as("SELECT id, tree_size, note FROM public.checkpoints ORDER BY id")
-                .fetch_all(&mut *connection)
-                .await?;
-        for (id, size, note) in stored {
+                .fetch(&mut *connection);
+        while let Some((id, size, note)) = stored.try_next().await? {
+            let (id, size, note): (i64, i64, String) = (id, size, note);
             let who = format!("checkpoints: id={id}");
             if let Some(said) = found.claim(&who, &note, &listed)
                 && i64::try_from(said) != Ok(size)
@@ -85,6 +85,7 @@ impl Recomputed {
                 found.differences.push(difference);
             }
         }
+        drop(stored);
         let trusted = if witnessed.keys.is_empty() {
             &listed
         } else {

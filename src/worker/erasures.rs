@@ -9,5 +9,5 @@ use crate::ledger::erasure;
 /// # Errors
 /// What the database answers.
 pub async fn clear(app: &App) -> Result<u64, TaskError> {
-    Ok(erasure::clear(&app.pool, app.clock.now()).await?)
+    Ok(erasure::clear(app.pool.today(), app.clock.now()).await?)
 }

@@ -29,3 +29,4 @@ mod superuser;
 mod support;
 mod tampering;
 mod user_profiles;
+mod versions;

@@ -199,6 +199,24 @@ async fn what_was_witnessed_finds_a_ledger_that_was_rewritten_as_a_whole() {
     );
 }
 
+/// Nodes over a tail that somebody cut off must not keep anybody from writing.
+#[tokio::test]
+async fn nodes_that_were_left_behind_give_way() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    database
+        .pool()
+        .execute("INSERT INTO tree_nodes VALUES (4, 0, sha256(''))")
+        .await
+        .unwrap();
+    for n in 0..17 {
+        create(&ledger, 1, contact(&format!("{n}@example.com")))
+            .await
+            .unwrap();
+    }
+    assert_eq!(assert_sound(&database).await, 17);
+}
+
 #[tokio::test]
 async fn a_ledger_that_does_not_continue_its_checkpoint_is_not_signed() {
     let database = TestDatabase::create().await;

@@ -61,6 +61,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Null when the body is not JSON.
     pub body: Value,
+    /// The body as it came.
+    pub text: String,
 }
 
 /// A request on its way.
@@ -367,11 +369,14 @@ impl Call {
         let response = self.request.send().await.expect("an answer");
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let text = response.text().await.expect("a body to its end");
+        let body = response.bytes().await.expect("a body to its end");
+        // Pictures are compared in this form too.
+        let text = String::from_utf8_lossy(&body).into_owned();
         Answer {
             status,
             headers,
             body: serde_json::from_str(&text).unwrap_or_default(),
+            text,
         }
     }
 

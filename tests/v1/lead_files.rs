@@ -9,7 +9,7 @@ use aggregates::ids::CompanyId;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use leadledger::lead_files::export::{Export, Format};
+use leadledger::lead_files::export::{Export, Format, Seen};
 use leadledger::lead_files::{READ_ONLY_COLUMNS, read_only_places};
 use leadledger::tabular::{self, Options, Reader, Row};
 use projections::leads::counts::LeadFilter;
@@ -448,7 +448,7 @@ impl Scene {
             selection,
             format,
             line,
-            Box::new(|_| {}),
+            Seen::new(drop),
         )
         .await;
         opened.expect("an export")

@@ -13,6 +13,7 @@ mod documented_errors;
 mod duplicates;
 mod email_proofs;
 mod evidence;
+mod history;
 mod idempotency;
 mod import_command;
 mod invitation_pages;
@@ -39,6 +40,7 @@ mod sources;
 mod stages;
 mod tenancy;
 mod territories;
+mod time_travel;
 mod user_access;
 mod users;
 

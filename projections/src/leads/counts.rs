@@ -44,21 +44,55 @@ pub(super) fn write(statement: &mut Statement, any_new: bool, any_changed: bool)
         .sql(&moves.join(" UNION ALL "))
         .sql(") AS m GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 HAVING sum(delta) <> 0");
     });
+    statement.part("sums", |s| {
+        s.sql(&format!(
+            "SELECT {DIMENSIONS}, sum(delta) AS delta FROM moves GROUP BY {DIMENSIONS} HAVING sum(delta) <> 0"
+        ));
+    });
+    if let Some(position) = statement.is_visible_from() {
+        keep(statement, position);
+    }
+    let since = statement.is_visible_from().unwrap_or_default();
     statement.part("daily_counts", |s| {
         s.sql(&format!(
-            "INSERT INTO stage_counts_daily AS t (created_on, {DIMENSIONS}, count) \
-             SELECT created_on, {DIMENSIONS}, delta FROM moves \
+            "INSERT INTO stage_counts_daily AS t (created_on, {DIMENSIONS}, count, since) \
+             SELECT created_on, {DIMENSIONS}, delta, "
+        ))
+        .bind(since)
+        .sql(
+            " FROM moves \
              ON CONFLICT (company_id, created_on, stage_id, source_id, campaign_id, cycle_id, territory_id, \
-             user_access_id) DO UPDATE SET count = t.count + EXCLUDED.count"
-        ));
+             user_access_id) DO UPDATE SET count = t.count + EXCLUDED.count, since = EXCLUDED.since",
+        );
     });
     statement.part("counts", |s| {
         s.sql(&format!(
-            "INSERT INTO stage_counts AS t ({DIMENSIONS}, count) \
-             SELECT {DIMENSIONS}, sum(delta) FROM moves GROUP BY {DIMENSIONS} HAVING sum(delta) <> 0 \
-             ON CONFLICT ({DIMENSIONS}) DO UPDATE SET count = t.count + EXCLUDED.count"
+            "INSERT INTO stage_counts AS t ({DIMENSIONS}, count, since) SELECT {DIMENSIONS}, delta, "
+        ))
+        .bind(since)
+        .sql(&format!(
+            " FROM sums ON CONFLICT ({DIMENSIONS}) DO UPDATE SET count = t.count + EXCLUDED.count, since = EXCLUDED.since"
         ));
     });
+}
+
+/// Keeps the counters that are about to change as they were. Done here and not by a trigger, because every new lead
+/// changes two: this costs it a look-up and a narrow row each.
+fn keep(statement: &mut Statement, position: i64) {
+    for (part, table, moved) in [
+        ("past_daily_counts", "stage_counts_daily", "moves"),
+        ("past_counts", "stage_counts", "sums"),
+    ] {
+        let created_on = if moved == "moves" { "created_on, " } else { "" };
+        statement.part(part, |s| {
+            s.sql(&format!("INSERT INTO past.{table} SELECT c.since, "))
+                .bind(position)
+                .sql(&format!(
+                    ", c.* FROM {moved} m JOIN {table} c USING ({created_on}{DIMENSIONS}) WHERE c.since < "
+                ))
+                .bind(position);
+        });
+    }
 }
 
 /// What leads are counted or listed by. An empty filter means every lead of the company.

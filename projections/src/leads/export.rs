@@ -2,7 +2,7 @@
 
 use aggregates::ids::CompanyId;
 use futures::stream::BoxStream;
-use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder, Transaction};
+use sqlx::{PgConnection, Postgres, QueryBuilder, Transaction};
 
 use super::counts::LeadFilter;
 use super::list::{LEAD_COLUMNS, LEAD_JOINS, LeadRow, Sort, push_conditions, push_order};
@@ -28,22 +28,20 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Takes the snapshot.
-    ///
-    /// # Errors
-    /// What the database answers.
-    pub async fn take(pool: &PgPool, selection: Selection) -> Result<Self, sqlx::Error> {
-        let transaction = pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            .await?;
+    /// How its transaction has to begin.
+    pub const BEGIN: &'static str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+    /// Of what the transaction sees, which began as [`Snapshot::BEGIN`] says.
+    #[must_use]
+    pub fn take(transaction: Transaction<'static, Postgres>, selection: Selection) -> Self {
         let mut all = QueryBuilder::new(format!("SELECT {LEAD_COLUMNS} FROM leads l{LEAD_JOINS}"));
         selection.push_where(&mut all);
         push_order(&mut all, selection.sort);
-        Ok(Self {
+        Self {
             transaction,
             selection,
             all,
-        })
+        }
     }
 
     /// The connection that sees the same moment.

@@ -94,6 +94,13 @@ impl Projection for Leads {
             write_new(statement, Columns::from(new));
         }
         if any_changed {
+            if let Some(position) = statement.is_visible_from() {
+                keep(
+                    statement,
+                    position,
+                    changed.iter().map(|(id, _)| *id).collect(),
+                );
+            }
             write_changed(statement, Columns::from(changed));
         }
         counts::write(statement, any_new, any_changed);
@@ -116,6 +123,17 @@ fn write_new(statement: &mut Statement, columns: Columns) {
             " RETURNING company_id, created_at, stage_id, source_id, campaign_id, cycle_id, territory_id, \
              user_access_id",
         );
+    });
+}
+
+/// Keeps the rows that are about to change as they were. Done here and not by a trigger, which would cost a lone change more.
+fn keep(statement: &mut Statement, position: i64, leads: Vec<i64>) {
+    statement.part("past_leads", |s| {
+        s.sql("INSERT INTO past.leads SELECT l.position, ")
+            .bind(position)
+            .sql(", l.* FROM head, leads l WHERE l.id = ANY(")
+            .bind(leads)
+            .sql(")");
     });
 }
 

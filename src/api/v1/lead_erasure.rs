@@ -131,7 +131,7 @@ async fn one(app: &App, lead: i64) -> Result<Json<ErasureEnvelope>, Problem> {
                 reason: reason.code(),
             };
             let now = app.clock.now();
-            Some(erasure::certificate(&app.pool, certified, erased, now).await?)
+            Some(erasure::certificate(app.pool.today(), certified, erased, now).await?)
         }
         _ => None,
     };
@@ -193,7 +193,7 @@ async fn erase_lead(
     app.ledger.commit(work.on(stream).sweeping(find)).await?;
     if erase {
         // What this misses, or a crash right here leaves, the background work does.
-        erasure::clear(&app.pool, app.clock.now()).await?;
+        erasure::clear(app.pool.today(), app.clock.now()).await?;
     }
     one(&app, id).await
 }

@@ -21,7 +21,7 @@ use crate::api::extract::{Path, Query};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 use crate::app::App;
-use crate::lead_files::export::{Export, ExportError, Format};
+use crate::lead_files::export::{Export, ExportError, Format, Seen};
 use crate::lead_files::template::Template;
 
 /// How many leads an export holds: a client that counted fewer has not got all of it.
@@ -181,7 +181,7 @@ async fn export_leads(
     let line = |row| serde_json::to_vec(&LeadView::from(row));
     let seen = {
         let (app, caller) = (app.clone(), caller.clone());
-        Box::new(move |leads: Vec<(i64, i64)>| {
+        Seen::new(move |leads| {
             caller.has_read(&app, "GET /companies/{company_id}/leads/export", leads);
         })
     };

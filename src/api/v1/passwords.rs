@@ -75,7 +75,7 @@ async fn request_reset(
     // Whose address it is, if anybody's, is looked up behind the answer.
     let address = app.ledger.email_claim(&email);
     let now = app.clock.now();
-    if !reset_requests::record(&app.pool, &address, &write.provenance, now).await? {
+    if !reset_requests::record(app.pool.today(), &address, &write.provenance, now).await? {
         let detail = "A new password was asked for less than a minute ago for this e-mail.";
         return Err(Problem::conflict("requested_recently", detail).retry_after(60));
     }

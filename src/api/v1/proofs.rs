@@ -125,7 +125,7 @@ async fn latest(app: &App) -> Result<Kept, Problem> {
     drop(connection);
     match latest {
         Some(latest) => Ok(latest),
-        None => Ok(checkpoints::make(&app.pool, app.clock.now()).await?),
+        None => Ok(checkpoints::make(app.pool.today(), app.clock.now()).await?),
     }
 }
 
@@ -240,7 +240,7 @@ async fn show_evidence(
     })?;
     caller.has_read(&app, "GET /leads/{id}/evidence", [(id, row.company_id)]);
     let stream = StreamKey::new(StreamKind::Lead, id);
-    let pack = evidence::pack(&app.pool, stream, app.clock.now()).await?;
+    let pack = evidence::pack(app.pool.today(), stream, app.clock.now()).await?;
     let name = format!("attachment; filename=\"lead-{id}-evidence.json\"");
     let headers = [(header::CONTENT_DISPOSITION, name)];
     Ok((headers, Json(pack.ok_or_else(unknown)?)).into_response())

@@ -1,0 +1,92 @@
+//! What each event changed, field by field, as an auditor reads it.
+//!
+//! One exhaustive match a kind of stream: an event without a description does not compile. Change events carry old and new
+//! values, so that nothing is looked up. Secrets (hashes, nonces) are named and never shown.
+
+mod company;
+mod diff;
+mod lead;
+mod others;
+mod user;
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::recorded::DomainEvent;
+
+/// A field before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldChange {
+    /// Its name as in the API's answers; one of several things of a kind is named with its id, as in `notes[7].content`.
+    pub field: String,
+    /// Null when it held nothing.
+    pub from: Value,
+    /// Null when it holds nothing now.
+    pub to: Value,
+    /// Why a value is not shown: `erased` (the person's data is gone) or `secret`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<&'static str>,
+}
+
+impl FieldChange {
+    /// Whether a reader who asks for `field` means this one: itself, or a part of it.
+    #[must_use]
+    pub fn is_of(&self, field: &str) -> bool {
+        self.field
+            .strip_prefix(field)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    }
+}
+
+/// What the event changed. What came into being lists every field, from null.
+#[must_use]
+pub fn changes(event: &DomainEvent) -> Vec<FieldChange> {
+    match event {
+        DomainEvent::Lead(event) => lead::changes(event),
+        DomainEvent::Company(event) => company::changes(event),
+        DomainEvent::User(event) => user::changes(event),
+        DomainEvent::Invitation(event) => others::invitation(event),
+        DomainEvent::Subscription(event) => others::subscription(event),
+    }
+}
+
+/// The names of actors, as people know them.
+#[derive(Debug, Default)]
+pub struct ActorNames {
+    /// Of users, by id.
+    pub users: HashMap<i64, String>,
+    /// Of integration tokens, by id.
+    pub tokens: HashMap<i64, String>,
+}
+
+/// Looks up the names of these users and integration tokens.
+///
+/// # Errors
+/// What the database answers.
+pub async fn actor_names(
+    connection: &mut PgConnection,
+    users: &[i64],
+    tokens: &[i64],
+) -> Result<ActorNames, sqlx::Error> {
+    let rows: Vec<(bool, i64, String)> = sqlx::query_as(
+        "SELECT true, id, full_name FROM users WHERE id = ANY($1) \
+         UNION ALL SELECT false, id, name FROM integration_tokens WHERE id = ANY($2) AND name IS NOT NULL",
+    )
+    .bind(users)
+    .bind(tokens)
+    .fetch_all(connection)
+    .await?;
+    let mut names = ActorNames::default();
+    for (is_user, id, name) in rows {
+        let of = if is_user {
+            &mut names.users
+        } else {
+            &mut names.tokens
+        };
+        of.insert(id, name);
+    }
+    Ok(names)
+}

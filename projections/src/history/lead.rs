@@ -1,0 +1,119 @@
+//! What a lead's events changed.
+
+use aggregates::lead::LeadEvent;
+use aggregates::lead::appointments::AppointmentStatus;
+use aggregates::lead::erasure::DataStatus;
+
+use super::FieldChange;
+use super::diff::Diff;
+
+pub(super) fn changes(event: &LeadEvent) -> Vec<FieldChange> {
+    let diff = Diff::default();
+    match event {
+        LeadEvent::LeadCreated {
+            lead_id,
+            company_id,
+            contact,
+            stage_id,
+            source_id,
+            campaign_id,
+            cycle_id,
+            territory_id,
+            user_access_id,
+            answers,
+            extra,
+            estimated_value,
+            territory_match,
+            routing,
+        } => diff
+            .new_value("id", lead_id)
+            .new_value("company_id", company_id)
+            .personal("contact", None, Some(contact))
+            .new_value("stage_id", stage_id)
+            .new_value("source_id", source_id)
+            .new_value("campaign_id", campaign_id)
+            .new_value("cycle_id", cycle_id)
+            .new_value("territory_id", territory_id)
+            .new_value("user_access_id", user_access_id)
+            .new_value("answers", answers)
+            .new_value("extra", extra)
+            .new_value("estimated_value", estimated_value)
+            .new_value("territory_match", territory_match)
+            .new_value("routing", routing),
+        LeadEvent::LeadContactChanged { from, to } => {
+            diff.personal("contact", Some(from), Some(to))
+        }
+        LeadEvent::LeadStageChanged {
+            from_stage_id,
+            to_stage_id,
+        } => diff.value("stage_id", from_stage_id, to_stage_id),
+        LeadEvent::LeadClassified { from, to } => diff.object("", from, to),
+        LeadEvent::LeadAssigned {
+            from_user_access_id,
+            to_user_access_id,
+        } => diff.value("user_access_id", from_user_access_id, to_user_access_id),
+        LeadEvent::LeadAnswersChanged { from, to } => diff.value("answers", from, to),
+        LeadEvent::LeadExtraFieldsChanged { from, to } => match (from.plain(), to.plain()) {
+            (Some(from), Some(to)) => diff.object("extra.", from, to),
+            _ => diff.value("extra", from, to),
+        },
+        LeadEvent::LeadValueChanged { from, to } => diff.value("estimated_value", from, to),
+        LeadEvent::LeadNoteAdded {
+            note_id,
+            author_id,
+            content,
+        } => diff
+            .new_value(format!("notes[{note_id}].content"), content)
+            .new_value(format!("notes[{note_id}].author_id"), author_id),
+        LeadEvent::LeadNoteRemoved { note_id } => diff.gone("notes", note_id),
+        LeadEvent::LeadAppointmentScheduled {
+            appointment_id,
+            appointment,
+        } => diff.object(
+            &format!("appointments[{appointment_id}]."),
+            &(),
+            appointment,
+        ),
+        LeadEvent::LeadAppointmentChanged {
+            appointment_id,
+            from,
+            to,
+        } => diff.object(&format!("appointments[{appointment_id}]."), from, to),
+        LeadEvent::LeadAppointmentCancelled {
+            appointment_id,
+            from_status,
+        } => diff.value(
+            format!("appointments[{appointment_id}].status"),
+            from_status,
+            &AppointmentStatus::Cancelled,
+        ),
+        LeadEvent::LeadBlocked { reason } => diff
+            .value("data_status", &DataStatus::InUse, &DataStatus::Blocked)
+            .new_value("data_status_reason", reason),
+        LeadEvent::LeadUnblocked {
+            contact,
+            answers,
+            extra,
+        } => diff
+            .value("data_status", &DataStatus::Blocked, &DataStatus::InUse)
+            .personal("contact", None, Some(contact))
+            .new_value("answers", answers)
+            .new_value("extra", extra),
+        LeadEvent::LeadErased { reason } => diff
+            .value("data_status", &DataStatus::Blocked, &DataStatus::Erased)
+            .new_value("data_status_reason", reason),
+        LeadEvent::LeadHoldPlaced {
+            legal_hold_id,
+            reason,
+            until,
+        } => diff
+            .new_value(format!("legal_holds[{legal_hold_id}].reason"), reason)
+            .new_value(format!("legal_holds[{legal_hold_id}].until"), until),
+        LeadEvent::LeadHoldReleased { legal_hold_id } => diff.value(
+            format!("legal_holds[{legal_hold_id}].released"),
+            &false,
+            &true,
+        ),
+    }
+    .finish()
+}

@@ -1,0 +1,202 @@
+//! `?as_of=` on every GET of API V1: the same operation, carried out on the read tables and by the clock of a moment of the past.
+//!
+//! The operations know nothing of it. A request that looks back is given to a copy of the routes whose [`App`] is bound to the
+//! moment, so that no operation can forget to honour it. Who may is asked of today's roles, before that.
+
+use std::sync::Arc;
+
+use aggregates::access::{Reach, Right};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use tower::ServiceExt;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+
+use super::caller::Caller;
+use super::extract::query;
+use super::field_errors::FieldErrors;
+use super::meta;
+use super::problem::Problem;
+use super::request_id::RequestId;
+use crate::app::{App, Authority};
+use crate::ledger::moment::{self, Asked, Moment, NoMoment};
+
+/// The largest answer that is given its `meta.as_of`: lists of 100 rows are far smaller.
+const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
+
+/// Operations with moments of their own: what they prove is named by the size of the tree, and stays what it was.
+const NOT_OF_A_MOMENT: [&str; 4] = [
+    "/api/v1/checkpoint",
+    "/api/v1/proofs/inclusion",
+    "/api/v1/proofs/consistency",
+    "/api/v1/leads/{id}/evidence",
+];
+
+/// What the middleware needs: today's parts, and the routes that look back.
+#[derive(Clone)]
+pub struct LookBack {
+    today: App,
+    routes: Router<App>,
+}
+
+/// Who looks back, as found by today's roles.
+#[derive(Clone)]
+pub struct LookingBack(pub Caller);
+
+#[derive(Deserialize)]
+struct AsOfQuery {
+    as_of: Option<String>,
+}
+
+impl LookBack {
+    /// Of the routes of API V1, which are carried out as of the moment.
+    #[must_use]
+    pub fn new(today: App, routes: Router<App>) -> Self {
+        Self { today, routes }
+    }
+
+    async fn carry_out(&self, request: Request, asked: Asked) -> Result<Response, Problem> {
+        let (mut parts, _) = request.into_parts();
+        let path = parts.extensions.get::<MatchedPath>();
+        if path.is_some_and(|path| NOT_OF_A_MOMENT.contains(&path.as_str())) {
+            let message = "is not taken here: a proof names the size of the tree instead";
+            return Err(Problem::malformed_query(FieldErrors::of("as_of", message)));
+        }
+        let mut caller = Caller::from_request_parts(&mut parts, &self.today).await?;
+        caller.authority = Arc::new(auditing(&caller.authority)?);
+        let mut connection = self.today.pool.acquire().await?;
+        let moment = moment::resolve(&mut connection, asked, self.today.clock.now()).await?;
+        drop(connection);
+        let moment = moment.map_err(refusal)?;
+        let app = self.today.at(moment, &caller.authority);
+        let response = self
+            .routes
+            .clone()
+            .with_state(app)
+            .oneshot(again(&parts, caller))
+            .await
+            .into_response();
+        with_moment(response, moment).await
+    }
+}
+
+/// The middleware. Requests that do not look back pass untouched.
+pub async fn look_back(State(looking): State<LookBack>, request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    let ours = request.method().is_safe() && uri.path().starts_with("/api/v1/");
+    let query = uri.query().filter(|query| ours && query.contains("as_of"));
+    let asked = match query.map(asked) {
+        None | Some(Ok(None)) => return next.run(request).await,
+        Some(Ok(Some(asked))) => asked,
+        Some(Err(problem)) => return problem.into_response(),
+    };
+    match Box::pin(looking.carry_out(request, asked)).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn asked(query: &str) -> Result<Option<Asked>, Problem> {
+    let AsOfQuery { as_of } = query::decode(query).map_err(Problem::malformed_query)?;
+    let Some(text) = as_of else { return Ok(None) };
+    if let Ok(position) = text.parse() {
+        return Ok(Some(Asked::Position(position)));
+    }
+    // A `+` that was not escaped came as a space.
+    let instant = DateTime::parse_from_rfc3339(&text.replace(' ', "+"));
+    instant
+        .map(|instant| Some(Asked::Instant(instant.with_timezone(&Utc))))
+        .map_err(|_| {
+            Problem::malformed_query(FieldErrors::of(
+                "as_of",
+                "must be an instant such as 2026-11-25T21:30:00Z, or a ledger position",
+            ))
+        })
+}
+
+fn refusal(none: NoMoment) -> Problem {
+    let message = match none {
+        NoMoment::Future => "is in the future".to_owned(),
+        NoMoment::BeforeFirstEvent => "is before the first event".to_owned(),
+        NoMoment::BeforeVersions(position) => {
+            format!("is before position {position}, from which on the past is kept")
+        }
+    };
+    Problem::unprocessable(FieldErrors::of("as_of", message))
+}
+
+/// Only what is held by roles that may look back.
+fn auditing(authority: &Authority) -> Result<Authority, Problem> {
+    let mut auditing = authority.clone();
+    auditing
+        .roles
+        .retain(|held| held.role.may(Right::Audit) == Some(Reach::All));
+    if auditing.roles.is_empty() && !auditing.platform_owner {
+        return Err(Problem::forbidden(
+            "None of your roles allows reading the past.",
+        ));
+    }
+    Ok(auditing)
+}
+
+/// The request once more, without what the first routing left in it.
+fn again(parts: &Parts, caller: Caller) -> Request {
+    let mut request = Request::new(Body::empty());
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = parts.uri.clone();
+    *request.headers_mut() = parts.headers.clone();
+    let extensions = request.extensions_mut();
+    extensions.insert(LookingBack(caller));
+    if let Some(id) = parts.extensions.get::<RequestId>() {
+        extensions.insert(id.clone());
+    }
+    if let Some(peer) = parts.extensions.get::<ConnectInfo<std::net::SocketAddr>>() {
+        extensions.insert(*peer);
+    }
+    request
+}
+
+/// Adds `meta.as_of` to an answer in JSON; every other byte stays.
+async fn with_moment(response: Response, moment: Moment) -> Result<Response, Problem> {
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    let is_json = response.headers().get(header::CONTENT_TYPE) == Some(&JSON);
+    if response.status() != StatusCode::OK || !is_json {
+        return Ok(response);
+    }
+    let (mut parts, body) = response.into_parts();
+    let body = to_bytes(body, ANSWER_LIMIT)
+        .await
+        .map_err(|error| Problem::internal(anyhow::Error::from(error)))?;
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let body = meta::with_as_of(&body, moment.position, moment.recorded_at)
+        .map_err(|error| Problem::internal(anyhow::Error::from(error)))?;
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+/// Says of the operation at this path that it takes `as_of`, unless it does not.
+pub fn describe(path: &str, operation: &mut Operation) {
+    if NOT_OF_A_MOMENT.contains(&path) {
+        return;
+    }
+    let parameters = operation.parameters.get_or_insert_default();
+    parameters.push(parameter().into());
+}
+
+fn parameter() -> Parameter {
+    ParameterBuilder::new()
+        .name("as_of")
+        .parameter_in(ParameterIn::Query)
+        .description(Some(
+            "Answers as it was: an RFC 3339 instant, or a ledger position. Takes a role that may read the history (owner, \
+             admin, manager, auditor). The answer is that of then, but for `meta.as_of`, which tells position and time.",
+        ))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build()
+}

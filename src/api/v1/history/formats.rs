@@ -1,0 +1,171 @@
+//! A history in other forms than JSON: CSV with a line a field, and `CloudEvents` 1.0 as JSON lines.
+
+use std::io;
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use chrono::SecondsFormat;
+use serde_json::{Value, json};
+
+use super::view::{EntryView, Wanted};
+use crate::api::problem::Problem;
+use crate::ledger::StreamKey;
+use crate::tabular::CsvWriter;
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// An object with the page and its `meta`.
+    Json,
+    /// RFC 4180, a line for each field of each change.
+    Csv,
+    /// A `CloudEvents` 1.0 object a line.
+    CloudEvents,
+}
+
+impl Format {
+    /// The form with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "json" => Some(Self::Json),
+            "csv" => Some(Self::Csv),
+            "cloudevents" => Some(Self::CloudEvents),
+            _ => None,
+        }
+    }
+
+    /// The first of our forms that the client names; JSON when it names none.
+    pub fn accepted(headers: &HeaderMap) -> Self {
+        let accept = headers.get_all(header::ACCEPT).into_iter();
+        let accept = accept.filter_map(|value| value.to_str().ok());
+        let mut types = accept.flat_map(|value| value.split(','));
+        let found =
+            types.find_map(
+                |range| match range.split(';').next().unwrap_or_default().trim() {
+                    "application/json" => Some(Self::Json),
+                    "text/csv" => Some(Self::Csv),
+                    "application/x-ndjson" | "application/cloudevents+json" => {
+                        Some(Self::CloudEvents)
+                    }
+                    _ => None,
+                },
+            );
+        found.unwrap_or(Self::Json)
+    }
+
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::CloudEvents => "application/x-ndjson",
+        }
+    }
+}
+
+const COLUMNS: [&str; 16] = [
+    "position",
+    "recorded_at",
+    "event_type",
+    "actor_type",
+    "actor_id",
+    "actor_name",
+    "through",
+    "import_code",
+    "import_row",
+    "ip",
+    "user_agent",
+    "request_id",
+    "reason",
+    "field",
+    "from",
+    "to",
+];
+
+/// A line for each field of each change; a change of no field has one line. Formulas are neutralised.
+///
+/// # Errors
+/// Never in memory.
+pub fn csv(entries: &[EntryView]) -> Result<Vec<u8>, Problem> {
+    let written = write_csv(entries);
+    written.map_err(|error| Problem::internal(anyhow::Error::from(error)))
+}
+
+fn write_csv(entries: &[EntryView]) -> io::Result<Vec<u8>> {
+    let mut writer = CsvWriter::new(Vec::new());
+    writer.write_row(COLUMNS)?;
+    for entry in entries {
+        let import = entry.import.as_ref();
+        let common = [
+            entry.position.to_string(),
+            time(entry),
+            entry.event_type.clone(),
+            entry.actor.kind.clone(),
+            entry.actor.id.map(|id| id.to_string()).unwrap_or_default(),
+            entry.actor.name.clone().unwrap_or_default(),
+            entry.through.clone().unwrap_or_default(),
+            import.map(|import| import.code.clone()).unwrap_or_default(),
+            import.map(|i| i.row.to_string()).unwrap_or_default(),
+            entry.ip.clone().unwrap_or_default(),
+            entry.user_agent.clone().unwrap_or_default(),
+            entry.request_id.clone().unwrap_or_default(),
+            entry.reason.clone().unwrap_or_default(),
+        ];
+        let common = || common.iter().map(String::as_str);
+        if entry.changes.is_empty() {
+            writer.write_row(common().chain(["", "", ""]))?;
+        }
+        for change in &entry.changes {
+            let withheld = change.withheld.as_deref();
+            let (from, to) = (text(&change.from), text(&change.to));
+            let to = withheld.map_or(to.as_str(), |why| why);
+            let changed = [change.field.as_str(), from.as_str(), to];
+            writer.write_row(common().chain(changed))?;
+        }
+    }
+    writer.finish()
+}
+
+/// A value as a cell: texts as they are, nothing as nothing, the rest as JSON.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn time(entry: &EntryView) -> String {
+    entry
+        .recorded_at
+        .to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// A `CloudEvents` 1.0 object in JSON a line. `source` is the resource's path, `id` the ledger position.
+pub fn cloud_events(entries: &[EntryView], stream: StreamKey, source: &str) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for entry in entries {
+        let event = json!({
+            "specversion": "1.0",
+            "id": entry.position.to_string(),
+            "source": source,
+            "type": format!("leadledger.{}.{}", stream.kind.name(), entry.event_type),
+            "subject": stream.to_string(),
+            "time": time(entry),
+            "datacontenttype": "application/json",
+            "data": entry,
+        });
+        lines.extend(event.to_string().into_bytes());
+        lines.push(b'\n');
+    }
+    lines
+}
+
+/// The answer, with the next page in `Link`.
+pub fn response(format: Format, body: Vec<u8>, wanted: &Wanted, next: Option<i64>) -> Response {
+    let mut response = ([(header::CONTENT_TYPE, format.content_type())], body).into_response();
+    let link = next.map(|next| format!("<{}>; rel=\"next\"", wanted.next_page(next)));
+    if let Some(link) = link.and_then(|link| HeaderValue::try_from(link).ok()) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    response
+}

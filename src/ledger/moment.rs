@@ -1,0 +1,211 @@
+//! Reading the past: which moment a reader means, and connections on which every read table is as it was then.
+//!
+//! What was replaced or removed is kept (migration 0016). On a connection of [`Reader::at`] the schema `as_of` comes first in
+//! the search path, so that every query answers as of the moment without knowing of it.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
+
+/// The most connections for reading the past; they are opened when needed.
+const CONNECTIONS: u32 = 8;
+
+/// A moment of the past as somebody names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// By ledger position.
+    Position(i64),
+    /// By the clock.
+    Instant(DateTime<Utc>),
+}
+
+/// A moment of the past: the end of a commit, and the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The last position that belongs to it; always the end of a commit, because nothing else was ever to be seen.
+    pub position: i64,
+    /// When that position was recorded.
+    pub recorded_at: DateTime<Utc>,
+    /// What the clock showed: the asked instant, or `recorded_at` when a position was asked for.
+    pub clock: DateTime<Utc>,
+}
+
+/// Why there is nothing to be read as of a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoMoment {
+    /// It has not come yet.
+    Future,
+    /// Nothing had happened.
+    BeforeFirstEvent,
+    /// The ledger is older than the keeping of versions, which begins at this position.
+    BeforeVersions(i64),
+}
+
+/// Finds the moment. A position inside a commit means the end of the commit before it.
+///
+/// # Errors
+/// What the database answers.
+pub async fn resolve(
+    connection: &mut PgConnection,
+    asked: Asked,
+    now: DateTime<Utc>,
+) -> Result<Result<Moment, NoMoment>, sqlx::Error> {
+    let position = match asked {
+        Asked::Position(position) if position < 1 => return Ok(Err(NoMoment::BeforeFirstEvent)),
+        Asked::Position(position) => Some(position),
+        Asked::Instant(instant) if instant > now => return Ok(Err(NoMoment::Future)),
+        Asked::Instant(_) => None,
+    };
+    let instant = match asked {
+        Asked::Position(_) => None,
+        Asked::Instant(instant) => Some(instant),
+    };
+    let row = sqlx::query(
+        "SELECT h.position, b.position, e.position, e.recorded_at FROM ledger_head h CROSS JOIN past.beginning b \
+         LEFT JOIN events e ON e.position = (SELECT ledger_commit_end(coalesce($1, ledger_position_at($2))))",
+    )
+    .bind(position)
+    .bind(instant)
+    .fetch_one(connection)
+    .await?;
+    let (end, beginning): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    if position.is_some_and(|position| position > end) {
+        return Ok(Err(NoMoment::Future));
+    }
+    let found: Option<i64> = row.try_get(2)?;
+    let Some(position) = found else {
+        return Ok(Err(NoMoment::BeforeFirstEvent));
+    };
+    if position < beginning {
+        return Ok(Err(NoMoment::BeforeVersions(beginning)));
+    }
+    let recorded_at = row.try_get(3)?;
+    Ok(Ok(Moment {
+        position,
+        recorded_at,
+        clock: instant.unwrap_or(recorded_at),
+    }))
+}
+
+/// Where reads get their connections: of today, or bound to a moment. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    live: PgPool,
+    past: PgPool,
+    at: Option<Bound>,
+}
+
+#[derive(Debug, Clone)]
+struct Bound {
+    moment: Moment,
+    under: String,
+}
+
+impl Reader {
+    /// Of today. `options` open the connections to the past, when some are needed.
+    #[must_use]
+    pub fn new(live: PgPool, options: &PgConnectOptions) -> Self {
+        let options = options
+            .clone()
+            .options([("search_path", "as_of,public"), ("jit", "off")]);
+        let past = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(std::time::Duration::from_secs(3))
+            // A ping before each use would be a hidden round trip.
+            .test_before_acquire(false)
+            .connect_lazy_with(options);
+        Self {
+            live,
+            past,
+            at: None,
+        }
+    }
+
+    /// The same, bound to the moment. Of companies, only these and those below them, as they lie today, have a place in their
+    /// trees there (`None`: all): whoever does not see a company today does not see its past.
+    #[must_use]
+    pub fn at(&self, moment: Moment, under: Option<&[i64]>) -> Self {
+        // An empty list stands for all.
+        let ids: Vec<String> = under
+            .unwrap_or(&[])
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let under = format!("{{{}}}", ids.join(","));
+        Self {
+            at: Some(Bound { moment, under }),
+            ..self.clone()
+        }
+    }
+
+    /// The pool of today.
+    #[must_use]
+    pub fn today(&self) -> &PgPool {
+        &self.live
+    }
+
+    /// A connection on which the read tables are those of the moment, or of today.
+    ///
+    /// # Errors
+    /// When none comes free in time, and what the database answers.
+    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let Some(bound) = &self.at else {
+            return self.live.acquire().await;
+        };
+        let mut connection = self.past.acquire().await?;
+        bound.set_on(&mut connection).await?;
+        Ok(connection)
+    }
+
+    /// A transaction that begins with this statement, on such a connection.
+    ///
+    /// # Errors
+    /// As [`Reader::acquire`].
+    pub async fn begin_with(
+        &self,
+        statement: &'static str,
+    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let Some(bound) = &self.at else {
+            return self.live.begin_with(statement).await;
+        };
+        let mut transaction = self.past.begin_with(statement).await?;
+        bound.set_on(&mut transaction).await?;
+        Ok(transaction)
+    }
+}
+
+impl Bound {
+    /// Tells the connection's views which moment is meant, until it is told another.
+    async fn set_on(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let Self { moment, under } = self;
+        let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
+        sqlx::query(
+            "SELECT set_config('leadledger.as_of', $1, false), set_config('leadledger.as_of_at', $2, false), \
+             set_config('leadledger.as_of_clock', $3, false), set_config('leadledger.as_of_under', $4, false)",
+        )
+        .bind(moment.position.to_string())
+        .bind(text(moment.recorded_at))
+        .bind(text(moment.clock))
+        .bind(under)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
+/// The position that is meant, whether or not the past of the read tables reaches back to it; 0 when nothing had happened.
+///
+/// # Errors
+/// What the database answers.
+pub async fn position_of(connection: &mut PgConnection, asked: Asked) -> Result<i64, sqlx::Error> {
+    let (position, instant) = match asked {
+        Asked::Position(position) => (Some(position), None),
+        Asked::Instant(instant) => (None, Some(instant)),
+    };
+    sqlx::query_scalar("SELECT ledger_commit_end(coalesce($1, ledger_position_at($2)))")
+        .bind(position)
+        .bind(instant)
+        .fetch_one(connection)
+        .await
+}

@@ -1,0 +1,213 @@
+//! What readers saw at any earlier position is kept, through commits of many commands, rebuilds and foreign events.
+
+use std::collections::BTreeSet;
+
+use aggregates::change::Change;
+use aggregates::email::Email;
+use aggregates::ids::LeadId;
+use aggregates::lead::{Lead, LeadCommand, UpdateLead};
+use aggregates::stage::Stage;
+use leadledger::ledger::verify::Findings;
+use leadledger::ledger::{
+    Ledger, Provenance, StreamKey, StreamKind, Work, rebuild, replay, verify, verify_past,
+};
+use projections::Batch;
+use sqlx::{ConnectOptions, Connection, Executor};
+
+use crate::node::{add_note, contact, create, open};
+use crate::support::database::TestDatabase;
+
+/// Tables whose past nobody can ask for, and why.
+const NOT_KEPT: [(&str, &str); 7] = [
+    (
+        "user_credentials",
+        "old password hashes are of use to nobody but a thief",
+    ),
+    (
+        "company_totals",
+        "only plan limits are decided by it, on today's",
+    ),
+    ("source_turns", "only routing is decided by it, on today's"),
+    (
+        "mail_outbox",
+        "rows are only added, and no operation shows them",
+    ),
+    ("user_profiles", "of the other dialect, which has no past"),
+    (
+        "user_memberships",
+        "of the other dialect, which has no past",
+    ),
+    (
+        "lead_erasures",
+        "whether a person is erased is asked of today, whatever the moment",
+    ),
+];
+
+#[tokio::test]
+async fn every_read_table_keeps_its_past_or_is_known_not_to() {
+    let database = TestDatabase::create().await;
+    let kept: Vec<String> = sqlx::query_scalar("SELECT table_name FROM past.kept_tables")
+        .fetch_all(database.pool())
+        .await
+        .unwrap();
+    let kept: BTreeSet<String> = kept.into_iter().collect();
+    for table in Batch::default().tables() {
+        let known = NOT_KEPT.iter().any(|(name, _)| *name == table.name);
+        assert_ne!(
+            kept.contains(table.name),
+            known,
+            "{}: its migration must call keep_versions",
+            table.name
+        );
+    }
+    let differing: Vec<String> = sqlx::query_scalar(
+        "SELECT table_name FROM past.kept_tables k WHERE \
+         (SELECT array_agg(column_name::text || data_type ORDER BY ordinal_position) FROM information_schema.columns c \
+          WHERE c.table_schema = 'public' AND c.table_name = k.table_name) IS DISTINCT FROM \
+         (SELECT array_agg(column_name::text || data_type ORDER BY ordinal_position) FROM information_schema.columns c \
+          WHERE c.table_schema = 'past' AND c.table_name = k.table_name AND column_name NOT IN ('valid_from', 'valid_until'))",
+    )
+    .fetch_all(database.pool())
+    .await
+    .unwrap();
+    assert_eq!(
+        differing,
+        Vec::<String>::new(),
+        "a migration that adds a column must call keep_versions again"
+    );
+}
+
+async fn update(ledger: &Ledger, lead: i64, update: UpdateLead) {
+    let work = Work::new(Provenance::system("test"), move |unit| {
+        unit.execute::<Lead>(lead, LeadCommand::Update(Box::new(update.clone())))?;
+        Ok(lead)
+    });
+    let stream = StreamKey::new(StreamKind::Lead, LeadId(lead).get());
+    ledger.commit(work.on(stream)).await.unwrap();
+}
+
+/// Commits of one command and of many at once: leads come, become and cease to be alike, move and are written about.
+async fn live(ledger: &Ledger, rounds: i64) {
+    for round in 0..rounds {
+        let made = (0..6).map(|n| {
+            create(
+                ledger,
+                1 + n % 2,
+                contact(&format!("p{}@example.com", (round + n) % 5)),
+            )
+        });
+        let made = futures::future::join_all(made).await;
+        let leads: Vec<i64> = made
+            .into_iter()
+            .map(|made| made.unwrap().resource_id)
+            .collect();
+        let changed = leads.iter().map(|lead| {
+            let stage = Stage::ALL[usize::try_from((lead + round) % 6).unwrap()];
+            let email = Email::parse(&format!("p{}@example.com", lead % 7)).unwrap();
+            let email = if lead % 2 == 0 {
+                Change::Set(email)
+            } else {
+                Change::Keep
+            };
+            update(
+                ledger,
+                *lead,
+                UpdateLead {
+                    stage: Some(stage),
+                    email,
+                    ..UpdateLead::default()
+                },
+            )
+        });
+        futures::future::join_all(changed).await;
+        add_note(ledger, leads[0], "hello").await.unwrap();
+    }
+}
+
+/// What the past shows at every end of a commit, against a fold of the ledger up to there.
+async fn differences_of_the_past(database: &TestDatabase) -> (usize, Vec<String>) {
+    let options = database.connect_options();
+    let options = options.options([("search_path", "pg_temp,public")]);
+    let mut connection = options.connect().await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    let mut batch = Batch::default();
+    let tables = batch.tables();
+    for table in &tables {
+        let (first, _) = replay::shadow(&mut transaction, table, "pg_temp")
+            .await
+            .unwrap();
+        for statement in first {
+            transaction.execute(statement.as_str()).await.unwrap();
+        }
+    }
+    let ends: Vec<i64> = sqlx::query_scalar(
+        "SELECT position FROM events WHERE ledger_commit_end(position) = position ORDER BY position",
+    )
+    .fetch_all(&mut *transaction)
+    .await
+    .unwrap();
+    let mut findings = Findings::default();
+    let mut position = 0;
+    for end in &ends {
+        while position < *end {
+            position = replay::step(&mut transaction, &mut batch, position, Some(*end))
+                .await
+                .unwrap()
+                .last;
+        }
+        verify_past::compare(&mut transaction, &tables, *end, &mut findings)
+            .await
+            .unwrap();
+    }
+    (ends.len(), findings.differences)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_past_is_what_the_ledger_folds_to_at_every_end_of_a_commit() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    live(&ledger, 4).await;
+    let shared: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger_commits")
+        .fetch_one(database.pool())
+        .await
+        .unwrap();
+    assert!(shared > 2, "hardly any commit was shared: {shared}");
+    let (ends, differences) = differences_of_the_past(&database).await;
+    assert!(ends > 10, "{ends}");
+    assert_eq!(differences, Vec::<String>::new());
+
+    // A rebuild exchanges the tables; what was kept stays, and the new ones go on keeping.
+    rebuild::run(&database.connect_options(), &[], |_, _| ())
+        .await
+        .unwrap();
+    live(&ledger, 2).await;
+    let (_, differences) = differences_of_the_past(&database).await;
+    assert_eq!(differences, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_finds_a_kept_row_that_was_changed() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    live(&ledger, 4).await;
+    let verified = async || {
+        let found = verify::run(&database.connect_options(), &[], |_, _| ())
+            .await
+            .unwrap();
+        found.differences
+    };
+    assert_eq!(verified().await, Vec::<String>::new());
+    sqlx::raw_sql(
+        "UPDATE past.leads SET stage_id = 6; UPDATE past.stage_counts SET count = count + 1",
+    )
+    .execute(database.pool())
+    .await
+    .unwrap();
+    let found = verified().await;
+    for what in ["leads: ", "stage_counts: "] {
+        let names = |difference: &String| {
+            difference.starts_with("as of position") && difference.contains(what)
+        };
+        assert!(found.iter().any(names), "nothing on {what} in {found:?}");
+    }
+}
