@@ -102,3 +102,7 @@ id!(
     /// A private integration token of a company.
     IntegrationTokenId
 );
+id!(
+    /// A file of leads on its way into a company.
+    ImportId
+);

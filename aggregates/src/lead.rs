@@ -5,6 +5,7 @@
 //! - A lead can be told from nothing: it has a name, an e-mail or a phone number.
 //! - A note is added once and removed once; a removed note's text stays in the history only.
 //! - Who may only work on their own leads never changes anybody else's, however requests race.
+//! - A lead that was removed is there no more: it takes no command, and its history stays.
 //!
 //! Whether referenced sources, campaigns, territories, questions and user accesses exist is looked up by the caller;
 //! that a lead is a duplicate is a matter of the read models, never of one lead.
@@ -27,8 +28,9 @@ use crate::{Decide, Personal};
 
 pub mod appointments;
 pub mod routing;
+mod taking_back;
 
-use crate::ids::AppointmentId;
+use crate::ids::{AppointmentId, ImportId};
 use appointments::{Appointment, AppointmentCommand, AppointmentError, Appointments};
 use routing::{Routing, TerritoryMatch};
 
@@ -102,9 +104,17 @@ pub struct Lead {
     notes: BTreeSet<NoteId>,
     #[serde(default)]
     appointments: Appointments,
+    #[serde(default)]
+    removed: bool,
 }
 
 impl Lead {
+    /// Whether it is there: created, and not removed.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.company_id.is_some() && !self.removed
+    }
+
     /// Its appointments.
     #[must_use]
     pub fn appointments(&self) -> &Appointments {
@@ -175,6 +185,13 @@ pub enum LeadCommand {
     },
     /// Make, change or call off an appointment; see there.
     Appointments(Box<AppointmentCommand>),
+    /// Take away a lead that should not have come into being.
+    Remove {
+        /// The import by which it came, and which is being undone.
+        import_id: ImportId,
+    },
+    /// Bring every part back to what this earlier state of the same lead says; notes and appointments stay.
+    Restore(Box<Lead>),
 }
 
 /// `Some`: the caller may only touch leads that are assigned to one of these accesses.
@@ -360,6 +377,11 @@ pub enum LeadEvent {
         /// Its id.
         appointment_id: AppointmentId,
     },
+    /// It was taken away: it counts no more and is in no list. What happened before stays in the history.
+    LeadRemoved {
+        /// The import by which it came, and which was undone.
+        import_id: ImportId,
+    },
 }
 
 impl LeadEvent {
@@ -383,6 +405,7 @@ impl LeadEvent {
             Self::LeadAppointmentScheduled { .. } => "LeadAppointmentScheduled",
             Self::LeadAppointmentChanged { .. } => "LeadAppointmentChanged",
             Self::LeadAppointmentCancelled { .. } => "LeadAppointmentCancelled",
+            Self::LeadRemoved { .. } => "LeadRemoved",
         }
     }
 }
@@ -463,6 +486,8 @@ impl Decide for Lead {
                 self.appointments
                     .decide(command.appointment_id, command.wish)
             }
+            LeadCommand::Remove { import_id } => self.remove(import_id),
+            LeadCommand::Restore(earlier) => self.restore(&earlier),
         }
     }
 
@@ -499,6 +524,7 @@ impl Decide for Lead {
                     estimated_value,
                     notes: BTreeSet::new(),
                     appointments: Appointments::default(),
+                    removed: false,
                 };
             }
             LeadEvent::LeadContactChanged { to, .. } => self.contact = to,
@@ -526,13 +552,14 @@ impl Decide for Lead {
             LeadEvent::LeadAppointmentCancelled { appointment_id } => {
                 self.appointments.cancelled(appointment_id);
             }
+            LeadEvent::LeadRemoved { .. } => self.removed = true,
         }
     }
 }
 
 impl Lead {
     fn existing(&self, only_of: &OnlyOf) -> Result<(), LeadError> {
-        if self.company_id.is_none() {
+        if !self.exists() {
             return Err(LeadError::NotCreated);
         }
         match only_of {

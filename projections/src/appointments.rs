@@ -31,6 +31,8 @@ struct Row {
 #[derive(Default)]
 pub struct Appointments {
     rows: BTreeMap<i64, Row>,
+    /// Leads that are taken away with all their appointments.
+    removed_leads: Vec<i64>,
 }
 
 impl Projection for Appointments {
@@ -60,6 +62,12 @@ impl Projection for Appointments {
                 appointment_id, to, ..
             } => (appointment_id, Some(to), false),
             LeadEvent::LeadAppointmentCancelled { appointment_id } => (appointment_id, None, false),
+            LeadEvent::LeadRemoved { .. } => {
+                let lead_id = recorded.aggregate_id;
+                self.rows.retain(|_, row| row.lead_id != lead_id);
+                self.removed_leads.push(lead_id);
+                return;
+            }
             _ => return,
         };
         let row = self.rows.entry(id.get()).or_insert_with(|| Row {
@@ -85,6 +93,14 @@ impl Projection for Appointments {
     }
 
     fn write(&mut self, statement: &mut Statement) {
+        let removed_leads = std::mem::take(&mut self.removed_leads);
+        if !removed_leads.is_empty() {
+            statement.part("removed_leads_appointments", |s| {
+                s.sql("DELETE FROM appointments USING head WHERE lead_id = ANY(")
+                    .bind(removed_leads)
+                    .sql(")");
+            });
+        }
         let mut columns: [Columns; 3] = Default::default();
         for (id, mut row) in std::mem::take(&mut self.rows) {
             let [new, changed, cancelled] = &mut columns;

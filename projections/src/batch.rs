@@ -94,6 +94,7 @@ impl Default for Batch {
                 Box::<crate::providers::Providers>::default(),
                 Box::<crate::integration_tokens::IntegrationTokens>::default(),
                 Box::<crate::user_profiles::UserProfiles>::default(),
+                Box::<crate::imports::Imports>::default(),
             ],
         }
     }

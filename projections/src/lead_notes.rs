@@ -25,6 +25,8 @@ struct NewNote {
 pub struct LeadNotes {
     added: BTreeMap<i64, NewNote>,
     removed: Vec<i64>,
+    /// Leads that are taken away with all their notes.
+    removed_leads: Vec<i64>,
 }
 
 impl Projection for LeadNotes {
@@ -65,6 +67,11 @@ impl Projection for LeadNotes {
             {
                 self.removed.push(note_id.get());
             }
+            DomainEvent::Lead(LeadEvent::LeadRemoved { .. }) => {
+                let lead_id = recorded.aggregate_id;
+                self.added.retain(|_, note| note.lead_id != lead_id);
+                self.removed_leads.push(lead_id);
+            }
             _ => {}
         }
     }
@@ -75,6 +82,14 @@ impl Projection for LeadNotes {
             statement.part("removed_notes", |s| {
                 s.sql("DELETE FROM lead_notes USING head WHERE id = ANY(")
                     .bind(removed)
+                    .sql(")");
+            });
+        }
+        let removed_leads = std::mem::take(&mut self.removed_leads);
+        if !removed_leads.is_empty() {
+            statement.part("removed_leads_notes", |s| {
+                s.sql("DELETE FROM lead_notes USING head WHERE lead_id = ANY(")
+                    .bind(removed_leads)
                     .sql(")");
             });
         }

@@ -9,6 +9,7 @@ pub mod companies;
 pub mod company_totals;
 pub mod duplicates;
 pub mod facts;
+pub mod imports;
 pub mod integration_tokens;
 pub mod invitations;
 pub mod lead_notes;

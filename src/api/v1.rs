@@ -32,7 +32,6 @@ mod users;
 mod appointments;
 mod campaigns;
 mod cycles;
-mod lead_answers;
 mod lead_stages;
 mod questions;
 

@@ -161,6 +161,7 @@ fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent
         StreamKind::Company => raise(IdKind::Company, stream.id),
         StreamKind::Lead => raise(IdKind::Lead, stream.id),
         StreamKind::Invitation => raise(IdKind::Invitation, stream.id),
+        StreamKind::Import => raise(IdKind::Import, stream.id),
         // Named by the company's id, which the company's own stream raises.
         StreamKind::Subscription => {}
     }

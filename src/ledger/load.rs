@@ -161,3 +161,20 @@ async fn bring_keys_and_snapshots(
     }
     Ok(())
 }
+
+/// A lead as it was after its event with this sequence.
+///
+/// # Errors
+/// What the database answers.
+pub async fn lead_at(
+    connection: &mut PgConnection,
+    lead: aggregates::ids::LeadId,
+    sequence: i64,
+) -> Result<aggregates::lead::Lead, sqlx::Error> {
+    let stream = StreamKey::new(stream::StreamKind::Lead, lead.get());
+    let loaded = fold_anew(connection, stream, sequence).await?;
+    Ok(match loaded.state {
+        stream::State::Lead(lead) => lead.as_ref().clone(),
+        _ => aggregates::lead::Lead::default(),
+    })
+}

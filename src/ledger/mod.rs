@@ -12,6 +12,7 @@ pub mod leaf;
 mod load;
 pub mod mail_deliveries;
 mod provenance;
+pub mod rehearsal;
 pub mod rebuild;
 mod refusal;
 pub mod replay;
@@ -36,6 +37,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use committer::{Committer, Message};
 
+pub use load::lead_at;
 pub use provenance::{Actor, Provenance};
 pub use refusal::{CommitError, Refusal};
 pub use secrets::Secrets;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aggregates::Decide;
 use aggregates::company::{Company, CompanyEvent};
 use aggregates::ids::CompanyId;
+use aggregates::import::{Import, ImportEvent};
 use aggregates::invitation::{Invitation, InvitationEvent};
 use aggregates::lead::{Lead, LeadEvent};
 use aggregates::personal::{FieldCipher, with_cipher};
@@ -26,6 +27,8 @@ pub enum StreamKind {
     Invitation,
     /// That of a company's subscriptions, named by the company's id.
     Subscription,
+    /// An import's.
+    Import,
 }
 
 impl StreamKind {
@@ -38,6 +41,7 @@ impl StreamKind {
             Self::Lead => Lead::TYPE,
             Self::Invitation => Invitation::TYPE,
             Self::Subscription => Subscription::TYPE,
+            Self::Import => Import::TYPE,
         }
     }
 
@@ -50,6 +54,7 @@ impl StreamKind {
             Self::Lead,
             Self::Invitation,
             Self::Subscription,
+            Self::Import,
         ]
         .into_iter()
         .find(|kind| kind.name() == name)
@@ -87,7 +92,10 @@ impl StreamKey {
     /// Whether its events may change who may do what, where companies lie, or by which plan they are governed.
     #[must_use]
     pub fn touches_authority(self) -> bool {
-        !matches!(self.kind, StreamKind::Lead | StreamKind::Invitation)
+        !matches!(
+            self.kind,
+            StreamKind::Lead | StreamKind::Invitation | StreamKind::Import
+        )
     }
 }
 
@@ -110,6 +118,8 @@ pub enum State {
     Invitation(Arc<Invitation>),
     /// That of a company's subscriptions.
     Subscription(Arc<Subscription>),
+    /// An import's.
+    Import(Arc<Import>),
 }
 
 impl State {
@@ -122,6 +132,7 @@ impl State {
             StreamKind::Lead => Self::Lead(Arc::default()),
             StreamKind::Invitation => Self::Invitation(Arc::default()),
             StreamKind::Subscription => Self::Subscription(Arc::default()),
+            StreamKind::Import => Self::Import(Arc::default()),
         }
     }
 
@@ -139,6 +150,7 @@ impl State {
             (Self::Subscription(state), DomainEvent::Subscription(event)) => {
                 Arc::make_mut(state).evolve(event);
             }
+            (Self::Import(state), DomainEvent::Import(event)) => Arc::make_mut(state).evolve(event),
             _ => {}
         }
     }
@@ -150,6 +162,7 @@ impl State {
             Self::User(_) => None,
             Self::Company(_) | Self::Subscription(_) => Some(CompanyId(stream.id)),
             Self::Lead(lead) => lead.company_id,
+            Self::Import(import) => import.company_id,
             Self::Invitation(invitation) => invitation.offer().map(|offer| offer.company_id),
         }
     }
@@ -188,6 +201,7 @@ streamed!(Company, CompanyEvent);
 streamed!(Lead, LeadEvent);
 streamed!(Invitation, InvitationEvent);
 streamed!(Subscription, SubscriptionEvent);
+streamed!(Import, ImportEvent);
 
 /// Name and version as stored beside the payload.
 #[must_use]
@@ -198,6 +212,7 @@ pub fn type_and_version(event: &DomainEvent) -> (&'static str, &'static str) {
         DomainEvent::Lead(event) => (event.name(), LeadEvent::VERSION),
         DomainEvent::Invitation(event) => (event.name(), InvitationEvent::VERSION),
         DomainEvent::Subscription(event) => (event.name(), SubscriptionEvent::VERSION),
+        DomainEvent::Import(event) => (event.name(), ImportEvent::VERSION),
     }
 }
 
@@ -210,6 +225,7 @@ pub fn encode(event: &DomainEvent, cipher: Arc<dyn FieldCipher>) -> String {
         DomainEvent::Lead(event) => serde_json::to_string(event),
         DomainEvent::Invitation(event) => serde_json::to_string(event),
         DomainEvent::Subscription(event) => serde_json::to_string(event),
+        DomainEvent::Import(event) => serde_json::to_string(event),
     })
     .expect("events are made of text, numbers and maps with text keys, which always serialise")
 }
@@ -230,6 +246,7 @@ pub fn decode(
             StreamKind::Lead => DomainEvent::Lead(serde_json::from_str(payload)?),
             StreamKind::Invitation => DomainEvent::Invitation(serde_json::from_str(payload)?),
             StreamKind::Subscription => DomainEvent::Subscription(serde_json::from_str(payload)?),
+            StreamKind::Import => DomainEvent::Import(serde_json::from_str(payload)?),
         })
     })
 }
@@ -243,6 +260,7 @@ pub fn encode_state(state: &State, cipher: Arc<dyn FieldCipher>) -> String {
         State::Lead(state) => serde_json::to_string(state),
         State::Invitation(state) => serde_json::to_string(state),
         State::Subscription(state) => serde_json::to_string(state),
+        State::Import(state) => serde_json::to_string(state),
     })
     .expect("states are made of text, numbers and maps with text keys, which always serialise")
 }
@@ -263,6 +281,7 @@ pub fn decode_state(
             StreamKind::Lead => State::Lead(Arc::new(serde_json::from_str(text)?)),
             StreamKind::Invitation => State::Invitation(Arc::new(serde_json::from_str(text)?)),
             StreamKind::Subscription => State::Subscription(Arc::new(serde_json::from_str(text)?)),
+            StreamKind::Import => State::Import(Arc::new(serde_json::from_str(text)?)),
         })
     })
 }

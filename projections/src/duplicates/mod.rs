@@ -78,6 +78,10 @@ impl Projection for Duplicates {
             {
                 self.leads.entry(lead_id).or_default().keys = Keys::of(to);
             }
+            // Nobody is like a lead that is not there.
+            LeadEvent::LeadRemoved { .. } => {
+                self.leads.entry(lead_id).or_default().keys = Keys::default();
+            }
             _ => {}
         }
     }

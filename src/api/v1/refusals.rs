@@ -8,7 +8,7 @@ use aggregates::lead::LeadError;
 use aggregates::subscription::SubscriptionError;
 use aggregates::user::UserError;
 
-use super::{appointments, campaigns, cycles, questions};
+use super::{appointments, campaigns, cycles, imports, questions};
 use crate::api::field_errors::FieldErrors;
 use crate::api::idempotency;
 use crate::api::problem::Problem;
@@ -79,6 +79,9 @@ impl From<Refusal> for Problem {
             Refusal::Subscription(SubscriptionError::NotSubscribed) => {
                 Self::refused("not_subscribed", detail)
             }
+            Refusal::Lead(LeadError::Appointment(error)) => appointments::refused(error),
+            Refusal::Import(error) => imports::refused(error),
+            Refusal::ImportedBefore { import_id } => imports::imported_before(import_id),
             Refusal::PlanLimit { limited, .. } => {
                 Self::refused("plan_limit", detail.clone()).with_error(limited.name(), detail)
             }
@@ -89,7 +92,6 @@ impl From<Refusal> for Problem {
                 let field = format!("answers[{entry}].{}", fault.field());
                 Self::refused("answer_refused", detail).with_error(field, fault.to_string())
             }
-            Refusal::Lead(LeadError::Appointment(error)) => appointments::refused(error),
             Refusal::Company(CompanyError::UnderItself) => Self::refused("cycle", detail)
                 .with_error("parent_company_id", "is the company itself or one below it"),
             Refusal::Company(CompanyError::NoOwner) => {
