@@ -23,5 +23,6 @@ pub mod observability;
 pub mod plan_limits;
 pub mod providers;
 pub mod serve;
+pub mod tabular;
 pub mod token_command;
 pub mod worker;

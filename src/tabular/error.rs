@@ -1,0 +1,89 @@
+//! Why a file cannot be read, in words for whoever sent it.
+
+/// What is wrong with a file. The text completes "the file …" or stands by itself, and names row and column where there is one.
+#[derive(Debug, thiserror::Error)]
+pub enum TabularError {
+    /// The disk, not the file: the only one that is not the sender's to mend.
+    #[error("cannot be read just now: {0}")]
+    Io(#[from] std::io::Error),
+    /// Not a byte in it, or only blank lines.
+    #[error("has no header row: the first row must name the columns")]
+    NoHeader,
+    /// Neither text nor a workbook, or a kind of workbook that is not read.
+    #[error("is {what}, which cannot be read; save it as XLSX or CSV")]
+    OtherFormat {
+        /// What it is.
+        what: &'static str,
+    },
+    /// A workbook without the sheet that was asked for.
+    #[error("has no sheet {wanted:?}; its sheets are: {there}")]
+    NoSheet {
+        /// The name that was asked for.
+        wanted: String,
+        /// The names of those it has.
+        there: String,
+    },
+    /// A workbook that is damaged or cut off.
+    #[error("is a damaged or incomplete XLSX: {0}")]
+    Damaged(String),
+    /// Over the limit of its size.
+    #[error("has more than {limit} bytes")]
+    TooManyBytes {
+        /// The limit.
+        limit: u64,
+    },
+    /// Over the limit of rows.
+    #[error("has more than {limit} rows; split it")]
+    TooManyRows {
+        /// The limit.
+        limit: u64,
+    },
+    /// Over the limit of columns.
+    #[error("has more than {limit} columns in line {line}")]
+    TooManyColumns {
+        /// The limit.
+        limit: usize,
+        /// Where, counting every line or sheet row from 1.
+        line: u64,
+    },
+    /// A cell over the limit of its size.
+    #[error(
+        "has more than {limit} bytes in line {line}, column {column}; is a quotation mark never closed?"
+    )]
+    CellTooLong {
+        /// The limit.
+        limit: usize,
+        /// Where, counting every line or sheet row from 1.
+        line: u64,
+        /// Where, from 1.
+        column: usize,
+    },
+    /// A row over the limit of its size.
+    #[error("has more than {limit} bytes in line {line}; is a quotation mark never closed?")]
+    RowTooLong {
+        /// The limit.
+        limit: usize,
+        /// Where, counting every line or sheet row from 1.
+        line: u64,
+    },
+    /// A workbook that would unpack to more than is allowed, or that claims less than it unpacks to.
+    #[error("unpacks to more than {limit} bytes; save it as CSV")]
+    UnpacksTooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// A workbook with too large a table of texts.
+    #[error("holds more than {limit} bytes of different texts; save it as CSV")]
+    TooMuchText {
+        /// The limit.
+        limit: u64,
+    },
+}
+
+impl TabularError {
+    /// Whether the sender can mend it: everything but a failing disk.
+    #[must_use]
+    pub fn is_of_the_file(&self) -> bool {
+        !matches!(self, Self::Io(_))
+    }
+}
