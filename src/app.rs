@@ -14,6 +14,7 @@ use projections::leads::list::{self, LeadRow};
 use projections::users::list::authority;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use tokio::sync::watch;
 
 use crate::auth::integration_token::{self, TokenUses};
 use crate::auth::invitation_code::InvitationCodes;
@@ -23,6 +24,7 @@ use crate::auth::token::Tokens;
 use crate::avatars::Avatars;
 use crate::clock::Clock;
 use crate::coalesce::Coalesced;
+use crate::import::engine::Imports;
 use crate::ledger::{Ledger, Secrets, authority_position};
 use crate::mail::links::Links;
 use crate::providers::Issuers;
@@ -56,12 +58,39 @@ pub struct App {
     pub links: Links,
     /// Pictures.
     pub avatars: Avatars,
+    /// Files of leads.
+    pub imports: Imports,
+    /// See [`Stopping`].
+    pub stopping: Stopping,
     /// Whose identities users may link.
     pub issuers: Issuers,
     /// See [`TokenUses`].
     pub token_uses: Arc<TokenUses>,
     /// See [`RateLimits`].
     pub rate_limits: Arc<RateLimits>,
+}
+
+/// Tells answers that have no end of their own that the server stops. Cheap to clone.
+#[derive(Clone)]
+pub struct Stopping(Arc<watch::Sender<bool>>);
+
+impl Default for Stopping {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+}
+
+impl Stopping {
+    /// The server stops.
+    pub fn tell(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Resolves when the server stops.
+    pub async fn told(&self) {
+        // The sender is held right here.
+        let _ = self.0.subscribe().wait_for(|stops| *stops).await;
+    }
 }
 
 /// The reads that nearly every request makes; requests that come together share a round trip.

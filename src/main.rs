@@ -33,7 +33,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Openapi => println!("{}", api::routes().1.to_pretty_json()?),
         Command::Import(args) => {
-            import::run(&settings, &args).await?;
+            import::command::run(&settings, &args).await?;
         }
         Command::Token(TokenCommand::Create(args)) => {
             let token = token_command::create(&settings, &args).await?;

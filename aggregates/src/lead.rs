@@ -121,6 +121,12 @@ impl Lead {
         &self.appointments
     }
 
+    /// How to reach the person; `None` when that is erased.
+    #[must_use]
+    pub fn contact(&self) -> Option<&Contact> {
+        self.contact.plain()
+    }
+
     /// The campaign that brought it.
     #[must_use]
     pub fn campaign_id(&self) -> Option<CampaignId> {

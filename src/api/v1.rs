@@ -10,6 +10,7 @@ mod company_updates;
 mod company_users;
 mod dates;
 mod email_proofs;
+mod imports;
 mod integration_tokens;
 mod invitations;
 mod lead_lists;
@@ -71,6 +72,7 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(onboarding::routes())
             .merge(legal_terms::routes())
             .merge(providers::routes())
-            .merge(integration_tokens::routes()),
+            .merge(integration_tokens::routes())
+            .merge(imports::routes()),
     )
 }

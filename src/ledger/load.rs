@@ -178,3 +178,19 @@ pub async fn lead_at(
         _ => aggregates::lead::Lead::default(),
     })
 }
+
+/// An import as the ledger has it now.
+///
+/// # Errors
+/// What the database answers.
+pub async fn import_state(
+    connection: &mut PgConnection,
+    import: aggregates::ids::ImportId,
+) -> Result<aggregates::import::Import, sqlx::Error> {
+    let stream = StreamKey::new(stream::StreamKind::Import, import.get());
+    let loaded = streams(connection, &[stream]).await?.remove(&stream);
+    Ok(match loaded.map(|loaded| loaded.state) {
+        Some(stream::State::Import(import)) => import.as_ref().clone(),
+        _ => aggregates::import::Import::default(),
+    })
+}

@@ -12,7 +12,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 use super::head::View;
 use super::load;
 use super::refusal::Refusal;
-use super::unit::{Changes, Unit};
+use super::unit::{Changes, IdKind, Unit};
 use super::work::Work;
 use crate::clock::Clock;
 
@@ -42,6 +42,13 @@ impl Rehearsal {
             },
             transaction,
         })
+    }
+
+    /// The last id of this kind that the ledger gave.
+    #[must_use]
+    pub fn last_id(&self, kind: IdKind) -> i64 {
+        let last = self.changes.last_ids.get(kind.name());
+        last.copied().unwrap_or_default()
     }
 
     /// Decides the command. Claims are not looked up: commands that take some cannot be rehearsed.

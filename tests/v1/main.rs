@@ -12,6 +12,7 @@ mod duplicates;
 mod email_proofs;
 mod idempotency;
 mod import_command;
+mod imports;
 mod invitations;
 mod lead_access;
 mod lead_counts;

@@ -1,6 +1,6 @@
 //! What rows of a file may name: the sources, campaigns, territories, questions and people of a company and of those above it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::{FromRow, PgConnection};
 
@@ -9,17 +9,23 @@ use crate::search;
 /// Things by their id, and by their name without regard to case and accents. A company's own come before those above it.
 #[derive(Debug, Clone, Default)]
 pub struct Named {
-    ids: HashMap<i64, ()>,
+    ids: HashSet<i64>,
     names: HashMap<String, i64>,
 }
 
 impl Named {
     fn add(&mut self, id: i64, name: &str) {
-        self.ids.insert(id, ());
+        self.ids.insert(id);
         let folded = search::fold(name.trim());
         if !folded.is_empty() {
             self.names.entry(folded).or_insert(id);
         }
+    }
+
+    /// Whether one has this id.
+    #[must_use]
+    pub fn has(&self, id: i64) -> bool {
+        self.ids.contains(&id)
     }
 
     /// What the text names: by name, else by id.
@@ -29,7 +35,7 @@ impl Named {
         let by_name = self.names.get(&search::fold(text)).copied();
         by_name.or_else(|| {
             let id: i64 = text.parse().ok()?;
-            self.ids.contains_key(&id).then_some(id)
+            self.ids.contains(&id).then_some(id)
         })
     }
 }

@@ -34,22 +34,33 @@ pub struct Holders {
 }
 
 impl Holders {
-    /// The lead that has the e-mail, else the one that has the phone number.
+    /// The lead that has the e-mail, else the one that has the phone number, here or in `more`.
     #[must_use]
-    pub fn like(&self, keys: &ContactKeys) -> Option<i64> {
-        let by_email = keys.email.as_ref().and_then(|email| self.emails.get(email));
-        let by_phone = keys.phone.as_ref().and_then(|phone| self.phones.get(phone));
-        by_email.or(by_phone).copied()
+    pub fn like(&self, more: &Self, keys: &ContactKeys) -> Option<i64> {
+        let oldest = |of: fn(&Self) -> &HashMap<String, i64>, key: Option<&String>| {
+            let found = [self, more].map(|holders| of(holders).get(key?).copied());
+            found.into_iter().flatten().min()
+        };
+        oldest(|h| &h.emails, keys.email.as_ref())
+            .or_else(|| oldest(|h| &h.phones, keys.phone.as_ref()))
     }
 
-    /// The lead has these keys; where another had one before, that one stays the one that is found.
+    /// The lead has these keys.
     pub fn add(&mut self, keys: &ContactKeys, lead: i64) {
-        if let Some(email) = &keys.email {
-            self.emails.entry(email.clone()).or_insert(lead);
-        }
-        if let Some(phone) = &keys.phone {
-            self.phones.entry(phone.clone()).or_insert(lead);
-        }
+        let add = |of: &mut HashMap<String, i64>, key: Option<&String>| {
+            if let Some(key) = key {
+                let holder = of.entry(key.clone()).or_insert(lead);
+                *holder = (*holder).min(lead);
+            }
+        };
+        add(&mut self.emails, keys.email.as_ref());
+        add(&mut self.phones, keys.phone.as_ref());
+    }
+
+    /// The lead has other keys now.
+    pub fn forget(&mut self, lead: i64) {
+        self.emails.retain(|_, holder| *holder != lead);
+        self.phones.retain(|_, holder| *holder != lead);
     }
 
     /// Every lead.
