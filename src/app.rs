@@ -28,6 +28,7 @@ use crate::import::engine::Imports;
 use crate::ledger::{Ledger, Secrets, authority_position};
 use crate::mail::links::Links;
 use crate::providers::Issuers;
+use crate::witness::Witness;
 
 /// The server's parts. Cheap to clone.
 #[derive(Clone)]
@@ -66,6 +67,8 @@ pub struct App {
     pub issuers: Issuers,
     /// See [`TokenUses`].
     pub token_uses: Arc<TokenUses>,
+    /// Where checkpoints are written outside the database.
+    pub witness: Witness,
     /// See [`RateLimits`].
     pub rate_limits: Arc<RateLimits>,
 }
@@ -188,6 +191,12 @@ impl Authority {
     #[must_use]
     pub fn sees(&self, path: &[i64]) -> bool {
         self.platform_owner || self.roles_on(path).next().is_some()
+    }
+
+    /// Whether the right is held in any company.
+    #[must_use]
+    pub fn reaches_anywhere(&self, right: Right) -> bool {
+        self.platform_owner || self.roles.iter().any(|held| held.role.may(right).is_some())
     }
 
     /// How far the right reaches in the company with this path.

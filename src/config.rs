@@ -25,14 +25,9 @@ pub struct Cli {
 /// Settings that every command takes, before or after its name.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// Address and port that the API listens on; port 0 takes a free one
-    #[arg(
-        long,
-        env = "LEADLEDGER_LISTEN",
-        default_value = "127.0.0.1:8080",
-        global = true
-    )]
-    pub listen: SocketAddr,
+    /// Address and port that the API listens on; port 0 takes a free one [default: 127.0.0.1:8080, or the next port that is free]
+    #[arg(long, env = "LEADLEDGER_LISTEN", global = true)]
+    pub listen: Option<SocketAddr>,
     /// A PostgreSQL 14 or newer to use instead of the embedded one
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
     pub database_url: Option<String>,
@@ -91,6 +86,9 @@ pub struct Settings {
     /// Store of avatars: `s3://bucket/folder`, with the usual `AWS_…` variables; a folder of the data directory when unset
     #[arg(long, env = "LEADLEDGER_OBJECT_STORE", global = true)]
     pub object_store: Option<String>,
+    /// Where checkpoints of the ledger are written, outside the database: a folder, or `s3://bucket/folder`, with the usual `AWS_…` variables; a folder of the data directory when unset
+    #[arg(long, env = "LEADLEDGER_WITNESS", global = true)]
+    pub witness: Option<String>,
     /// `OpenID` Connect issuers whose identities users may link: a JSON list of {provider, issuer, audience, jwks}
     #[arg(long, env = "LEADLEDGER_OIDC", global = true)]
     pub oidc: Option<String>,
@@ -137,6 +135,7 @@ impl Settings {
             &mut self.mail_from,
             &mut self.public_url,
             &mut self.object_store,
+            &mut self.witness,
             &mut self.oidc,
         ] {
             text.take_if(|text| text.is_empty());
@@ -172,7 +171,12 @@ pub enum Command {
     /// Rebuild read tables from the ledger while servers go on serving
     Rebuild(ProjectionArgs),
     /// Rebuild read tables apart and compare them with the live ones; exit status 1 on any difference
-    Verify(ProjectionArgs),
+    Verify(VerifyArgs),
+    /// Check the evidence pack of a lead, without a server or a database; exit status 1 when it does not hold
+    VerifyEvidence(EvidenceArgs),
+    /// Keys that sign checkpoints of the ledger
+    #[command(subcommand)]
+    CheckpointKey(CheckpointKeyCommand),
     /// Print the `OpenAPI` document
     Openapi,
     /// Make integration tokens, with which programs act for a company
@@ -257,7 +261,39 @@ pub enum Duplicates {
     Overwrite,
 }
 
-/// See [`Command::Rebuild`] and [`Command::Verify`].
+/// See [`Command::CheckpointKey`].
+#[derive(Debug, Subcommand)]
+pub enum CheckpointKeyCommand {
+    /// Print every key, with the time that it signed
+    List,
+    /// Replace the present key by a new one, and print every key
+    Rotate,
+}
+
+/// See [`Command::VerifyEvidence`].
+#[derive(Debug, Args)]
+pub struct EvidenceArgs {
+    /// The pack, as `GET /api/v1/leads/{id}/evidence` answers it
+    pub file: PathBuf,
+    /// A key to trust, as name+hash+base64, or a file of keys; can be given several times
+    #[arg(long = "key", required = true)]
+    pub keys: Vec<String>,
+}
+
+/// See [`Command::Verify`].
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Only these projections, such as leads or users; all when none is named
+    pub projections: Vec<String>,
+    /// Compare the ledger with the checkpoints in this folder or `s3://bucket/folder` too
+    #[arg(long)]
+    pub checkpoints: Option<String>,
+    /// A key that is trusted to have signed them, as name+hash+base64, or a file of keys; those in the database when unset
+    #[arg(long = "key", requires = "checkpoints")]
+    pub keys: Vec<String>,
+}
+
+/// See [`Command::Rebuild`].
 #[derive(Debug, Args)]
 pub struct ProjectionArgs {
     /// Only these projections, such as leads or users; all when none is named

@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::config::Settings;
 use crate::embedded::{self, EmbeddedPostgres};
+use crate::ledger::tree;
 
 /// The schema, forward only.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -43,6 +44,8 @@ impl Database {
             })
             .await?;
             postgres.ensure_database(EMBEDDED_DATABASE).await?;
+            let url = postgres.url(EMBEDDED_DATABASE);
+            tracing::info!(%url, "the embedded PostgreSQL runs; psql and pg_dump take this address");
             (postgres.connect_options(EMBEDDED_DATABASE), Some(postgres))
         };
         let pool = PgPoolOptions::new()
@@ -58,6 +61,9 @@ impl Database {
             .run(&pool)
             .await
             .context("the database's schema could not be brought up to date")?;
+        tree::complete(&mut *pool.acquire().await?)
+            .await
+            .context("the tree over the ledger's events could not be filled in")?;
         Ok(Self {
             pool,
             options,

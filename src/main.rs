@@ -4,10 +4,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use leadledger::config::{Cli, Command, ProjectionArgs, Settings, TokenCommand};
+use leadledger::config::{Cli, Command, ProjectionArgs, Settings, TokenCommand, VerifyArgs};
 use leadledger::database::Database;
+use leadledger::ledger::verify_proofs::Witnessed;
 use leadledger::ledger::{rebuild, verify};
-use leadledger::{api, import, observability, serve, token_command};
+use leadledger::witness::Witness;
+use leadledger::{
+    api, checkpoint_key_command, evidence_command, import, observability, serve, token_command,
+};
 use secrecy::ExposeSecret;
 
 #[tokio::main]
@@ -41,6 +45,21 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Rebuild(args) => rebuild_tables(&settings, &args).await?,
         Command::Verify(args) => return verify_tables(&settings, &args).await,
+        Command::VerifyEvidence(args) => {
+            let verdict = evidence_command::check(&args.file, &args.keys)?;
+            print!("{}", verdict.text);
+            return Ok(if verdict.holds {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
+        }
+        Command::CheckpointKey(command) => {
+            print!(
+                "{}",
+                checkpoint_key_command::run(&settings, &command).await?
+            );
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -58,18 +77,33 @@ async fn rebuild_tables(settings: &Settings, args: &ProjectionArgs) -> anyhow::R
     Ok(())
 }
 
-async fn verify_tables(settings: &Settings, args: &ProjectionArgs) -> anyhow::Result<ExitCode> {
+async fn verify_tables(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let mut witnessed = Witnessed {
+        keys: evidence_command::trusted(&args.keys)?,
+        ..Witnessed::default()
+    };
+    if let Some(address) = &args.checkpoints {
+        witnessed.notes = Witness::existing(address)?.read().await?;
+    }
     let database = Database::open(settings).await?;
     let bar = event_bar()?;
-    let found = verify::run(&database.options, &args.projections, |position, end| {
-        show(&bar, position, end);
-    })
+    let found = verify::run_with(
+        &database.options,
+        &args.projections,
+        &witnessed,
+        |position, end| {
+            show(&bar, position, end);
+        },
+    )
     .await;
     bar.finish_and_clear();
     database.close().await;
     let found = found?;
     for difference in &found.differences {
         println!("{difference}");
+    }
+    if args.checkpoints.is_some() {
+        println!("{} witnessed checkpoints", witnessed.notes.len());
     }
     println!(
         "{} events, {} rows, {} differences",

@@ -1,6 +1,7 @@
 //! Logs to standard error, and metrics in memory for `/metrics`. Standard output is for results and the banner. No
 //! personal data goes into either, ever.
 
+use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -16,6 +17,7 @@ pub fn start_logging(settings: &Settings) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&settings.log)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = match settings.log_format {
         LogFormat::Text => builder.try_init(),

@@ -1,7 +1,7 @@
 //! `leadledger serve`: opens the database and the ledger, serves until it is told to stop, and leaves nothing half done.
 
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{ErrorKind, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -33,11 +33,12 @@ use crate::database::Database;
 use crate::first_run::{self, FirstLogin};
 use crate::import::engine::Imports;
 use crate::import::files::ImportFiles;
-use crate::ledger::{Ledger, LedgerTasks, Secrets, answers};
+use crate::ledger::{Ledger, LedgerTasks, Secrets, answers, checkpoints};
 use crate::mail::delivery::{self, Delivery};
 use crate::mail::links::Links;
 use crate::objects::Objects;
 use crate::providers::Issuers;
+use crate::witness::Witness;
 use crate::{import, observability, worker};
 
 /// Runs the server.
@@ -49,9 +50,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let stopping = Stopping::default();
     // Bound first: a taken port is said before anything is started, and whoever asks early is told 503.
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let listener = listen(settings.listen).await?;
     let address = listener.local_addr()?;
     let opened: Arc<OnceLock<Router>> = Arc::default();
     let service = door(opened.clone()).into_make_service_with_connect_info::<SocketAddr>();
@@ -103,6 +102,27 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Where it listens when nothing is said.
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// How many ports are tried from there on, so that copies can run beside each other; the banner says which it became.
+const DEFAULT_PORTS: u16 = 20;
+
+async fn listen(address: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
+    let mut at = address.unwrap_or(DEFAULT_ADDRESS);
+    loop {
+        match TcpListener::bind(at).await {
+            Err(error)
+                if error.kind() == ErrorKind::AddrInUse
+                    && address.is_none()
+                    && at.port() < DEFAULT_ADDRESS.port() + DEFAULT_PORTS =>
+            {
+                at.set_port(at.port() + 1);
+            }
+            bound => return bound.with_context(|| format!("cannot listen on {at}")),
+        }
+    }
+}
+
 /// Answers that the server is alive and not ready, until it is opened.
 fn door(opened: Arc<OnceLock<Router>>) -> Router {
     Router::new().fallback(move |request: Request| {
@@ -149,6 +169,7 @@ pub async fn build_app_by(
     let (ledger, tasks) = Ledger::open(pool, options, &secrets, clock.clone()).await?;
     let passwords = Passwords::default();
     let first = first_run::prepare(&ledger, &passwords, settings).await?;
+    checkpoints::ensure_key(pool, clock.now()).await?;
     let token_key = settings.jwt_secret.as_ref().map_or_else(
         || secrets.tokens().to_vec(),
         |secret| secret.expose_secret().as_bytes().to_vec(),
@@ -179,6 +200,7 @@ pub async fn build_app_by(
         imports,
         stopping: Stopping::default(),
         issuers: Issuers::open(settings.oidc.as_deref())?,
+        witness: Witness::open(settings.witness.as_deref(), &settings.data_dir)?,
         token_uses: Arc::default(),
         rate_limits: Arc::new(RateLimits::new(settings.token_rate)),
     };

@@ -4,6 +4,7 @@
 //! takes over when its connection ends. The lock spares double work, no more: each task issues commands that decide again, so
 //! that doing something twice adds nothing. Nothing is remembered between two rounds but what the tables say.
 
+mod checkpoints;
 mod invitations;
 mod subscriptions;
 
@@ -15,6 +16,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use crate::app::App;
 use crate::ledger::CommitError;
+use crate::ledger::checkpoints::ProofError;
 
 /// How long after a round the next one begins; also how soon another node takes over.
 const ROUND: Duration = Duration::from_secs(1);
@@ -34,6 +36,12 @@ pub enum TaskError {
     /// A command was not committed.
     #[error("the ledger: {0}")]
     Ledger(#[from] CommitError),
+    /// There is no checkpoint of the ledger as it is.
+    #[error("the ledger's proofs: {0}")]
+    Proofs(#[from] ProofError),
+    /// A checkpoint was not written outside the database.
+    #[error("the witness: {0}")]
+    Witness(#[from] object_store::Error),
 }
 
 /// Something that is due now and then.
@@ -53,6 +61,14 @@ pub const TASKS: &[Task] = &[
     Task {
         name: "pass the time of subscriptions",
         run: |app| Box::pin(subscriptions::pass_time(app)),
+    },
+    Task {
+        name: "sign checkpoints",
+        run: |app| Box::pin(checkpoints::sign(app)),
+    },
+    Task {
+        name: "witness checkpoints",
+        run: |app| Box::pin(checkpoints::witness(app)),
     },
 ];
 

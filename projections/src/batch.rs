@@ -165,6 +165,23 @@ impl Batch {
         Ok(())
     }
 
+    /// Looks up and writes the rows by themselves, for a caller that has the ledger to itself.
+    ///
+    /// # Errors
+    /// What the database answers; the batch is then of no further use.
+    pub async fn write_rows(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        self.look_up(connection).await?;
+        let mut statement = Statement::unguarded();
+        self.write(&mut statement);
+        if statement.has_parts() {
+            let (sql, arguments) = statement.finish();
+            sqlx::query_with(&sql, arguments)
+                .execute(connection)
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Adds every projection's parts to the statement and forgets the batch.
     pub fn write(&mut self, statement: &mut Statement) {
         for projection in &mut self.projections {

@@ -193,6 +193,18 @@ impl Caller {
         Ok((scope, reach))
     }
 
+    /// Asks that the caller holds the right in some company, for what belongs to none.
+    ///
+    /// # Errors
+    /// 403 when they do not.
+    pub fn require_anywhere(&self, right: Right) -> Result<(), Problem> {
+        if self.authority.reaches_anywhere(right) {
+            Ok(())
+        } else {
+            Err(Problem::forbidden("None of your roles allows this."))
+        }
+    }
+
     /// A command that carries this caller's provenance and idempotency key.
     pub fn work(
         &self,
@@ -255,6 +267,11 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let caller = Self::authenticated(parts, app).await?;
         if let Some(token) = &caller.token {
+            let id = IntegrationTokenId(token.id);
+            let allowance = app.rate_limits.count(id, app.clock.now());
+            if let Some(seconds) = allowance.refused_for {
+                return Err(Problem::too_many_requests(seconds));
+            }
             token_scopes::require(parts, token)?;
         }
         Ok(caller)

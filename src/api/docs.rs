@@ -2,9 +2,11 @@
 //! is loaded from any other host, which its `Content-Security-Policy` also enforces. Operations are described where
 //! they are written, not here.
 
+mod shared;
+
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::get;
@@ -44,7 +46,11 @@ pub fn describe(mut collected: OpenApi) -> OpenApi {
         .build();
     for (path, item) in &mut collected.paths.paths {
         let ours = path.starts_with("/api/");
-        for operation in operations(item) {
+        for (method, operation) in operations(item) {
+            if ours {
+                shared::complete(&method, operation);
+            }
+            shared::describe_parameters(operation);
             let answers = &mut operation.responses.responses;
             if ours {
                 let refusal = RefOr::Ref(Ref::from_response_name("Problem"));
@@ -73,15 +79,16 @@ pub fn describe(mut collected: OpenApi) -> OpenApi {
     collected
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     let by_method = [
-        &mut item.get,
-        &mut item.put,
-        &mut item.post,
-        &mut item.patch,
-        &mut item.delete,
+        (Method::GET, &mut item.get),
+        (Method::PUT, &mut item.put),
+        (Method::POST, &mut item.post),
+        (Method::PATCH, &mut item.patch),
+        (Method::DELETE, &mut item.delete),
     ];
-    by_method.into_iter().filter_map(Option::as_mut)
+    let there = by_method.into_iter();
+    there.filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 /// `body = Problem` alone is described as `application/json`, which it is not.

@@ -8,6 +8,8 @@ use utoipa_axum::routes;
 
 use super::problem::Problem;
 use crate::app::App;
+use crate::checkpoint_key_command::listed;
+use crate::ledger::checkpoints;
 
 /// The operators' operations.
 pub fn routes() -> OpenApiRouter<App> {
@@ -15,6 +17,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(live))
         .routes(routes!(ready))
         .routes(routes!(metrics))
+        .routes(routes!(checkpoint_keys))
 }
 
 /// The process runs.
@@ -32,6 +35,14 @@ async fn ready(State(app): State<App>) -> Response {
         Ok(true) => StatusCode::OK.into_response(),
         _ => Problem::unavailable(1).into_response(),
     }
+}
+
+/// Keys that sign checkpoints of the ledger, a line each: the key (C2SP `signed-note`), since when, until when.
+#[utoipa::path(get, path = "/.well-known/leadledger-checkpoint-keys", tag = "Operations",
+    responses((status = 200, description = "The keys", content_type = "text/plain", body = String)))]
+async fn checkpoint_keys(State(app): State<App>) -> Result<String, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    Ok(listed(&checkpoints::keys(&mut connection).await?))
 }
 
 /// Prometheus metrics.

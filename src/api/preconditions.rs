@@ -2,6 +2,10 @@
 //! answer, which is the version of the resource's stream.
 
 use axum::http::{HeaderMap, HeaderValue, header};
+use utoipa::IntoParams;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::problem::Problem;
 use crate::ledger::{Refusal, StreamKey, Unit};
@@ -60,6 +64,22 @@ impl IfMatch {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// How the header is described where an operation takes it.
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let tags = ObjectBuilder::new().schema_type(Type::String);
+        let header = ParameterBuilder::new()
+            .name("If-Match")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(
+                "The `ETag` that the caller knows, as `\"7\"`, or several with commas; changed meanwhile is a 409.",
+            ))
+            .schema(Some(tags));
+        vec![header.build()]
     }
 }
 

@@ -248,6 +248,11 @@ impl Problem {
             StatusCode::NOT_FOUND => Self::unknown_path(),
             StatusCode::METHOD_NOT_ALLOWED => Self::method_not_allowed(),
             StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::new(
+                status,
+                "unsupported_media_type",
+                "The body is not of the media type that this operation takes.",
+            ),
             StatusCode::UNPROCESSABLE_ENTITY => {
                 Self::unprocessable(FieldErrors::of("body", "is not what this operation takes"))
             }

@@ -34,6 +34,7 @@ mod appointments;
 mod campaigns;
 mod cycles;
 mod lead_stages;
+mod proofs;
 mod questions;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -73,6 +74,7 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(legal_terms::routes())
             .merge(providers::routes())
             .merge(integration_tokens::routes())
+            .merge(proofs::routes())
             .merge(imports::routes()),
     )
 }

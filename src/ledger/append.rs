@@ -11,6 +11,7 @@ use super::load::cipher_of;
 use super::sealing::SubjectKey;
 use super::snapshots;
 use super::stream::{self, StreamKey, StreamKind};
+use super::tree::NewNodes;
 use super::unit::{Changes, LastIds, Loaded};
 use super::work::{Committed, IdempotencyKey};
 use crate::clock::Clock;
@@ -93,8 +94,14 @@ impl Append {
             (pending.stream, pending.sequence, leaf)
         });
         let events = changes.events.len();
+        let mut tree = head.tree.clone();
+        let mut nodes = NewNodes::default();
+        for leaf in &columns.leaf_hash {
+            nodes.grow(&mut tree, leaf);
+        }
         let new_head = Head {
             position,
+            tree,
             recorded_at,
             last_ids: std::mem::take(&mut changes.last_ids),
             authority_position: if changes.authority_moved {
@@ -126,6 +133,7 @@ impl Append {
         });
         if events > 0 {
             columns.write(&mut statement, head.position, recorded_at);
+            nodes.write(&mut statement);
             write_keys(&mut statement, new_keys);
             write_claims(&mut statement, &changes);
             snapshots::write(&mut statement, changes.streams.iter_mut());

@@ -2,18 +2,22 @@
 //! read rows, before anything newer is appended.
 
 use chrono::{DateTime, Utc};
-use projections::{Batch, DomainEvent, Recorded, Statement};
-use sqlx::{PgConnection, Row};
+use projections::{Batch, DomainEvent, Recorded};
+use sqlx::{Connection, PgConnection, Row};
 
 use aggregates::company::CompanyEvent;
+use aggregates::import::ImportEvent;
+use aggregates::invitation::InvitationEvent;
 use aggregates::lead::LeadEvent;
 use aggregates::subscription::SubscriptionEvent;
+use aggregates::user::UserEvent;
 
 use super::append::last_ids_json;
 use super::head::View;
 use super::leaf;
 use super::load;
 use super::stream::{self, StreamKey, StreamKind};
+use super::tree::NewNodes;
 use super::unit::{IdKind, LastIds};
 use crate::clock::Clock;
 
@@ -62,9 +66,9 @@ async fn sequence(
     streams.dedup();
     let loaded = load::streams(connection, &streams).await?;
 
-    let mut batch = Batch::default();
+    let mut readable = Vec::with_capacity(rows.len());
     let mut placed = Placed::default();
-    let mut last_ids = view.head.last_ids.clone();
+    let mut new_ids = NewIds::after(view.head.last_ids.clone());
     let mut position = view.head.position;
     let mut touches_authority = false;
     for row in rows {
@@ -101,8 +105,8 @@ async fn sequence(
             continue;
         };
         touches_authority |= stream.touches_authority();
-        raise_last_ids(&mut last_ids, stream, &event);
-        batch.fold(&Recorded {
+        new_ids.note(stream, &event);
+        readable.push(Recorded {
             position,
             recorded_at,
             aggregate_id: stream.id,
@@ -112,16 +116,15 @@ async fn sequence(
         });
     }
 
-    placed.write(connection, recorded_at).await?;
-    batch.look_up(connection).await?;
-    let mut statement = Statement::unguarded();
-    batch.write(&mut statement);
-    if statement.has_parts() {
-        let (sql, arguments) = statement.finish();
-        sqlx::query_with(&sql, arguments)
-            .execute(&mut *connection)
-            .await?;
+    let mut tree = view.head.tree.clone();
+    let mut nodes = NewNodes::default();
+    for leaf in &placed.leaf_hash {
+        nodes.grow(&mut tree, leaf);
     }
+    placed.write(connection, recorded_at).await?;
+    nodes.store(&mut *connection).await?;
+    project(connection, &readable, new_ids.all_new).await?;
+    let last_ids = new_ids.last_ids;
     sqlx::query(
         "UPDATE ledger_head SET position = $1, recorded_at = $2, last_ids = $3::json, \
          authority_position = CASE WHEN $4 THEN $1 ELSE authority_position END",
@@ -136,6 +139,7 @@ async fn sequence(
         view.streams.remove(&stream);
     }
     view.head.position = position;
+    view.head.tree = tree;
     view.head.recorded_at = recorded_at;
     view.head.last_ids = last_ids;
     if touches_authority {
@@ -144,71 +148,180 @@ async fn sequence(
     Ok(())
 }
 
+/// Writes the read rows of what was read; what the tables refuse is noted in `unprojected_events` and left out.
+///
+/// All at once where every id that is given is new. Else one by one: two that give the same id could cover each other up in
+/// one batch, and a rebuild, which cuts its batches elsewhere, must come to the same rows.
+async fn project(
+    connection: &mut PgConnection,
+    readable: &[Recorded],
+    all_new: bool,
+) -> Result<(), sqlx::Error> {
+    if all_new && fold(connection, readable).await?.is_none() {
+        return Ok(());
+    }
+    for recorded in readable {
+        if let Some(reason) = fold(connection, std::slice::from_ref(recorded)).await? {
+            let position = recorded.position;
+            tracing::error!(position, reason, "the read tables refused an event");
+            sqlx::query("INSERT INTO unprojected_events (position, reason) VALUES ($1, $2)")
+                .bind(position)
+                .bind(reason)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Folds the events into the read tables, or leaves these as they were and answers why the tables refused.
+pub(super) async fn fold(
+    connection: &mut PgConnection,
+    events: &[Recorded],
+) -> Result<Option<String>, sqlx::Error> {
+    let mut savepoint = connection.begin().await?;
+    let mut batch = Batch::default();
+    for recorded in events {
+        batch.fold(recorded);
+    }
+    match batch.write_rows(&mut savepoint).await {
+        Ok(()) => {
+            savepoint.commit().await?;
+            Ok(None)
+        }
+        Err(error) => {
+            let reason = refusal_of_the_data(&error).ok_or(error)?;
+            savepoint.rollback().await?;
+            Ok(Some(reason))
+        }
+    }
+}
+
+/// SQLSTATE and constraint, when it is the values that the database refuses (classes 22 and 23).
+fn refusal_of_the_data(error: &sqlx::Error) -> Option<String> {
+    let refused = error.as_database_error()?;
+    let code = refused.code()?;
+    let about_data = code.starts_with("22") || code.starts_with("23");
+    about_data.then(|| {
+        let constraint = refused.constraint().unwrap_or_default();
+        format!("{code} {constraint}").trim_end().to_owned()
+    })
+}
+
 /// Ids above this are left to foreign writers: clients that read numbers as doubles cannot tell them apart, and ours must
 /// not be driven to the end of the integers.
 const LAST_ID: i64 = 1 << 53;
 
-/// A foreign writer chooses its own ids; ours must never meet them.
-fn raise_last_ids(last_ids: &mut LastIds, stream: StreamKey, event: &DomainEvent) {
-    let mut raise = |kind: IdKind, id: i64| {
-        if id <= LAST_ID {
-            let last = last_ids.entry(kind.name().to_owned()).or_insert(0);
-            *last = (*last).max(id);
+/// The ids that foreign writers chose: ours must never meet them.
+struct NewIds {
+    last_ids: LastIds,
+    /// Whether each id that an event gives was above all before it, as those of ours are.
+    all_new: bool,
+}
+
+impl NewIds {
+    fn after(last_ids: LastIds) -> Self {
+        Self {
+            last_ids,
+            all_new: true,
         }
-    };
-    match stream.kind {
-        StreamKind::User => raise(IdKind::User, stream.id),
-        StreamKind::Company => raise(IdKind::Company, stream.id),
-        StreamKind::Lead => raise(IdKind::Lead, stream.id),
-        StreamKind::Invitation => raise(IdKind::Invitation, stream.id),
-        StreamKind::Import => raise(IdKind::Import, stream.id),
-        // Named by the company's id, which the company's own stream raises.
-        StreamKind::Subscription => {}
     }
-    match event {
-        DomainEvent::Lead(LeadEvent::LeadNoteAdded { note_id, .. }) => {
-            raise(IdKind::Note, note_id.get());
+
+    fn note(&mut self, stream: StreamKey, event: &DomainEvent) {
+        for (kind, id) in given_by(stream, event) {
+            self.all_new &= self.raise(kind, id);
         }
-        DomainEvent::User(aggregates::user::UserEvent::AccessGranted {
-            user_access_id, ..
-        }) => raise(IdKind::UserAccess, user_access_id.get()),
+        // Also of a stream whose beginning cannot be read.
+        if let Some(kind) = id_kind(stream.kind) {
+            self.raise(kind, stream.id);
+        }
+    }
+
+    /// Answers whether the id is above the last one.
+    fn raise(&mut self, kind: IdKind, id: i64) -> bool {
+        let last = self.last_ids.entry(kind.name().to_owned()).or_insert(0);
+        let above = id > *last && id <= LAST_ID;
+        if above {
+            *last = id;
+        }
+        above
+    }
+}
+
+/// The kind of the ids that name these streams, if they are ids of their own.
+fn id_kind(kind: StreamKind) -> Option<IdKind> {
+    match kind {
+        StreamKind::User => Some(IdKind::User),
+        StreamKind::Company => Some(IdKind::Company),
+        StreamKind::Lead => Some(IdKind::Lead),
+        StreamKind::Invitation => Some(IdKind::Invitation),
+        StreamKind::Import => Some(IdKind::Import),
+        // Named by the company's id, which the company's own stream raises.
+        StreamKind::Subscription => None,
+    }
+}
+
+/// The ids that this event gives to something new.
+fn given_by(stream: StreamKey, event: &DomainEvent) -> Vec<(IdKind, i64)> {
+    let one = |kind: IdKind, id: i64| vec![(kind, id)];
+    match event {
+        DomainEvent::User(UserEvent::UserRegistered { .. }) => one(IdKind::User, stream.id),
+        DomainEvent::Company(CompanyEvent::CompanyCreated { .. }) => {
+            one(IdKind::Company, stream.id)
+        }
+        DomainEvent::Lead(LeadEvent::LeadCreated { .. }) => one(IdKind::Lead, stream.id),
+        DomainEvent::Invitation(InvitationEvent::InvitationCreated { .. }) => {
+            one(IdKind::Invitation, stream.id)
+        }
+        DomainEvent::Import(ImportEvent::ImportRequested { .. }) => {
+            one(IdKind::Import, stream.id)
+        }
+        DomainEvent::Lead(LeadEvent::LeadNoteAdded { note_id, .. }) => {
+            one(IdKind::Note, note_id.get())
+        }
+        DomainEvent::Lead(LeadEvent::LeadAppointmentScheduled { appointment_id, .. }) => {
+            one(IdKind::Appointment, appointment_id.get())
+        }
+        DomainEvent::User(UserEvent::AccessGranted { user_access_id, .. }) => {
+            one(IdKind::UserAccess, user_access_id.get())
+        }
+        DomainEvent::User(UserEvent::ProviderLinked { provider_id, .. }) => {
+            one(IdKind::Provider, provider_id.get())
+        }
         DomainEvent::Subscription(SubscriptionEvent::SubscriptionStarted {
             subscription_id,
             ..
-        }) => raise(IdKind::Subscription, subscription_id.get()),
-        DomainEvent::Lead(LeadEvent::LeadAppointmentScheduled { appointment_id, .. }) => {
-            raise(IdKind::Appointment, appointment_id.get());
+        }) => one(IdKind::Subscription, subscription_id.get()),
+        DomainEvent::Company(event) => given_by_company(event),
+        _ => Vec::new(),
+    }
+}
+
+fn given_by_company(event: &CompanyEvent) -> Vec<(IdKind, i64)> {
+    match event {
+        CompanyEvent::QuestionCreated { question, .. } => {
+            let options = question.options.iter();
+            let options = options.map(|option| (IdKind::Option, option.option_id.get()));
+            std::iter::once((IdKind::Question, question.question_id.get()))
+                .chain(options)
+                .collect()
         }
-        DomainEvent::Company(CompanyEvent::QuestionCreated { question, .. }) => {
-            raise(IdKind::Question, question.question_id.get());
-            for option in &question.options {
-                raise(IdKind::Option, option.option_id.get());
-            }
+        CompanyEvent::CampaignCreated { campaign_id, .. } => {
+            vec![(IdKind::Campaign, campaign_id.get())]
         }
-        DomainEvent::Company(CompanyEvent::CampaignCreated { campaign_id, .. }) => {
-            raise(IdKind::Campaign, campaign_id.get());
+        CompanyEvent::CycleCreated { cycle } => vec![(IdKind::Cycle, cycle.cycle_id.get())],
+        CompanyEvent::SourceAdded { source_id, .. } => vec![(IdKind::Source, source_id.get())],
+        CompanyEvent::TerritoryAdded { territory_id, .. } => {
+            vec![(IdKind::Territory, territory_id.get())]
         }
-        DomainEvent::Company(CompanyEvent::CycleCreated { cycle }) => {
-            raise(IdKind::Cycle, cycle.cycle_id.get());
+        CompanyEvent::LegalTermsPublished { legal_term_id, .. } => {
+            vec![(IdKind::LegalTerm, legal_term_id.get())]
         }
-        DomainEvent::Company(CompanyEvent::SourceAdded { source_id, .. }) => {
-            raise(IdKind::Source, source_id.get());
-        }
-        DomainEvent::Company(CompanyEvent::TerritoryAdded { territory_id, .. }) => {
-            raise(IdKind::Territory, territory_id.get());
-        }
-        DomainEvent::User(aggregates::user::UserEvent::ProviderLinked { provider_id, .. }) => {
-            raise(IdKind::Provider, provider_id.get());
-        }
-        DomainEvent::Company(aggregates::company::CompanyEvent::LegalTermsPublished {
-            legal_term_id,
-            ..
-        }) => raise(IdKind::LegalTerm, legal_term_id.get()),
-        DomainEvent::Company(aggregates::company::CompanyEvent::IntegrationTokenCreated {
+        CompanyEvent::IntegrationTokenCreated {
             integration_token_id,
             ..
-        }) => raise(IdKind::IntegrationToken, integration_token_id.get()),
-        _ => {}
+        } => vec![(IdKind::IntegrationToken, integration_token_id.get())],
+        _ => Vec::new(),
     }
 }
 

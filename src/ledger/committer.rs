@@ -9,12 +9,14 @@
 //! Whatever was decided on a stale view is decided again before anybody is answered, refusals included.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use projections::{Batch, facts};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, PgConnection, Row};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 use tokio::sync::mpsc;
 
 use super::append::{Append, Place, UsedKey};
@@ -31,6 +33,9 @@ use crate::clock::Clock;
 const MOST_COMMANDS: usize = 1_000;
 /// How long commands wait for a database that is away before their callers are told.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a commit waits for what a foreign transaction holds, such as the next place of a stream, while it keeps everybody else
+/// waiting. The ledger's end itself is waited for without a limit: who holds it is at work.
+const LOCK_TIMEOUT: &str = "3s";
 /// After another node was seen appending, this many batches queue for the lock instead of guessing.
 const TURNS_AFTER_CONTENTION: u32 = 16;
 /// After a batch in which an assumption did not hold, this many batches look up first: duplicates come in swarms.
@@ -73,7 +78,11 @@ impl Committer {
     pub fn new(options: PgConnectOptions, clock: Clock) -> Self {
         Self {
             // Plans depend on nothing but the shape of the batch; planning each anew would cost more than running it.
-            options: options.options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")]),
+            options: options.options([
+                ("plan_cache_mode", "force_generic_plan"),
+                ("jit", "off"),
+                ("lock_timeout", LOCK_TIMEOUT),
+            ]),
             clock,
             connection: None,
             turns_left: 0,
@@ -101,12 +110,23 @@ impl Committer {
                 self.turns_left = self.turns_left.max(1);
             }
             if catch_up || !jobs.is_empty() {
-                self.commit(jobs).await;
+                self.commit_or_recover(jobs).await;
             }
             for job in sweeping {
                 self.turns_left = self.turns_left.max(1);
-                self.commit(vec![job]).await;
+                self.commit_or_recover(vec![job]).await;
             }
+        }
+    }
+
+    /// A fault in one command's decision must not end the writes of this node: those who shared its batch are told that it is
+    /// open what became of theirs, and the next batch begins with a new connection and view.
+    async fn commit_or_recover(&mut self, jobs: Vec<Job>) {
+        let committed = AssertUnwindSafe(self.commit(jobs)).catch_unwind().await;
+        if committed.is_err() {
+            tracing::error!("a batch of commands panicked");
+            metrics::counter!("ledger_panics_total").increment(1);
+            self.connection = None;
         }
     }
 
@@ -146,6 +166,7 @@ impl Committer {
         let began = Instant::now();
         let mut conflicts = 0;
         loop {
+            let in_turn = self.turns_left > 0;
             let attempt = match self.connected().await {
                 Ok(()) => self.attempt(jobs).await,
                 Err(error) => Err(Failure::Database(error)),
@@ -167,8 +188,23 @@ impl Committer {
             };
             if let sqlx::Error::Database(refused) = &error {
                 // A stock program won a stream's next place, or a cached stream was behind: look again, in turn.
+                // With the append lock in hand, only a foreign transaction can be what we waited for in vain: whoever
+                // needs what it holds is found by halving, and told to come again.
+                let waited = refused.code().as_deref() == Some("55P03");
+                if waited && in_turn {
+                    self.turns_left = TURNS_AFTER_CONTENTION;
+                    if let Some((_, view)) = &mut self.connection {
+                        view.forget_all();
+                    }
+                    return Err(if jobs.len() > 1 {
+                        CommitError::Broken("a foreign transaction".to_owned())
+                    } else {
+                        CommitError::Unavailable
+                    });
+                }
                 let conflict = refused.is_unique_violation()
-                    || matches!(refused.code().as_deref(), Some("40001" | "40P01" | "55P03"));
+                    || waited
+                    || matches!(refused.code().as_deref(), Some("40001" | "40P01"));
                 let away = refused
                     .code()
                     .is_some_and(|code| code.starts_with("57P") || code.starts_with("53"));
@@ -219,7 +255,10 @@ impl Committer {
         }
         self.turns_left -= 1;
         let mut transaction = connection.begin().await?;
+        transaction.execute("SET LOCAL lock_timeout = 0").await?;
         view.refresh(&mut transaction, true).await?;
+        let limited = format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'");
+        transaction.execute(limited.as_str()).await?;
         let caught_up = catch_up::sequence_waiting(&mut transaction, view, &self.clock).await?;
         if caught_up > 0 {
             metrics::counter!("ledger_caught_up_events_total").increment(caught_up);

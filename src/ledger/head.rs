@@ -6,7 +6,9 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 
 use super::stream::StreamKey;
+use super::tree;
 use super::unit::{LastIds, Loaded};
+use crate::proof::merkle::Frontier;
 
 /// How many streams a node keeps folded. A lead's state is below a kilobyte.
 const STREAMS_AT_HAND: usize = 20_000;
@@ -21,20 +23,33 @@ pub(super) struct Head {
     pub last_ids: LastIds,
     /// Of the last event that touched users, companies or roles.
     pub authority_position: i64,
+    /// The tree over the events up to the position.
+    pub tree: Frontier,
 }
 
 impl Head {
-    async fn read(connection: &mut PgConnection, lock: bool) -> Result<Self, sqlx::Error> {
+    /// `known` is the tree as it was at some position, which is still right if that is the end.
+    async fn read(
+        connection: &mut PgConnection,
+        lock: bool,
+        known: Option<&Frontier>,
+    ) -> Result<Self, sqlx::Error> {
         let row = sqlx::query(if lock {
             "SELECT position, greatest(recorded_at, 'epoch'), last_ids, authority_position FROM ledger_head FOR UPDATE"
         } else {
             "SELECT position, greatest(recorded_at, 'epoch'), last_ids, authority_position FROM ledger_head"
         })
-        .fetch_one(connection)
+        .fetch_one(&mut *connection)
         .await?;
         let Json(last_ids) = row.try_get::<Json<LastIds>, _>(2)?;
+        let position: i64 = row.try_get(0)?;
+        let tree = match known.filter(|tree| tree.size() == tree::unsigned(position)) {
+            Some(tree) => tree.clone(),
+            None => tree::complete_frontier(connection, position).await?,
+        };
         Ok(Self {
-            position: row.try_get(0)?,
+            position,
+            tree,
             recorded_at: row.try_get(1)?,
             last_ids,
             authority_position: row.try_get(3)?,
@@ -52,7 +67,7 @@ impl View {
     /// Of the ledger as it is now, nothing at hand.
     pub async fn open(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            head: Head::read(connection, false).await?,
+            head: Head::read(connection, false, None).await?,
             streams: Cache::new(STREAMS_AT_HAND),
         })
     }
@@ -64,7 +79,7 @@ impl View {
         connection: &mut PgConnection,
         lock: bool,
     ) -> Result<(), sqlx::Error> {
-        let head = Head::read(connection, lock).await?;
+        let head = Head::read(connection, lock, Some(&self.head.tree)).await?;
         let moved = head.position - self.head.position;
         if !(0..=FORGET_ALL_BEYOND).contains(&moved) {
             self.forget_all();

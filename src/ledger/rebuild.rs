@@ -7,7 +7,7 @@ use projections::{Batch, Table};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 
-use super::replay;
+use super::{checkpoints, replay};
 
 const SCHEMA: &str = "rebuild";
 /// Only one rebuild at a time; the number is arbitrary and this program's own.
@@ -82,6 +82,9 @@ pub async fn run(
         }
     }
     connection.execute("DROP SCHEMA rebuild CASCADE").await?;
+    if names.is_empty() {
+        checkpoints::rebuild(&mut connection).await?;
+    }
     progress(position, position);
     Ok(position)
 }

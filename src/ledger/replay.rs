@@ -2,15 +2,20 @@
 //!
 //! Projections write to unqualified table names; the search path decides whose tables those are.
 
-use projections::{Batch, Recorded, Statement, Table};
+use projections::{Batch, Recorded, Table};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::leaf;
 use super::load;
 use super::stream::{self, StreamKey};
+use crate::proof::Hash;
+use crate::proof::stream_map::stream_key;
 
 /// How many events are folded at once: enough for big statements, little enough to hold in memory.
 const STEP: i64 = 5_000;
+/// How many missing positions before one event are named.
+const NAMED_GAPS: usize = 100;
 
 /// What one step found.
 pub struct Step {
@@ -22,9 +27,24 @@ pub struct Step {
     pub wrong_leaves: Vec<i64>,
     /// Positions that are missing before an event of this step.
     pub gaps: Vec<i64>,
+    /// What the events add to the tree and to the map of streams, in their order.
+    pub leaves: Vec<Leaf>,
+    /// The step's last event, when it is one that the read tables refused as it came (`unprojected_events`): not folded.
+    pub left_out: Option<Recorded>,
 }
 
-/// Folds the next events after `after` into the tables that the connection's search path finds first.
+/// An event as the ledger's proofs see it.
+pub struct Leaf {
+    /// Its position.
+    pub position: i64,
+    /// Where its stream stands in the map.
+    pub stream: Hash,
+    /// Its leaf hash, as worked out from what is stored.
+    pub hash: Hash,
+}
+
+/// Folds the next events after `after` into the tables that the connection's search path finds first, up to one that was
+/// left out when it came.
 ///
 /// # Errors
 /// What the database answers.
@@ -33,21 +53,13 @@ pub async fn step(
     batch: &mut Batch,
     after: i64,
 ) -> Result<Step, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload::text, \
-         metadata::text, recorded_at, company_id, leaf_hash \
-         FROM public.events WHERE position > $1 ORDER BY position LIMIT $2",
+    let left_out: Option<i64> = sqlx::query_scalar(
+        "SELECT min(position) FROM public.unprojected_events WHERE position > $1",
     )
     .bind(after)
-    .bind(STEP)
-    .fetch_all(&mut *connection)
+    .fetch_one(&mut *connection)
     .await?;
-    let mut found = Step {
-        last: after,
-        any: !rows.is_empty(),
-        wrong_leaves: Vec::new(),
-        gaps: Vec::new(),
-    };
+    let (mut found, rows) = read(connection, after, left_out.unwrap_or(i64::MAX)).await?;
     let mut streams = Vec::with_capacity(rows.len());
     for row in &rows {
         streams.extend(StreamKey::from_stored(row.try_get(1)?, row.try_get(2)?));
@@ -56,9 +68,64 @@ pub async fn step(
     streams.dedup();
     let keys = load::keys(connection, &streams).await?;
     for row in &rows {
+        let Some(stream) = StreamKey::from_stored(row.try_get(1)?, row.try_get(2)?) else {
+            continue;
+        };
+        let cipher = load::cipher_of(keys.get(&stream));
+        // What no fold can read was reported when it was sequenced; it has no read rows to rebuild.
+        let Ok(event) = stream::decode(stream.kind, row.try_get(6)?, cipher) else {
+            continue;
+        };
+        let (position, company_id): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(9)?);
+        let recorded = Recorded {
+            position,
+            recorded_at: row.try_get(8)?,
+            aggregate_id: stream.id,
+            sequence: row.try_get(3)?,
+            company_id: company_id.map(aggregates::ids::CompanyId),
+            event,
+        };
+        if left_out == Some(position) {
+            found.left_out = Some(recorded);
+        } else {
+            batch.fold(&recorded);
+        }
+    }
+    batch.write_rows(connection).await?;
+    Ok(found)
+}
+
+/// Reads the next events after `after`, none beyond `up_to`, and works out what they should hash to.
+///
+/// # Errors
+/// What the database answers.
+pub async fn read(
+    connection: &mut PgConnection,
+    after: i64,
+    up_to: i64,
+) -> Result<(Step, Vec<PgRow>), sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload::text, \
+         metadata::text, recorded_at, company_id, leaf_hash \
+         FROM public.events WHERE position > $1 AND position <= $3 ORDER BY position LIMIT $2",
+    )
+    .bind(after)
+    .bind(STEP)
+    .bind(up_to)
+    .fetch_all(connection)
+    .await?;
+    let mut found = Step {
+        last: after,
+        any: !rows.is_empty(),
+        wrong_leaves: Vec::new(),
+        gaps: Vec::new(),
+        leaves: Vec::with_capacity(rows.len()),
+        left_out: None,
+    };
+    for row in &rows {
         let position: i64 = row.try_get(0)?;
         let (aggregate_type, aggregate_id) = (row.try_get(1)?, row.try_get(2)?);
-        let entry = leaf::Entry {
+        let hash = leaf::hash(&leaf::Entry {
             aggregate_type,
             aggregate_id,
             sequence: row.try_get(3)?,
@@ -68,39 +135,22 @@ pub async fn step(
             metadata: row.try_get(7)?,
             recorded_at: row.try_get(8)?,
             company_id: row.try_get(9)?,
-        };
-        if row.try_get::<Option<&[u8]>, _>(10)? != Some(leaf::hash(&entry).as_slice()) {
+        });
+        if row.try_get::<Option<&[u8]>, _>(10)? != Some(hash.as_slice()) {
             found.wrong_leaves.push(position);
         }
-        found.gaps.extend(found.last + 1..position);
+        // Gaps are named up to a number that a person reads.
+        found
+            .gaps
+            .extend((found.last + 1..position).take(NAMED_GAPS));
         found.last = position;
-        let Some(stream) = StreamKey::from_stored(aggregate_type, aggregate_id) else {
-            continue;
-        };
-        let cipher = load::cipher_of(keys.get(&stream));
-        // What no fold can read was reported when it was sequenced; it has no read rows to rebuild.
-        let Ok(event) = stream::decode(stream.kind, entry.payload, cipher) else {
-            continue;
-        };
-        batch.fold(&Recorded {
+        found.leaves.push(Leaf {
             position,
-            recorded_at: entry.recorded_at,
-            aggregate_id: stream.id,
-            sequence: entry.sequence,
-            company_id: entry.company_id.map(aggregates::ids::CompanyId),
-            event,
+            stream: stream_key(aggregate_type, aggregate_id),
+            hash: hash.try_into().expect("SHA-256 gives 32 bytes"),
         });
     }
-    batch.look_up(connection).await?;
-    let mut statement = Statement::unguarded();
-    batch.write(&mut statement);
-    if statement.has_parts() {
-        let (sql, arguments) = statement.finish();
-        sqlx::query_with(&sql, arguments)
-            .execute(connection)
-            .await?;
-    }
-    Ok(found)
+    Ok((found, rows))
 }
 
 /// The end of the ledger; with `lock`, inside a transaction, nobody else appends until it ends.

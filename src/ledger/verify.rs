@@ -7,7 +7,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use super::rebuild::unknown;
-use super::{replay, snapshots};
+use super::verify_proofs::{Recomputed, Witnessed, wrong_end, wrong_events};
+use super::{catch_up, replay, snapshots};
 
 /// How many differences of one table are named; the rest is counted.
 const NAMED: i64 = 100;
@@ -30,6 +31,19 @@ pub struct Findings {
 pub async fn run(
     options: &PgConnectOptions,
     names: &[String],
+    progress: impl FnMut(i64, i64),
+) -> anyhow::Result<Findings> {
+    run_with(options, names, &Witnessed::default(), progress).await
+}
+
+/// [`run`], comparing the ledger with checkpoints from outside the database too.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    options: &PgConnectOptions,
+    names: &[String],
+    witnessed: &Witnessed,
     mut progress: impl FnMut(i64, i64),
 ) -> anyhow::Result<Findings> {
     let mut batch = Batch::of(names).map_err(|name| unknown(&name))?;
@@ -43,40 +57,9 @@ pub async fn run(
     transaction
         .execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         .await?;
-    let mut findings = Findings::default();
-    let end = replay::end(&mut transaction, false).await?;
-    for table in &tables {
-        let (first, _) = replay::shadow(&mut transaction, table, "pg_temp").await?;
-        for statement in first {
-            transaction.execute(statement.as_str()).await?;
-        }
-    }
-    let mut position = 0;
-    loop {
-        let step = replay::step(&mut transaction, &mut batch, position).await?;
-        let said = |text: &str, positions: Vec<i64>| -> Vec<String> {
-            positions
-                .into_iter()
-                .map(|position| format!("events: position {position}: {text}"))
-                .collect()
-        };
-        findings.differences.extend(said(
-            "the leaf hash is not that of the event",
-            step.wrong_leaves,
-        ));
-        findings.differences.extend(said("missing", step.gaps));
-        if !step.any {
-            break;
-        }
-        position = step.last;
-        findings.events = position;
-        progress(position, end);
-    }
-    if position != end {
-        findings.differences.push(format!(
-            "events: the ledger ends at position {position}, its head says {end}"
-        ));
-    }
+    let all = names.is_empty();
+    let mut findings =
+        fold_apart(&mut transaction, &mut batch, all, witnessed, &mut progress).await?;
     for table in &tables {
         compare(&mut transaction, table, &mut findings).await?;
     }
@@ -88,7 +71,61 @@ pub async fn run(
     Ok(findings)
 }
 
-async fn compare(
+/// Folds the whole ledger into temporary tables of the connection, which are there until its transaction ends, and checks
+/// the ledger on the way. `all` tells that the batch has every projection. The connection's search path begins with `pg_temp`.
+///
+/// # Errors
+/// What the database answers.
+pub async fn fold_apart(
+    connection: &mut PgConnection,
+    batch: &mut Batch,
+    all: bool,
+    witnessed: &Witnessed,
+    progress: &mut impl FnMut(i64, i64),
+) -> Result<Findings, sqlx::Error> {
+    let mut findings = Findings::default();
+    let end = replay::end(connection, false).await?;
+    for table in &batch.tables() {
+        let (first, _) = replay::shadow(connection, table, "pg_temp").await?;
+        for statement in first {
+            connection.execute(statement.as_str()).await?;
+        }
+    }
+    let mut recomputed = Recomputed::begin(connection, witnessed).await?;
+    let mut position = 0;
+    loop {
+        let step = replay::step(connection, batch, position).await?;
+        findings.differences.extend(wrong_events(&step));
+        // Only all projections together can tell whether the tables still refuse it.
+        if let Some(recorded) = step.left_out.as_ref().filter(|_| all)
+            && catch_up::fold(connection, std::slice::from_ref(recorded))
+                .await?
+                .is_none()
+        {
+            findings.differences.push(format!(
+                "events: position {}: is left out of the read tables without need",
+                recorded.position
+            ));
+        }
+        if !step.any {
+            break;
+        }
+        recomputed.take(connection, &step.leaves).await?;
+        position = step.last;
+        findings.events = position;
+        progress(position, end);
+    }
+    findings.differences.extend(wrong_end(position, end));
+    let wrong = recomputed.finish(connection).await?;
+    findings.differences.extend(wrong);
+    Ok(findings)
+}
+
+/// Compares a live read table with the one of the same name in the connection's temporary schema.
+///
+/// # Errors
+/// What the database answers.
+pub async fn compare(
     connection: &mut PgConnection,
     table: &Table,
     findings: &mut Findings,

@@ -14,6 +14,7 @@ mod long_streams;
 mod many_writers;
 mod node;
 mod once;
+mod proofs;
 mod queries;
 mod read_tables;
 mod rebuilding;
@@ -24,4 +25,5 @@ mod stock_programs;
 )]
 #[path = "../support/mod.rs"]
 mod support;
+mod tampering;
 mod user_profiles;

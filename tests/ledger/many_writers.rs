@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aggregates::lead::{LeadError, UpdateLead};
 use futures::future::join_all;
-use leadledger::ledger::{CommitError, Refusal};
+use leadledger::ledger::{CommitError, Provenance, Refusal, Work};
 
 use crate::node::{add_note, assert_sound, contact, create, open, update};
 use crate::support::database::TestDatabase;
@@ -102,4 +102,47 @@ async fn a_refused_command_does_not_disturb_its_neighbours() {
     let ids = [one, two, three].map(|done| done.unwrap().resource_id);
     assert_eq!(ids, [1, 2, 2]);
     assert_eq!(assert_sound(&database).await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_foreign_transaction_holds_blocks_only_who_needs_it() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    let held = create(&ledger, 1, contact("a@example.com")).await.unwrap();
+    let mut foreign = database.pool().begin().await.unwrap();
+    sqlx::query(
+        "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) \
+         VALUES ('lead', $1, 2, 'X', '1', '{}', '{}')",
+    )
+    .bind(held.resource_id.to_string())
+    .execute(&mut *foreign)
+    .await
+    .unwrap();
+    let (on_held, new) = tokio::join!(
+        add_note(&ledger, held.resource_id, "ours"),
+        create(&ledger, 1, contact("b@example.com")),
+    );
+    assert!(
+        matches!(on_held, Err(CommitError::Unavailable)),
+        "{on_held:?}"
+    );
+    assert_eq!(new.unwrap().resource_id, 2);
+    foreign.rollback().await.unwrap();
+    let note = add_note(&ledger, held.resource_id, "ours").await.unwrap();
+    assert_eq!(note.position, 3);
+    assert_eq!(assert_sound(&database).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_that_panics_does_not_end_the_writes_of_its_node() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    let faulty = Work::new(Provenance::system("test"), |_| panic!("a fault"));
+    let outcome = ledger.commit(faulty).await;
+    assert!(
+        matches!(outcome, Err(CommitError::Unavailable)),
+        "{outcome:?}"
+    );
+    create(&ledger, 1, contact("a@example.com")).await.unwrap();
+    assert_eq!(assert_sound(&database).await, 1);
 }

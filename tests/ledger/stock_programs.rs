@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use aggregates::lead::{Lead, LeadCommand};
 use cqrs_es::CqrsFramework;
 use cqrs_es::persist::PersistedEventStore;
+use leadledger::ledger::verify;
 use postgres_es::PostgresEventRepository;
 use sqlx::PgPool;
 
@@ -184,9 +185,86 @@ async fn strange_events_of_others_stop_nobody() {
         .unwrap();
     }
     sequenced(pool).await;
+    // Three leads have a note of the same id: the first keeps it, and the others are named.
+    assert_eq!(left_out(pool).await, 1);
     let note = add_note(&ledger, lead, "ours").await.unwrap();
     assert_eq!(note.resource_id, 1);
     let next = create(&ledger, 1, contact("b@example.com")).await.unwrap();
     assert_eq!((next.resource_id, next.position), (2, 9));
     assert_eq!(assert_sound(&database).await, 9);
+}
+
+/// How many events have a place but no read rows, because the tables refused them.
+async fn left_out(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM unprojected_events")
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+async fn append(pool: &PgPool, id: &str, sequence: i64, payload: &str) {
+    sqlx::query(
+        "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) \
+         VALUES ('lead', $1, $2, 'X', '1', $3::json, '{}')",
+    )
+    .bind(id)
+    .bind(sequence)
+    .bind(payload)
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_read_tables_refuse_is_left_out_however_it_comes() {
+    let note = r#"{"LeadNoteAdded":{"note_id":5,"author_id":1,"content":"x"}}"#;
+    // One after the other, each taken in before the next comes; and all waiting for the node when it starts.
+    for at_once in [false, true] {
+        let database = TestDatabase::create().await;
+        let pool = database.pool();
+        let mut ledger = None;
+        if !at_once {
+            ledger = Some(open(&database).await);
+        }
+        for (id, sequence) in [("1", 1), ("2", 1), ("1", 2)] {
+            append(pool, id, sequence, note).await;
+            if !at_once {
+                sequenced(pool).await;
+            }
+        }
+        let ledger = match ledger {
+            Some(ledger) => ledger,
+            None => open(&database).await,
+        };
+        sequenced(pool).await;
+        assert_eq!(left_out(pool).await, 2, "at once: {at_once}");
+        let ours = create(&ledger, 6, contact("a@example.com")).await.unwrap();
+        assert_eq!((ours.resource_id, ours.position), (3, 4));
+        assert_eq!(assert_sound(&database).await, 4);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_left_out_without_need_is_found() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    let lead = create(&ledger, 1, contact("a@example.com"))
+        .await
+        .unwrap()
+        .resource_id;
+    add_note(&ledger, lead, "ours").await.unwrap();
+    sqlx::raw_sql("INSERT INTO unprojected_events VALUES (2, ''); DELETE FROM lead_notes;")
+        .execute(database.pool())
+        .await
+        .unwrap();
+    let found = verify::run(&database.connect_options(), &[], |_, _| {})
+        .await
+        .unwrap();
+    assert_eq!(
+        found.differences,
+        [
+            "events: position 2: is left out of the read tables without need",
+            "lead_notes: id=1: is missing"
+        ]
+    );
 }

@@ -92,6 +92,12 @@ impl TestServer {
         Box::pin(Self::on(database, Clock::system(), arguments)).await
     }
 
+    /// With a clock that the test moves, and further arguments of the command line.
+    pub async fn start_by_with(clock: Clock, arguments: &[&str]) -> Self {
+        let database = Arc::new(TestDatabase::create().await);
+        Box::pin(Self::on(database, clock, arguments)).await
+    }
+
     /// One more server on the same database.
     pub async fn beside(&self) -> Self {
         Box::pin(Self::on(self.database.clone(), self.app.clock.clone(), &[])).await
@@ -367,6 +373,12 @@ impl Call {
             form.text((*name).to_owned(), (*value).to_owned())
         });
         self.request = self.request.multipart(form.part("file", part));
+        self
+    }
+
+    /// A body of any media type.
+    pub fn typed(mut self, media_type: &str, body: Vec<u8>) -> Self {
+        self.request = self.request.header("content-type", media_type).body(body);
         self
     }
 

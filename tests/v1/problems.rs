@@ -5,8 +5,9 @@ use serde_json::json;
 
 use crate::server::{Answer, TestServer};
 
+/// An answer as RFC 9457 wants it, with the members that this API adds.
 #[track_caller]
-fn assert_problem(answer: &Answer) {
+pub fn assert_problem(answer: &Answer) {
     assert_eq!(
         answer.header("content-type"),
         "application/problem+json",

@@ -48,6 +48,7 @@ const TABLE: &[(&str, Row)] = &[
     ("PUT /campaigns/{campaign_id}/questions/options", CONFIGURE),
     ("GET /campaigns/{id}", READ),
     ("PUT /campaigns/{id}", CONFIGURE),
+    ("GET /checkpoint", ByAnyRole("YYYFFY")),
     ("GET /companies", SignedIn),
     ("POST /companies", InBody("YYFFFF")),
     ("DELETE /companies/avatar", ADMINISTER),
@@ -104,6 +105,7 @@ const TABLE: &[(&str, Row)] = &[
     ("POST /invitations/{code}/accept", Open),
     ("GET /leads/{id}", READ),
     ("PUT /leads/{id}", CHANGE_LEADS),
+    ("GET /leads/{id}/evidence", ByRole("YYYFFY")),
     ("GET /leads/{id}/stages", READ),
     ("POST /leads/{lead_id}/appointments", CHANGE_LEADS),
     ("POST /leads/{lead_id}/notes", CHANGE_LEADS),
@@ -113,6 +115,8 @@ const TABLE: &[(&str, Row)] = &[
     ("GET /legal_terms/{id}", SignedIn),
     ("GET /memberships", SignedIn),
     ("GET /memberships/{id}", SignedIn),
+    ("GET /proofs/consistency", ByAnyRole("YYYFFY")),
+    ("GET /proofs/inclusion", ByAnyRole("YYYFFY")),
     ("GET /questions/{id}", READ),
     ("GET /stages", SignedIn),
     ("GET /users", SignedIn),
@@ -213,9 +217,16 @@ impl Place {
 
     /// The operation on what is here, with a body that suits every operation.
     fn call(&self, server: &TestServer, operation: &str, user: &Person) -> Call {
-        let (method, template) = operation.split_once(' ').expect("a method and a path");
-        let mut path = String::from("/api/v1");
-        let mut before = "";
+        let (method, _) = operation.split_once(' ').expect("a method and a path");
+        let method: Method = method.parse().expect("a method");
+        let path = format!("/api/v1{}", self.path(operation, user));
+        server.call(method, path).json(&self.body(operation, user))
+    }
+
+    /// Below `/api/v1`, with the ids of what is here and the query that the operation needs.
+    pub fn path(&self, operation: &str, user: &Person) -> String {
+        let (_, template) = operation.split_once(' ').expect("a method and a path");
+        let (mut path, mut before) = (String::new(), "");
         for part in template.split('/').skip(1) {
             path.push('/');
             if part.starts_with('{') {
@@ -228,6 +239,8 @@ impl Place {
         let query = match operation {
             "POST /companies/{company_id}/membership" => "?membership_id=4".to_owned(),
             "DELETE /companies/avatar" => format!("?company_id={}", self.company),
+            "GET /proofs/inclusion" => "?position=1".to_owned(),
+            "GET /proofs/consistency" => "?from=1".to_owned(),
             "DELETE /users/avatar" => format!("?user_id={}", user.id),
             "GET /users/find_by_email" | "GET /invitations/pending" => {
                 format!("?email={}", user.email)
@@ -235,9 +248,7 @@ impl Place {
             _ => String::new(),
         };
         path.push_str(&query);
-        let method: Method = method.parse().expect("a method");
-        let body = self.body(operation, user);
-        server.call(method, path).json(&body)
+        path
     }
 
     fn id(&self, kind: &str, user: &Person) -> i64 {
@@ -258,7 +269,8 @@ impl Place {
         }
     }
 
-    fn body(&self, operation: &str, user: &Person) -> Value {
+    /// A body that suits the operation, and others too.
+    pub fn body(&self, operation: &str, user: &Person) -> Value {
         let name = unique();
         match operation {
             "POST /users" => json!({"first_name": name, "email": format!("{name}@people.example"),

@@ -29,7 +29,7 @@ use super::users::{PersonView, checked, checked_change};
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Patch, Path, Query};
 use crate::api::field_errors::FieldErrors;
-use crate::api::preconditions::etag;
+use crate::api::preconditions::{IfMatch, etag};
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{Committed, IdKind, Refusal, StreamKey, StreamKind, Unit};
@@ -286,7 +286,7 @@ async fn changeable(
 ///
 /// One user's appointments may overlap: `overlapping_appointment_ids` of the answer tells with which.
 #[utoipa::path(post, path = "/leads/{lead_id}/appointments", tag = "Appointments", security(("bearer" = [])),
-    params(("lead_id" = i64, Path)), request_body = AppointmentBody,
+    params(("lead_id" = i64, Path), IfMatch), request_body = AppointmentBody,
     responses((status = 201, description = "Appointment created successfully", body = AppointmentEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
         (status = 404, description = "No such lead"), (status = 409, description = "Not at the version of If-Match"),
@@ -330,7 +330,7 @@ async fn create_appointment(
 /// Update an appointment
 ///
 /// `If-Match` is the version of its lead. A cancelled appointment does not change any more.
-#[utoipa::path(put, path = "/appointments/{id}", tag = "Appointments", security(("bearer" = [])), params(("id" = i64, Path)),
+#[utoipa::path(put, path = "/appointments/{id}", tag = "Appointments", security(("bearer" = [])), params(("id" = i64, Path), IfMatch),
     request_body = AppointmentBody,
     responses((status = 200, description = "Appointment updated successfully", body = AppointmentEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
@@ -372,7 +372,7 @@ async fn update_appointment(
 /// Cancel an appointment
 ///
 /// A repeat changes nothing.
-#[utoipa::path(post, path = "/appointments/{id}/cancel", tag = "Appointments", security(("bearer" = [])), params(("id" = i64, Path)),
+#[utoipa::path(post, path = "/appointments/{id}/cancel", tag = "Appointments", security(("bearer" = [])), params(("id" = i64, Path), IfMatch),
     responses((status = 200, description = "Appointment cancelled", body = AppointmentEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
         (status = 404, description = "No such appointment"), (status = 409, description = "Not at the version of If-Match"),

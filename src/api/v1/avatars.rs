@@ -25,6 +25,7 @@ use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
 use crate::api::layers::AVATAR_BODY_LIMIT;
+use crate::api::preconditions::IfMatch;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::avatars::{MOST_BYTES, PictureError};
@@ -94,7 +95,7 @@ struct CompanyOwner {
 /// Upload a user avatar
 ///
 /// Users change their own; an administrator of a company that a user belongs to may change theirs.
-#[utoipa::path(put, path = "/users/avatar", tag = "Users", security(("bearer" = [])), request_body = UserAvatar,
+#[utoipa::path(put, path = "/users/avatar", tag = "Users", security(("bearer" = [])), params(IfMatch), request_body = UserAvatar,
     responses((status = 200, description = "User avatar updated successfully", body = users::UserEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"), (status = 404, description = "No such user"),
         (status = 413, description = "Larger than 2 MiB"), (status = 422, description = "Not a picture")))]
@@ -112,7 +113,7 @@ async fn upload_user_avatar(
 }
 
 /// Remove a user avatar
-#[utoipa::path(delete, path = "/users/avatar", tag = "Users", security(("bearer" = [])), params(UserOwner), request_body = Option<UserOwner>,
+#[utoipa::path(delete, path = "/users/avatar", tag = "Users", security(("bearer" = [])), params(UserOwner, IfMatch), request_body = Option<UserOwner>,
     responses((status = 200, description = "User avatar removed successfully", body = users::UserEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"), (status = 404, description = "No such user")))]
 async fn remove_user_avatar(
@@ -130,7 +131,7 @@ async fn remove_user_avatar(
 }
 
 /// Upload a company avatar
-#[utoipa::path(put, path = "/companies/avatar", tag = "Companies", security(("bearer" = [])), request_body = CompanyAvatar,
+#[utoipa::path(put, path = "/companies/avatar", tag = "Companies", security(("bearer" = [])), params(IfMatch), request_body = CompanyAvatar,
     responses((status = 200, description = "Company avatar updated successfully", body = companies::CompanyEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"), (status = 404, description = "No such company"),
         (status = 413, description = "Larger than 2 MiB"), (status = 422, description = "Not a picture")))]
@@ -148,7 +149,7 @@ async fn upload_company_avatar(
 }
 
 /// Remove a company avatar
-#[utoipa::path(delete, path = "/companies/avatar", tag = "Companies", security(("bearer" = [])), params(CompanyOwner), request_body = Option<CompanyOwner>,
+#[utoipa::path(delete, path = "/companies/avatar", tag = "Companies", security(("bearer" = [])), params(CompanyOwner, IfMatch), request_body = Option<CompanyOwner>,
     responses((status = 200, description = "Company avatar removed successfully", body = companies::CompanyEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"), (status = 404, description = "No such company"),
         (status = 422, description = "No company named")))]

@@ -26,6 +26,7 @@ use super::users::{checked, checked_change};
 use crate::api::caller::{Caller, Scope};
 use crate::api::extract::{Json, Patch, Path, Query};
 use crate::api::field_errors::FieldErrors;
+use crate::api::preconditions::IfMatch;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{IdKind, Refusal, StreamKey, StreamKind, Unit};
@@ -225,7 +226,7 @@ async fn create_campaign(
 /// Update a campaign
 ///
 /// Active and paused change into each other and into ended, which is for good. `If-Match` is the company's version.
-#[utoipa::path(put, path = "/campaigns/{id}", tag = "Campaigns", security(("bearer" = [])), params(("id" = i64, Path)),
+#[utoipa::path(put, path = "/campaigns/{id}", tag = "Campaigns", security(("bearer" = [])), params(("id" = i64, Path), IfMatch),
     request_body = CampaignBody,
     responses((status = 200, description = "Campaign updated successfully", body = CampaignEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),

@@ -20,7 +20,7 @@ use super::memberships::terms_in;
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
-use crate::api::preconditions::etag;
+use crate::api::preconditions::{IfMatch, etag};
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{IdKind, StreamKey, StreamKind};
@@ -133,7 +133,7 @@ struct CompanyMembershipEnvelope {
 /// Starts a subscription: the first one that costs something with a trial of 14 days, any other at once. While one runs, its plan
 /// is changed, and a cancelled one taken up again. What exceeds a smaller plan's limits stays; only more of it is refused.
 #[utoipa::path(post, path = "/companies/{company_id}/membership", tag = "Membership", security(("bearer" = [])),
-    params(("company_id" = i64, Path), AttachQuery),
+    params(("company_id" = i64, Path), AttachQuery, IfMatch),
     responses((status = 201, description = "Membership attached successfully", body = CompanyMembershipEnvelope),
         (status = 400, description = "A malformed query"), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such company"),
@@ -210,7 +210,7 @@ async fn show_company_membership(
 /// It lasts to the end of the trial or period, unless `immediately` is true, in the query or in the body. After the end the
 /// company is held to the limits of the free plan.
 #[utoipa::path(post, path = "/companies/{company_id}/membership/cancel", tag = "Membership", security(("bearer" = [])),
-    params(("company_id" = i64, Path), CancelQuery), request_body = Option<CancelBody>,
+    params(("company_id" = i64, Path), CancelQuery, IfMatch), request_body = Option<CancelBody>,
     responses((status = 200, description = "Subscription cancelled successfully", body = CompanyMembershipEnvelope),
         (status = 400, description = "A malformed query"), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such company"),

@@ -25,6 +25,7 @@ use super::users::{checked, checked_change};
 use crate::api::caller::{Caller, Scope};
 use crate::api::extract::{Json, Patch, Path};
 use crate::api::field_errors::FieldErrors;
+use crate::api::preconditions::IfMatch;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind, Unit};
@@ -57,7 +58,7 @@ struct CompanyChanges {
 /// hold in it and below at once. Those held only above the old one end there: their leads become unassigned and sources lose
 /// them in the same commit. Leads keep the sources and territories that they have. The plan above
 /// the new place must have room for what comes under it.
-#[utoipa::path(put, path = "/companies/{id}", tag = "Companies", security(("bearer" = [])), params(("id" = i64, Path)),
+#[utoipa::path(put, path = "/companies/{id}", tag = "Companies", security(("bearer" = [])), params(("id" = i64, Path), IfMatch),
     request_body = CompanyChanges,
     responses((status = 200, description = "Company updated successfully", body = CompanyEnvelope), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such company"),

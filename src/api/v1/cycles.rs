@@ -23,6 +23,7 @@ use super::users::checked;
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
+use crate::api::preconditions::IfMatch;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{IdKind, StreamKey, StreamKind};
@@ -99,7 +100,7 @@ pub fn refused(error: CycleError) -> Problem {
 
 /// Modify cycles flag in company
 #[utoipa::path(put, path = "/companies/{company_id}/cycles", tag = "Cycles", security(("bearer" = [])),
-    params(("company_id" = i64, Path)), request_body = CyclesFlag,
+    params(("company_id" = i64, Path), IfMatch), request_body = CyclesFlag,
     responses((status = 200, description = "Company cycles flag updated successfully", body = CompanyEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
         (status = 404, description = "No such company"), (status = 409, description = "Not at the version of If-Match"),

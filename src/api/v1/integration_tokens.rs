@@ -22,6 +22,7 @@ use super::users::checked;
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
+use crate::api::preconditions::IfMatch;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::auth::integration_token;
@@ -192,7 +193,7 @@ async fn list_integration_tokens(
 ///
 /// It ends at once.
 #[utoipa::path(delete, path = "/companies/{company_id}/integration_tokens/{id}", tag = "Integration Tokens", security(("bearer" = [])),
-    params(("company_id" = i64, Path), ("id" = i64, Path)),
+    params(("company_id" = i64, Path), ("id" = i64, Path), IfMatch),
     responses((status = 200, description = "Token revoked successfully", body = Nothing), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such token")))]
 async fn revoke_integration_token(

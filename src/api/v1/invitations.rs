@@ -30,7 +30,7 @@ use super::user_access::{UserAccessView, access_view};
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
-use crate::api::preconditions::etag;
+use crate::api::preconditions::{IfMatch, etag};
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::auth::invitation_code;
@@ -328,7 +328,7 @@ async fn accept_invitation(
 ///
 /// Its code holds no longer. The segment is the invitation's id.
 #[utoipa::path(delete, path = "/invitations/{code}", tag = "Invitations", security(("bearer" = [])),
-    params(("code" = i64, Path, description = "The invitation's id")),
+    params(("code" = i64, Path, description = "The invitation's id"), IfMatch),
     responses((status = 200, description = "Invitation deleted successfully", body = Nothing), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such pending invitation")))]
 async fn delete_invitation(

@@ -21,7 +21,7 @@ use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path};
 use crate::api::field_errors::FieldErrors;
 use crate::api::optimistic::OptimisticCaller;
-use crate::api::preconditions::etag;
+use crate::api::preconditions::{IfMatch, etag};
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{IdKind, StreamKey, StreamKind};
@@ -91,7 +91,7 @@ pub async fn writable(app: &App, caller: &Caller, lead: i64) -> Result<(LeadRow,
 }
 
 /// Create a note for a lead
-#[utoipa::path(post, path = "/leads/{lead_id}/notes", tag = "Lead Notes", security(("bearer" = [])), params(("lead_id" = i64, Path)),
+#[utoipa::path(post, path = "/leads/{lead_id}/notes", tag = "Lead Notes", security(("bearer" = [])), params(("lead_id" = i64, Path), IfMatch),
     request_body = NewNote,
     responses((status = 201, description = "Note created successfully", body = NoteEnvelope), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such lead"), (status = 422, description = "Invalid")))]
@@ -148,7 +148,7 @@ async fn create(
 
 /// Delete a note from a lead
 #[utoipa::path(delete, path = "/leads/{lead_id}/notes/{id}", tag = "Lead Notes", security(("bearer" = [])),
-    params(("lead_id" = i64, Path), ("id" = i64, Path)),
+    params(("lead_id" = i64, Path), ("id" = i64, Path), IfMatch),
     responses((status = 200, description = "Note deleted successfully", body = Nothing), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such lead or note")))]
 async fn delete_note(

@@ -39,7 +39,7 @@ use crate::api::caller::{Caller, Scope};
 use crate::api::extract::{Json, Patch, Path};
 use crate::api::field_errors::FieldErrors;
 use crate::api::optimistic::OptimisticCaller;
-use crate::api::preconditions::etag;
+use crate::api::preconditions::{IfMatch, etag};
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::lead_answers;
@@ -553,7 +553,7 @@ pub async fn require_readable(
 }
 
 /// Update a lead
-#[utoipa::path(put, path = "/leads/{id}", tag = "Leads", security(("bearer" = [])), params(("id" = i64, Path)), request_body = LeadBody,
+#[utoipa::path(put, path = "/leads/{id}", tag = "Leads", security(("bearer" = [])), params(("id" = i64, Path), IfMatch), request_body = LeadBody,
     responses((status = 200, description = "Lead updated successfully", body = LeadEnvelope), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such lead"),
         (status = 409, description = "Not at the version of If-Match"), (status = 422, description = "Invalid")))]

@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use super::users;
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path};
+use crate::api::preconditions::IfMatch;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{Refusal, StreamKey, StreamKind};
@@ -37,7 +38,7 @@ struct Approval {
 ///
 /// Once; a repeat changes nothing and answers the first time.
 #[utoipa::path(put, path = "/users/{user_id}/onboarding/complete", tag = "User Onboarding", security(("bearer" = [])),
-    params(("user_id" = i64, Path)),
+    params(("user_id" = i64, Path), IfMatch),
     responses((status = 200, description = "Onboarding completed successfully", body = users::UserEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Somebody else"), (status = 404, description = "No such user")))]
 async fn complete_onboarding(
@@ -64,7 +65,7 @@ async fn complete_onboarding(
 ///
 /// Only the current legal terms can be approved; new ones ask again.
 #[utoipa::path(put, path = "/users/{user_id}/onboarding/terms_and_conditions", tag = "User Onboarding", security(("bearer" = [])),
-    params(("user_id" = i64, Path)), request_body = Approval,
+    params(("user_id" = i64, Path), IfMatch), request_body = Approval,
     responses((status = 200, description = "Terms and conditions approved successfully", body = users::UserEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Somebody else"), (status = 404, description = "No such user"),
         (status = 422, description = "Not the current terms")))]

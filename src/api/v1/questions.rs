@@ -23,6 +23,7 @@ use super::users::checked;
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
+use crate::api::preconditions::IfMatch;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{IdKind, StreamKey, StreamKind};
@@ -284,7 +285,7 @@ async fn list_questions(
 
 /// Modify questions priority order for a company
 #[utoipa::path(put, path = "/companies/{company_id}/questions/priority", tag = "Questions", security(("bearer" = [])),
-    params(("company_id" = i64, Path)), request_body = QuestionOrder,
+    params(("company_id" = i64, Path), IfMatch), request_body = QuestionOrder,
     responses((status = 200, description = "Questions order updated successfully", body = AllQuestions),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
         (status = 404, description = "No such company"), (status = 409, description = "Not at the version of If-Match"),
@@ -317,7 +318,7 @@ async fn order_questions(
 ///
 /// It is asked no more; answers that were given to it stay with their leads, in the wording under which they were given.
 #[utoipa::path(delete, path = "/companies/{company_id}/questions/{id}", tag = "Questions", security(("bearer" = [])),
-    params(("company_id" = i64, Path), ("id" = i64, Path)),
+    params(("company_id" = i64, Path), ("id" = i64, Path), IfMatch),
     responses((status = 200, description = "Question deleted successfully", body = Nothing), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such company or question"),
         (status = 409, description = "Not at the version of If-Match")))]
@@ -417,7 +418,7 @@ fn check_options(body: CampaignOptions) -> Result<Vec<(QuestionId, Vec<ShownOpti
 ///
 /// Sets, for each question that is named, which of its options the campaign shows, in which order and wording. Others stay.
 #[utoipa::path(put, path = "/campaigns/{campaign_id}/questions/options", tag = "Questions", security(("bearer" = [])),
-    params(("campaign_id" = i64, Path)), request_body = CampaignOptions,
+    params(("campaign_id" = i64, Path), IfMatch), request_body = CampaignOptions,
     responses((status = 200, description = "Question options updated successfully", body = AllQuestions),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
         (status = 404, description = "No such campaign"), (status = 409, description = "Not at the version of If-Match"),

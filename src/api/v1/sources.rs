@@ -26,6 +26,7 @@ use super::users::PersonView;
 use crate::api::caller::{Caller, Scope};
 use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
+use crate::api::preconditions::IfMatch;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{IdKind, Refusal, StreamKey, StreamKind, Unit};
@@ -176,7 +177,7 @@ async fn carry_out(
 ///
 /// It takes the last priority.
 #[utoipa::path(post, path = "/companies/{company_id}/sources", tag = "Sources", security(("bearer" = [])),
-    params(("company_id" = i64, Path)), request_body = NewSource,
+    params(("company_id" = i64, Path), IfMatch), request_body = NewSource,
     responses((status = 201, description = "Source created successfully", body = SourceEnvelope), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such company"),
         (status = 409, description = "The company is not at the version of If-Match"), (status = 422, description = "Invalid, or the name is taken")))]
@@ -235,7 +236,7 @@ async fn list_sources(
 ///
 /// Takes the complete list of the company's source ids.
 #[utoipa::path(put, path = "/companies/{company_id}/sources/priority", tag = "Sources", security(("bearer" = [])),
-    params(("company_id" = i64, Path)), request_body = SourceOrder,
+    params(("company_id" = i64, Path), IfMatch), request_body = SourceOrder,
     responses((status = 200, description = "Sources order updated successfully", body = OrderedSources), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such company"),
         (status = 409, description = "The company is not at the version of If-Match"), (status = 422, description = "Not every source exactly once")))]
@@ -260,7 +261,7 @@ async fn reorder_sources(
 ///
 /// Those behind it move up. Its leads keep it, and go on to show its name.
 #[utoipa::path(delete, path = "/companies/{company_id}/sources/{id}", tag = "Sources", security(("bearer" = [])),
-    params(("company_id" = i64, Path), ("id" = i64, Path)),
+    params(("company_id" = i64, Path), ("id" = i64, Path), IfMatch),
     responses((status = 200, description = "Source deleted successfully", body = Nothing), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such source"),
         (status = 409, description = "The company is not at the version of If-Match")))]
@@ -281,7 +282,7 @@ async fn delete_source(
 ///
 /// New leads from the source go to its user accesses in turn. One that is assigned already stays as it is.
 #[utoipa::path(post, path = "/companies/{company_id}/sources/{source_id}/user_access", tag = "Sources", security(("bearer" = [])),
-    params(("company_id" = i64, Path), ("source_id" = i64, Path)), request_body = SourceAccess,
+    params(("company_id" = i64, Path), ("source_id" = i64, Path), IfMatch), request_body = SourceAccess,
     responses((status = 201, description = "User access assigned successfully", body = SourceEnvelope), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such source"),
         (status = 409, description = "The company is not at the version of If-Match"), (status = 422, description = "Not a user access that holds in the company")))]
@@ -351,7 +352,7 @@ fn require_held(
 ///
 /// The leads that it was given stay with it.
 #[utoipa::path(delete, path = "/companies/{company_id}/sources/{source_id}/user_access/{user_access_id}", tag = "Sources", security(("bearer" = [])),
-    params(("company_id" = i64, Path), ("source_id" = i64, Path), ("user_access_id" = i64, Path)),
+    params(("company_id" = i64, Path), ("source_id" = i64, Path), ("user_access_id" = i64, Path), IfMatch),
     responses((status = 200, description = "User access removed successfully", body = Nothing), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such source, or not assigned to it"),
         (status = 409, description = "The company is not at the version of If-Match")))]

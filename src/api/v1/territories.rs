@@ -19,6 +19,7 @@ use super::users::checked;
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
+use crate::api::preconditions::IfMatch;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{IdKind, StreamKey, StreamKind};
@@ -105,7 +106,7 @@ struct TerritoryList {
 ///
 /// All or none. A lead that is created without a territory falls into the oldest one whose rule matches its address.
 #[utoipa::path(post, path = "/companies/{company_id}/territories", tag = "Territories", security(("bearer" = [])),
-    params(("company_id" = i64, Path)), request_body = NewTerritories,
+    params(("company_id" = i64, Path), IfMatch), request_body = NewTerritories,
     responses((status = 201, description = "Territories created successfully", body = CreatedTerritories), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such company"),
         (status = 409, description = "The company is not at the version of If-Match"), (status = 422, description = "Invalid")))]

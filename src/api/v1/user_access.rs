@@ -20,7 +20,7 @@ use super::pages::{Meta, PageQuery};
 use super::users::{PrimaryCompany, check_grant, require_visible, role_filter};
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
-use crate::api::preconditions::etag;
+use crate::api::preconditions::{IfMatch, etag};
 use crate::api::problem::Problem;
 use crate::api::role_changes::{LostLeads, LostRole, held, keep_owners};
 use crate::app::App;
@@ -159,7 +159,7 @@ async fn one(app: &App, id: i64) -> Result<Response, Problem> {
 
 /// Create `user_accesses` for a user
 #[utoipa::path(post, path = "/users/{user_id}/user_access", tag = "User Company Relation", security(("bearer" = [])),
-    params(("user_id" = i64, Path)), request_body = NewAccess,
+    params(("user_id" = i64, Path), IfMatch), request_body = NewAccess,
     responses((status = 201, description = "User access created successfully", body = UserAccessEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
         (status = 404, description = "No such user"), (status = 422, description = "Invalid")))]
@@ -251,7 +251,7 @@ async fn administered(
 ///
 /// Where it no longer holds, its leads become unassigned and sources lose it, in the same commit.
 #[utoipa::path(put, path = "/users/{user_id}/user_access/{user_access_id}", tag = "User Company Relation", security(("bearer" = [])),
-    params(("user_id" = i64, Path), ("user_access_id" = i64, Path)), request_body = AccessChanges,
+    params(("user_id" = i64, Path), ("user_access_id" = i64, Path), IfMatch), request_body = AccessChanges,
     responses((status = 200, description = "User access updated successfully", body = UserAccessEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
         (status = 404, description = "No such user access"), (status = 422, description = "Invalid")))]
@@ -319,7 +319,7 @@ async fn update_user_access(
 ///
 /// Its leads become unassigned and sources lose it in the same commit.
 #[utoipa::path(delete, path = "/users/{user_id}/user_access/{user_access_id}", tag = "User Company Relation", security(("bearer" = [])),
-    params(("user_id" = i64, Path), ("user_access_id" = i64, Path)),
+    params(("user_id" = i64, Path), ("user_access_id" = i64, Path), IfMatch),
     responses((status = 200, description = "User access deleted successfully", body = Nothing), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such user access"),
         (status = 422, description = "The last owner cannot be removed")))]

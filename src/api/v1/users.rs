@@ -31,7 +31,7 @@ use super::{avatars, email_proofs};
 use crate::api::caller::{Anonymous, Caller};
 use crate::api::extract::{Json, Patch, Path, Query};
 use crate::api::field_errors::FieldErrors;
-use crate::api::preconditions::etag;
+use crate::api::preconditions::{IfMatch, etag};
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::auth::token::Session;
@@ -260,9 +260,9 @@ struct LoginAnswer {
 ///
 /// Works without a token. Roles are granted only by an administrator of their companies, or for the code of a pending
 /// invitation, which is accepted in the same commit and proves the e-mail.
-#[utoipa::path(post, path = "/users", tag = "Users", request_body = NewUser,
+#[utoipa::path(post, path = "/users", tag = "Users", security((), ("bearer" = [])), request_body = NewUser,
     responses((status = 201, description = "User created successfully", body = UserEnvelope), (status = 401, description = "Bad token"),
-        (status = 422, description = "Invalid")))]
+        (status = 403, description = "Not an administrator of a company that a role is given in"), (status = 422, description = "Invalid")))]
 async fn create_user(
     State(app): State<App>,
     caller: Option<Caller>,
@@ -704,7 +704,7 @@ pub async fn require_visible(app: &App, caller: &Caller, user: UserId) -> Result
 /// Update a user
 ///
 /// Users change themselves; an administrator of every company that a user belongs to may change their profile too, but not their password.
-#[utoipa::path(put, path = "/users/{id}", tag = "Users", security(("bearer" = [])), params(("id" = i64, Path)), request_body = UserChanges,
+#[utoipa::path(put, path = "/users/{id}", tag = "Users", security(("bearer" = [])), params(("id" = i64, Path), IfMatch), request_body = UserChanges,
     responses((status = 200, description = "User updated successfully", body = UserEnvelope), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such user"), (status = 422, description = "Invalid")))]
 async fn update_user(

@@ -1,0 +1,112 @@
+//! The map of streams in the database: brought up to the ledger's end when a checkpoint is made, over the streams that were
+//! touched since.
+
+use std::collections::HashSet;
+
+use sqlx::{PgConnection, Row};
+
+use super::tree::unsigned;
+use crate::proof::Hash;
+use crate::proof::stream_map::{StreamEnd, StreamMap, Tile, TilePath, stream_key};
+
+/// How many events the map has taken in.
+pub(super) async fn size(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT size FROM stream_map")
+        .fetch_one(connection)
+        .await
+}
+
+/// Takes the events after position `from`, where the map is, up to `to` in, and answers the map's root. The caller holds the checkpoints'
+/// lock in a transaction.
+pub(super) async fn advance(
+    connection: &mut PgConnection,
+    from: i64,
+    to: i64,
+) -> Result<Hash, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT aggregate_type, aggregate_id, count(*), (array_agg(leaf_hash ORDER BY position DESC))[1] \
+         FROM events WHERE position > $1 AND position <= $2 GROUP BY 1, 2",
+    )
+    .bind(from)
+    .bind(to)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut touched = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let leaf: Option<&[u8]> = row.try_get(3)?;
+        let leaf = leaf.and_then(|leaf| leaf.try_into().ok());
+        touched.push(StreamEnd {
+            key: stream_key(row.try_get(0)?, row.try_get(1)?),
+            events: unsigned(row.try_get(2)?),
+            last_leaf: leaf.ok_or(sqlx::Error::RowNotFound)?,
+        });
+    }
+    let mut map = StreamMap::default();
+    let keys: Vec<Hash> = touched.iter().map(|end| end.key).collect();
+    bring(connection, &mut map, &keys).await?;
+    for end in touched {
+        let before = map.get(&end.key).map_or(0, |end| end.events);
+        map.set(StreamEnd {
+            events: before + end.events,
+            ..end
+        });
+    }
+    let (root, changed) = map.settle();
+    let contents = |path: &TilePath| map.tile(path).map_or_else(Vec::new, Tile::to_bytes);
+    sqlx::query(
+        "INSERT INTO stream_map_tiles (path, content) SELECT * FROM unnest($1::bytea[], $2::bytea[]) \
+         ON CONFLICT (path) DO UPDATE SET content = excluded.content",
+    )
+    .bind(&changed)
+    .bind(changed.iter().map(contents).collect::<Vec<_>>())
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("UPDATE stream_map SET size = $1")
+        .bind(to)
+        .execute(connection)
+        .await?;
+    Ok(root)
+}
+
+/// Brings the tiles on the ways to these keys, and the topmost one in any case.
+pub(super) async fn bring(
+    connection: &mut PgConnection,
+    map: &mut StreamMap,
+    keys: &[Hash],
+) -> Result<(), sqlx::Error> {
+    let mut wanted: HashSet<TilePath> = HashSet::from([TilePath::new()]);
+    while !wanted.is_empty() {
+        let paths: Vec<&TilePath> = wanted.iter().collect();
+        let rows =
+            sqlx::query("SELECT path, content FROM stream_map_tiles WHERE path = ANY($1::bytea[])")
+                .bind(paths)
+                .fetch_all(&mut *connection)
+                .await?;
+        for row in rows {
+            let tile = Tile::from_bytes(row.try_get(1)?).ok_or(sqlx::Error::RowNotFound)?;
+            let path: TilePath = row.try_get(0)?;
+            wanted.remove(&path);
+            map.bring(path, tile);
+        }
+        // Only the topmost may be missing: of a map that is empty yet.
+        if wanted.remove([].as_slice()) {
+            map.bring(TilePath::new(), Tile::default());
+        }
+        if !wanted.is_empty() {
+            return Err(sqlx::Error::RowNotFound);
+        }
+        wanted = keys.iter().filter_map(|key| map.missing(key)).collect();
+    }
+    Ok(())
+}
+
+/// Forgets the map, so that the next checkpoint makes it anew from the events. The caller holds the checkpoints' lock in a transaction.
+pub(super) async fn forget(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM stream_map_tiles")
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("UPDATE stream_map SET size = 0")
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,338 @@
+//! The part of `verify` that is about proofs: the tree and the map of streams worked out anew from the events, and compared with
+//! what is stored, with every checkpoint that was signed, and with those that were witnessed elsewhere.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures::TryStreamExt;
+use sqlx::{PgConnection, Row};
+
+use super::checkpoints;
+use super::replay::{self, Leaf};
+use super::tree::{is_stored, unsigned};
+use crate::proof::Hash;
+use crate::proof::checkpoint::Checkpoint;
+use crate::proof::merkle::{Frontier, Node};
+use crate::proof::note::VerifierKey;
+use crate::proof::stream_map::{StreamEnd, StreamMap, Tile, TilePath};
+
+/// Checkpoints from outside the database, and who is trusted to have signed them.
+#[derive(Debug, Default)]
+pub struct Witnessed {
+    /// Each with what it is called.
+    pub notes: Vec<(String, String)>,
+    /// The keys; those that the database lists, when there are none.
+    pub keys: Vec<VerifierKey>,
+}
+
+/// A claim about the ledger at some size.
+struct Claim {
+    who: String,
+    root: Hash,
+    streams: Hash,
+}
+
+/// The ledger's proofs, worked out anew along the events.
+pub(super) struct Recomputed {
+    tree: Frontier,
+    map: StreamMap,
+    claims: BTreeMap<u64, Vec<Claim>>,
+    /// The size at which the stored map is compared.
+    map_size: u64,
+    nodes: i64,
+    wrong_nodes: u64,
+    /// Whether an event was missing: beyond it nothing can be worked out.
+    broken: bool,
+    pub differences: Vec<String>,
+}
+
+impl Recomputed {
+    /// Reads what is claimed about the ledger.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn begin(
+        connection: &mut PgConnection,
+        witnessed: &Witnessed,
+    ) -> Result<Self, sqlx::Error> {
+        let map_size: Option<i64> = sqlx::query_scalar("SELECT size FROM public.stream_map")
+            .fetch_optional(&mut *connection)
+            .await?;
+        let mut found = Self {
+            tree: Frontier::default(),
+            map: StreamMap::default(),
+            claims: BTreeMap::new(),
+            map_size: unsigned(map_size.unwrap_or(0)),
+            nodes: 0,
+            wrong_nodes: 0,
+            broken: false,
+            differences: Vec::new(),
+        };
+        let listed: Vec<VerifierKey> = checkpoints::keys(connection)
+            .await?
+            .iter()
+            .filter_map(|key| VerifierKey::parse(&key.verifier).ok())
+            .collect();
+        let stored: Vec<(i64, i64, String)> =
+            sqlx::query_as("SELECT id, tree_size, note FROM public.checkpoints ORDER BY id")
+                .fetch_all(&mut *connection)
+                .await?;
+        for (id, size, note) in stored {
+            let who = format!("checkpoints: id={id}");
+            if let Some(said) = found.claim(&who, &note, &listed)
+                && i64::try_from(said) != Ok(size)
+            {
+                let difference = format!("{who}: is of {said} events, and kept as of {size}");
+                found.differences.push(difference);
+            }
+        }
+        let trusted = if witnessed.keys.is_empty() {
+            &listed
+        } else {
+            &witnessed.keys
+        };
+        for (name, note) in &witnessed.notes {
+            found.claim(&format!("witnessed checkpoint {name}"), note, trusted);
+        }
+        found.at_size(connection).await?;
+        Ok(found)
+    }
+
+    /// Notes what a checkpoint claims, and answers its size.
+    fn claim(&mut self, who: &str, note: &str, keys: &[VerifierKey]) -> Option<u64> {
+        match Checkpoint::open(note, keys) {
+            Ok(said) => {
+                self.claims.entry(said.size).or_default().push(Claim {
+                    who: who.to_owned(),
+                    root: said.root,
+                    streams: said.streams,
+                });
+                Some(said.size)
+            }
+            Err(error) => {
+                self.differences.push(format!("{who}: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Takes the next events in.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn take(
+        &mut self,
+        connection: &mut PgConnection,
+        leaves: &[Leaf],
+    ) -> Result<(), sqlx::Error> {
+        let mut made: Vec<(Node, Hash)> = Vec::new();
+        for leaf in leaves {
+            if self.broken || unsigned(leaf.position) != self.tree.size() + 1 {
+                self.broken = true;
+                break;
+            }
+            self.tree.push(leaf.hash, |node, hash| {
+                if is_stored(node) {
+                    made.push((node, *hash));
+                }
+            });
+            let events = self.map.get(&leaf.stream).map_or(0, |end| end.events) + 1;
+            self.map.set(StreamEnd {
+                key: leaf.stream,
+                events,
+                last_leaf: leaf.hash,
+            });
+            self.at_size(connection).await?;
+        }
+        self.compare_nodes(connection, &made).await
+    }
+
+    async fn compare_nodes(
+        &mut self,
+        connection: &mut PgConnection,
+        made: &[(Node, Hash)],
+    ) -> Result<(), sqlx::Error> {
+        if made.is_empty() {
+            return Ok(());
+        }
+        let rows = sqlx::query(
+            "SELECT n.level, n.index, n.hash FROM unnest($1::smallint[], $2::bigint[]) AS w(level, index) \
+             JOIN public.tree_nodes n ON n.level = w.level AND n.index = w.index",
+        )
+        .bind(made.iter().map(|(n, _)| i16::try_from(n.level).unwrap_or(0)).collect::<Vec<_>>())
+        .bind(made.iter().map(|(n, _)| i64::try_from(n.index).unwrap_or(0)).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+        let mut stored: HashMap<Node, Vec<u8>> = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let (level, index): (i16, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let node = Node {
+                level: level.unsigned_abs().into(),
+                index: unsigned(index),
+            };
+            stored.insert(node, row.try_get(2)?);
+        }
+        for (node, hash) in made {
+            self.nodes += 1;
+            if stored.get(node).map(Vec::as_slice) == Some(hash.as_slice()) {
+                continue;
+            }
+            self.wrong_nodes += 1;
+            if self.wrong_nodes == 1 {
+                let first = (node.index << node.level) + 1;
+                let last = (node.index + 1) << node.level;
+                let what = match stored.get(node) {
+                    Some(_) => "is not the root of its events",
+                    None => "is missing",
+                };
+                self.differences.push(format!(
+                    "tree_nodes: the node over positions {first} to {last} {what}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares what is claimed about the ledger at the size that has just been reached.
+    async fn at_size(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let size = self.tree.size();
+        let stored_map = self.map_size == size;
+        let claims = self.claims.remove(&size);
+        if claims.is_none() && !stored_map {
+            return Ok(());
+        }
+        let (root, (streams, _)) = (self.tree.root(), self.map.settle());
+        for Claim {
+            who,
+            root: said,
+            streams: map,
+        } in claims.into_iter().flatten()
+        {
+            let what = if said != root {
+                "the ledger does not have these first"
+            } else if map != streams {
+                "the map of streams is not that of the first"
+            } else {
+                continue;
+            };
+            self.differences
+                .push(format!("{who}: {what} {size} events"));
+        }
+        if stored_map {
+            self.compare_tiles(connection).await?;
+        }
+        Ok(())
+    }
+
+    async fn compare_tiles(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let mut rows =
+            sqlx::query("SELECT path, content FROM public.stream_map_tiles ORDER BY path")
+                .fetch(connection);
+        let (mut right, mut wrong) = (0_usize, 0_usize);
+        let mut first: Option<TilePath> = None;
+        while let Some(row) = rows.try_next().await? {
+            let path: TilePath = row.try_get(0)?;
+            let tile = Tile::from_bytes(row.try_get(1)?);
+            // A map that was brought up to an empty ledger has its topmost tile or not.
+            let empty = self.map.tiles() == 0 && tile == Some(Tile::default());
+            if tile.is_some() && tile.as_ref() == self.map.tile(&path) {
+                right += 1;
+            } else if !empty {
+                wrong += 1;
+                first.get_or_insert(path);
+            }
+        }
+        let missing = self.map.tiles() - right.min(self.map.tiles());
+        if let Some(path) = first {
+            self.differences.push(format!(
+                "stream_map_tiles: {wrong} tiles are not those of the events; the first has the path {path:?}"
+            ));
+        } else if missing > 0 {
+            self.differences
+                .push(format!("stream_map_tiles: {missing} tiles are missing"));
+        }
+        Ok(())
+    }
+
+    /// After the last event: what is claimed about more events than there are.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn finish(
+        mut self,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        let size = self.tree.size();
+        let beyond = if self.broken {
+            "cannot be compared: an event before its end is missing"
+        } else {
+            "is of more events than the ledger has"
+        };
+        for claim in std::mem::take(&mut self.claims).into_values().flatten() {
+            self.differences.push(format!("{}: {beyond}", claim.who));
+        }
+        if self.map_size > size {
+            self.differences.push(format!(
+                "stream_map: has taken in {} events, and {size} can be read",
+                self.map_size
+            ));
+        }
+        if self.wrong_nodes > 1 {
+            self.differences
+                .push(format!("tree_nodes: and {} more", self.wrong_nodes - 1));
+        }
+        let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM public.tree_nodes")
+            .fetch_one(connection)
+            .await?;
+        if !self.broken && stored > self.nodes {
+            self.differences.push(format!(
+                "tree_nodes: {} nodes are over events that the ledger does not have",
+                stored - self.nodes
+            ));
+        }
+        Ok(self.differences)
+    }
+}
+
+/// Checks the ledger alone, without the read tables: events, order, hashes, tree, map, checkpoints, and the end.
+///
+/// # Errors
+/// What the database answers.
+pub async fn ledger(
+    connection: &mut PgConnection,
+    witnessed: &Witnessed,
+) -> Result<Vec<String>, sqlx::Error> {
+    let end = replay::end(connection, false).await?;
+    let mut recomputed = Recomputed::begin(connection, witnessed).await?;
+    let mut differences = Vec::new();
+    let mut position = 0;
+    loop {
+        let (step, _) = replay::read(connection, position, i64::MAX).await?;
+        differences.extend(wrong_events(&step));
+        if !step.any {
+            break;
+        }
+        recomputed.take(connection, &step.leaves).await?;
+        position = step.last;
+    }
+    differences.extend(wrong_end(position, end));
+    differences.extend(recomputed.finish(connection).await?);
+    Ok(differences)
+}
+
+/// What is wrong with the events of a step.
+pub(super) fn wrong_events(step: &replay::Step) -> Vec<String> {
+    let mut positions: Vec<(i64, &str)> = Vec::new();
+    let leaves = step.wrong_leaves.iter();
+    positions.extend(leaves.map(|p| (*p, "the leaf hash is not that of the event")));
+    positions.extend(step.gaps.iter().map(|p| (*p, "missing")));
+    positions.sort_unstable();
+    let told = positions.into_iter();
+    told.map(|(position, what)| format!("events: position {position}: {what}"))
+        .collect()
+}
+
+/// Whether the ledger ends where its head says.
+pub(super) fn wrong_end(position: i64, end: i64) -> Option<String> {
+    (position != end)
+        .then(|| format!("events: the ledger ends at position {position}, its head says {end}"))
+}

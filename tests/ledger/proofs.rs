@@ -1,0 +1,226 @@
+//! The tree, the map of streams and the checkpoints: the same whoever appends, and made up for where they are missing.
+
+use chrono::{Duration, Utc};
+use leadledger::ledger::checkpoints::{self, ProofError};
+use leadledger::ledger::verify_proofs::Witnessed;
+use leadledger::ledger::{rebuild, tree, verify};
+use leadledger::proof::checkpoint::Checkpoint;
+use leadledger::proof::note::VerifierKey;
+use sqlx::Executor;
+
+use crate::node::{add_note, assert_sound, contact, create, open};
+use crate::support::database::TestDatabase;
+
+async fn nodes(database: &TestDatabase) -> Vec<(i16, i64, Vec<u8>)> {
+    sqlx::query_as("SELECT level, index, hash FROM tree_nodes ORDER BY level, index")
+        .fetch_all(database.pool())
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_and_a_stock_program_grow_one_tree() {
+    let database = TestDatabase::create().await;
+    let (one, two) = (open(&database).await, open(&database).await);
+    let mut leads = Vec::new();
+    for n in 0..4 {
+        let made = create(&one, 1, contact(&format!("a{n}@example.com"))).await;
+        leads.push(made.unwrap().resource_id);
+    }
+    let work = (0..60).map(|n| {
+        let (node, lead) = (if n % 3 == 0 { &two } else { &one }, leads[n % 4]);
+        async move { add_note(node, lead, &format!("note {n}")).await.unwrap() }
+    });
+    futures::future::join_all(work).await;
+    for n in 0..20 {
+        sqlx::query(
+            "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) \
+             VALUES ('thing', 'x', $1, 'Made', '1', '{}', '{}')",
+        )
+        .bind(n + 1_i64)
+        .execute(database.pool())
+        .await
+        .unwrap();
+    }
+    add_note(&two, leads[0], "after").await.unwrap();
+    let first = checkpoints::make(database.pool(), Utc::now())
+        .await
+        .unwrap();
+    add_note(&one, leads[1], "the last").await.unwrap();
+    let second = checkpoints::make(database.pool(), Utc::now())
+        .await
+        .unwrap();
+    assert_eq!((first.size, second.size), (85, 86));
+    let again = checkpoints::make(database.pool(), Utc::now())
+        .await
+        .unwrap();
+    assert_eq!(again.id, second.id, "nothing happened since");
+    assert_eq!(assert_sound(&database).await, 86);
+    assert_eq!(nodes(&database).await.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_from_before_the_tree_gets_one() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    let lead = create(&ledger, 1, contact("a@example.com")).await.unwrap();
+    for n in 0..300 {
+        add_note(&ledger, lead.resource_id, &n.to_string())
+            .await
+            .unwrap();
+    }
+    let grown = nodes(&database).await;
+    assert_eq!(grown.len(), 18 + 1);
+    for missing in [
+        "DELETE FROM tree_nodes",
+        // Interrupted: the first nodes are there.
+        "DELETE FROM tree_nodes WHERE index >= 4 OR level > 4",
+    ] {
+        database.pool().execute(missing).await.unwrap();
+        let mut connection = database.pool().acquire().await.unwrap();
+        tree::complete(&mut connection).await.unwrap();
+        assert_eq!(nodes(&database).await, grown);
+    }
+    // A node that finds none fills it in by itself.
+    database
+        .pool()
+        .execute("DELETE FROM tree_nodes")
+        .await
+        .unwrap();
+    let other = open(&database).await;
+    add_note(&other, lead.resource_id, "more").await.unwrap();
+    assert_eq!(nodes(&database).await, grown);
+    // A rebuild makes right what is wrong.
+    checkpoints::make(database.pool(), Utc::now())
+        .await
+        .unwrap();
+    database
+        .pool()
+        .execute("UPDATE tree_nodes SET hash = sha256('') WHERE index = 3; INSERT INTO tree_nodes VALUES (4, 99, sha256('')), (60, 5, sha256(''))")
+        .await
+        .unwrap();
+    database
+        .pool()
+        .execute("UPDATE stream_map_tiles SET content = ''")
+        .await
+        .unwrap();
+    let options = database.connect_options();
+    let found = verify::run(&options, &[], |_, _| {}).await.unwrap();
+    assert_eq!(found.differences.len(), 3, "{:?}", found.differences);
+    assert!(found.differences[1].contains("positions 49 to 64"));
+    rebuild::run(&options, &[], |_, _| {}).await.unwrap();
+    assert_eq!(nodes(&database).await, grown);
+    checkpoints::make(database.pool(), Utc::now())
+        .await
+        .unwrap();
+    assert_sound(&database).await;
+}
+
+#[tokio::test]
+async fn keys_rotate_and_what_both_signed_bridges_them() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    create(&ledger, 1, contact("a@example.com")).await.unwrap();
+    let pool = database.pool();
+    let now = Utc::now();
+    let (one, two) = tokio::join!(
+        checkpoints::ensure_key(pool, now),
+        checkpoints::ensure_key(pool, now)
+    );
+    (one.unwrap(), two.unwrap());
+    checkpoints::make(pool, now).await.unwrap();
+    let later = now + Duration::hours(1);
+    checkpoints::rotate(pool, later).await.unwrap();
+    create(&ledger, 1, contact("b@example.com")).await.unwrap();
+    checkpoints::make(pool, later).await.unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    let listed = checkpoints::keys(&mut connection).await.unwrap();
+    assert_eq!(listed.len(), 2);
+    let micros = |time: chrono::DateTime<Utc>| time.timestamp_micros();
+    assert_eq!(listed[0].valid_until.map(micros), Some(micros(later)));
+    assert_eq!(listed[1].valid_until, None);
+    let keys: Vec<_> = listed
+        .iter()
+        .map(|key| [VerifierKey::parse(&key.verifier).unwrap()])
+        .collect();
+    let notes = checkpoints::to_witness(&mut connection).await.unwrap();
+    let opens = |key: &[VerifierKey]| -> Vec<bool> {
+        let opened = notes.iter().map(|kept| Checkpoint::open(&kept.note, key));
+        opened.map(|opened| opened.is_ok()).collect()
+    };
+    assert_eq!(opens(&keys[0]), [true, true, false]);
+    assert_eq!(opens(&keys[1]), [false, true, true]);
+    assert_sound(&database).await;
+}
+
+/// An administrator with all rights cuts the end off, and everything in the database fits. What lies outside tells.
+#[tokio::test]
+async fn what_was_witnessed_finds_a_ledger_that_was_rewritten_as_a_whole() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    for n in 0..3 {
+        create(&ledger, 1, contact(&format!("{n}@example.com")))
+            .await
+            .unwrap();
+    }
+    let pool = database.pool();
+    let early = checkpoints::make(pool, Utc::now()).await.unwrap();
+    let lead = create(&ledger, 1, contact("secret@example.com")).await;
+    let lead = lead.unwrap().resource_id;
+    let late = checkpoints::make(pool, Utc::now()).await.unwrap();
+    let rewrite = format!(
+        "SET session_replication_role = replica; \
+         DELETE FROM events WHERE position = 4; DELETE FROM leads WHERE id = {lead}; \
+         UPDATE ledger_head SET position = 3; DELETE FROM stream_map_tiles; UPDATE stream_map SET size = 0; \
+         DELETE FROM checkpoints WHERE id = {}; RESET session_replication_role",
+        late.id
+    );
+    pool.execute(rewrite.as_str()).await.unwrap();
+    let options = database.connect_options();
+    rebuild::run(&options, &[], |_, _| {}).await.unwrap();
+    checkpoints::make(pool, Utc::now()).await.unwrap();
+    let found = verify::run(&options, &[], |_, _| {}).await.unwrap();
+    assert_eq!(found.differences, Vec::<String>::new(), "it fits by itself");
+
+    let mut witnessed = Witnessed::default();
+    for (name, kept) in [("early", &early), ("late", &late)] {
+        witnessed.notes.push((name.to_owned(), kept.note.clone()));
+    }
+    let found = verify::run_with(&options, &[], &witnessed, |_, _| {}).await;
+    assert_eq!(
+        found.unwrap().differences,
+        ["witnessed checkpoint late: is of more events than the ledger has"]
+    );
+    // Another event in its place does not help.
+    let other = open(&database).await;
+    create(&other, 1, contact("other@example.com"))
+        .await
+        .unwrap();
+    let found = verify::run_with(&options, &[], &witnessed, |_, _| {}).await;
+    assert_eq!(
+        found.unwrap().differences,
+        ["witnessed checkpoint late: the ledger does not have these first 4 events"]
+    );
+}
+
+#[tokio::test]
+async fn a_ledger_that_does_not_continue_its_checkpoint_is_not_signed() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    for n in 0..2 {
+        create(&ledger, 1, contact(&format!("{n}@example.com")))
+            .await
+            .unwrap();
+    }
+    let pool = database.pool();
+    checkpoints::make(pool, Utc::now()).await.unwrap();
+    create(&ledger, 1, contact("c@example.com")).await.unwrap();
+    pool.execute("SET session_replication_role = replica; UPDATE events SET leaf_hash = sha256('') WHERE position = 1; RESET session_replication_role")
+        .await
+        .unwrap();
+    let refused = checkpoints::make(pool, Utc::now()).await;
+    assert!(
+        matches!(refused, Err(ProofError::Damaged(_))),
+        "{refused:?}"
+    );
+}

@@ -1,0 +1,127 @@
+//! Rules about leads, their notes and their appointments.
+
+use serde_json::json;
+
+use super::Row;
+use super::scene::Scene;
+use crate::server::int;
+
+pub async fn rows(scene: &Scene) -> Vec<Row> {
+    let (company, lead) = (scene.company, scene.place.lead);
+    let leads = format!("/companies/{company}/leads");
+    let one = format!("/leads/{lead}");
+    let (create, change) = ("POST /companies/{company_id}/leads", "PUT /leads/{id}");
+    let lists = [
+        "GET /companies/{company_id}/leads",
+        "GET /companies/{company_id}/leads/metrics",
+    ];
+    let mut rows = vec![
+        Row::new(create, 422, "no_contact", &["email"], scene.post(&leads, &json!({}))),
+        Row::new(create, 422, "validation", &["email", "phone_number", "stage_id"],
+            scene.post(&leads, &json!({"email": "no", "phone_number": "x", "stage_id": 7}))),
+        Row::new(create, 422, "unknown_reference", &["source_id"],
+            scene.post(&leads, &json!({"first_name": "L", "source_id": 999_999}))),
+        Row::new(create, 422, "unknown_campaign", &["campaign_id"],
+            scene.post(&leads, &json!({"first_name": "L", "campaign_id": 999_999}))),
+        Row::new(create, 422, "answer_refused", &["answers[0].question_id"],
+            scene.post(&leads, &json!({"first_name": "L", "answers": [{"question_id": 999_999, "value": "x"}]}))),
+        Row::new(change, 422, "validation", &["user_access_id"], scene.put(&one, &json!({"user_access_id": 999_999}))),
+        Row::new(change, 422, "no_contact", &["email"],
+            scene.put(&one, &json!({"first_name": null, "last_name": null, "email": null, "phone_number": null}))),
+        Row::new("POST /leads/{lead_id}/notes", 422, "validation", &["content"],
+            scene.post(format!("{one}/notes"), &json!({"content": " "}))),
+    ];
+    for (operation, path) in lists
+        .into_iter()
+        .zip([leads.clone(), format!("{leads}/metrics")])
+    {
+        for name in ["created_from", "created_to"] {
+            let call = scene.get(format!("{path}?{name}=yesterday"));
+            rows.push(Row::new(operation, 400, "malformed_query", &[name], call));
+        }
+    }
+    rows.extend(appointments(scene).await);
+    rows
+}
+
+async fn appointments(scene: &Scene) -> Vec<Row> {
+    let all = format!("/leads/{}/appointments", scene.place.lead);
+    let hours = json!({"title": "A", "starts_at": "2027-01-01T10:00:00Z", "ends_at": "2027-01-01T11:00:00Z"});
+    let done = int(&scene.made(&all, &hours).await["appointment"]["id"]);
+    let done = format!("/appointments/{done}");
+    scene
+        .put(&done, &json!({"status": "done"}))
+        .expect(200)
+        .await;
+    let cancelled = int(&scene.made(&all, &hours).await["appointment"]["id"]);
+    let cancelled = format!("/appointments/{cancelled}");
+    scene
+        .post(format!("{cancelled}/cancel"), &json!({}))
+        .expect(200)
+        .await;
+    let (create, change) = (
+        "POST /leads/{lead_id}/appointments",
+        "PUT /appointments/{id}",
+    );
+    let backwards = json!({"title": "A", "starts_at": "2027-01-01T10:00:00Z", "ends_at": "2027-01-01T09:00:00Z"});
+    let long = json!({"title": "A", "starts_at": "2027-01-01T10:00:00Z", "ends_at": "2027-03-01T09:00:00Z"});
+    let eves = json!({"title": "A", "starts_at": "2027-01-01T10:00:00Z", "ends_at": "2027-01-01T11:00:00Z", "user_id": scene.eve.id});
+    vec![
+        Row::new(
+            create,
+            422,
+            "ends_before_start",
+            &["ends_at"],
+            scene.post(&all, &backwards),
+        ),
+        Row::new(
+            create,
+            422,
+            "appointment_too_long",
+            &["ends_at"],
+            scene.post(&all, &long),
+        ),
+        Row::new(
+            create,
+            422,
+            "user_has_no_role",
+            &["user_id"],
+            scene.post(&all, &eves),
+        ),
+        Row::new(
+            create,
+            422,
+            "validation",
+            &["title"],
+            scene.post(&all, &json!({})),
+        ),
+        Row::new(
+            change,
+            422,
+            "appointment_cancelled",
+            &["status"],
+            scene.put(&cancelled, &json!({"title": "B"})),
+        ),
+        Row::new(
+            change,
+            422,
+            "validation",
+            &["status"],
+            scene.put(&done, &json!({"status": "late"})),
+        ),
+        Row::new(
+            "POST /appointments/{id}/cancel",
+            422,
+            "appointment_not_scheduled",
+            &["status"],
+            scene.post(format!("{done}/cancel"), &json!({})),
+        ),
+        Row::new(
+            "GET /appointments",
+            400,
+            "malformed_query",
+            &["from"],
+            scene.get("/appointments?from=soon"),
+        ),
+    ]
+}
