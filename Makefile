@@ -1,7 +1,7 @@
 # The commands of this repository. Each works in a fresh clone, as root and as a normal user, beside a second copy.
 SHELL := /bin/bash
 .DEFAULT_GOAL := run
-.PHONY: run test test-clients fuzz-api bench check postgres stop-test-database
+.PHONY: run test test-clients fuzz-api test-spreadsheets bench check postgres stop-test-database
 
 # Builds in release and serves; PostgreSQL's server programs are installed when none are found.
 run: postgres
@@ -23,6 +23,10 @@ test-clients:
 # The API against its own document, with generated requests; FUZZ_EXAMPLES says how many. Needs the network once.
 fuzz-api:
 	scripts/fuzz-api
+
+# Workbooks of a real spreadsheet program, read and written; where LibreOffice is installed.
+test-spreadsheets:
+	scripts/test-spreadsheets
 
 # The tests' own PostgreSQL keeps running between runs, in memory; this stops it.
 stop-test-database:

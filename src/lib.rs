@@ -16,6 +16,7 @@ pub mod evidence_command;
 pub mod first_run;
 pub mod import;
 pub mod lead_answers;
+pub mod lead_files;
 pub mod lead_routing;
 pub mod ledger;
 pub mod lineage;

@@ -7,13 +7,21 @@ mod csv_dialect;
 mod csv_reader;
 mod encoding;
 mod error;
+pub mod formula;
+mod writers;
+mod xlsx_bounds;
+mod xlsx_cells;
+mod xlsx_reader;
 
 use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
 
 pub use encoding::TextEncoding;
 pub use error::TabularError;
+pub use writers::{CsvWriter, XlsxSheet, XlsxWriter};
 
 use csv_reader::CsvReader;
+use xlsx_reader::XlsxReader;
 
 /// How much a file may hold. What is over a limit is refused with the limit named; memory stays bounded by them.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +97,7 @@ pub struct Row {
     pub number: u64,
     /// Where it begins, as a text editor (CSV) or a spreadsheet program (XLSX) counts: 1-based, everything counted.
     pub line: u64,
-    /// As they stand in the file, not trimmed. At least as many as the header has: missing ones are empty. More than that only when
+    /// As they stand in the file, not trimmed; in a CSV without the mark of [`formula::neutralise`]. At least as many as the header has: missing ones are empty. More than that only when
     /// something stands beyond the header's last column.
     pub fields: Vec<String>,
 }
@@ -108,7 +116,9 @@ pub struct Reader {
 
 #[derive(Debug)]
 enum Rows {
+    /// Its fields may be neutralised (see [`formula`]); those of a workbook never are.
     Csv(Box<CsvReader>),
+    Xlsx(XlsxReader),
 }
 
 /// A row as a format's reader finds it.
@@ -119,6 +129,15 @@ struct RawRow {
 }
 
 impl RawRow {
+    fn restored(mut self) -> Self {
+        for field in &mut self.fields {
+            if formula::restore(field).len() < field.len() {
+                field.remove(0);
+            }
+        }
+        self
+    }
+
     fn is_blank(&self) -> bool {
         self.fields.iter().all(|field| field.trim().is_empty())
     }
@@ -128,19 +147,71 @@ impl RawRow {
 ///
 /// # Errors
 /// When the file has no format that can be read, no header, or is over a limit.
-pub fn open(file: File, options: &Options) -> Result<Reader, TabularError> {
+pub fn open(mut file: File, options: &Options) -> Result<Reader, TabularError> {
     let bytes = file.metadata()?.len();
     if bytes > options.limits.bytes {
         return Err(TabularError::TooManyBytes {
             limit: options.limits.bytes,
         });
     }
+    match Content::of(&mut file)? {
+        Content::Text => open_csv(file, options),
+        Content::Zip => open_xlsx(file, options),
+        Content::Other(what) => Err(TabularError::OtherFormat { what }),
+    }
+}
+
+/// What the first bytes of a file say that it is.
+enum Content {
+    Text,
+    Zip,
+    Other(&'static str),
+}
+
+impl Content {
+    fn of(file: &mut File) -> io::Result<Self> {
+        let mut first = [0; 8];
+        file.seek(SeekFrom::Start(0))?;
+        let length = encoding::fill(file, &mut first)?;
+        Ok(match &first[..length] {
+            [b'P', b'K', 3, 4, ..] => Self::Zip,
+            [0xd0, 0xcf, 0x11, 0xe0, ..] => Self::Other("an old or password-protected Excel file"),
+            [b'%', b'P', b'D', b'F', ..] => Self::Other("a PDF"),
+            [0x1f, 0x8b, ..] => Self::Other("a gzip archive"),
+            [b'7', b'z', 0xbc, 0xaf, ..] | [b'R', b'a', b'r', b'!', ..] => {
+                Self::Other("an archive")
+            }
+            [0x89, b'P', b'N', b'G', ..]
+            | [0xff, 0xd8, 0xff, ..]
+            | [b'G', b'I', b'F', b'8', ..] => Self::Other("a picture"),
+            _ => Self::Text,
+        })
+    }
+}
+
+fn open_xlsx(file: File, options: &Options) -> Result<Reader, TabularError> {
+    xlsx_bounds::check(&file, &options.limits)?;
+    let (xlsx, opened) = XlsxReader::open(file, options)?;
+    Ok(Reader {
+        header: opened.header,
+        sheets: opened.sheets,
+        format: Format::Xlsx {
+            sheet: opened.sheet,
+        },
+        limits: options.limits,
+        rows: Rows::Xlsx(xlsx),
+        read: 0,
+        ended: false,
+    })
+}
+
+fn open_csv(file: File, options: &Options) -> Result<Reader, TabularError> {
     let mut csv = CsvReader::open(file, options)?;
     let header = loop {
         match csv.next_row()? {
             None => return Err(TabularError::NoHeader),
             Some(row) if row.is_blank() => {}
-            Some(row) => break header_of(row),
+            Some(row) => break header_of(&row.restored()),
         }
     };
     Ok(Reader {
@@ -154,7 +225,7 @@ pub fn open(file: File, options: &Options) -> Result<Reader, TabularError> {
     })
 }
 
-fn header_of(row: RawRow) -> Vec<String> {
+fn header_of(row: &RawRow) -> Vec<String> {
     let mut names: Vec<String> = row
         .fields
         .iter()
@@ -219,7 +290,8 @@ impl Reader {
     fn next_filled(&mut self) -> Result<Option<Row>, TabularError> {
         loop {
             let raw = match &mut self.rows {
-                Rows::Csv(csv) => csv.next_row()?,
+                Rows::Csv(csv) => csv.next_row()?.map(RawRow::restored),
+                Rows::Xlsx(xlsx) => xlsx.next_row()?,
             };
             let Some(raw) = raw else { return Ok(None) };
             if raw.is_blank() {
@@ -253,4 +325,8 @@ impl Iterator for Reader {
 }
 
 #[cfg(test)]
+mod csv_properties;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod xlsx_tests;

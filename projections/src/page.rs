@@ -3,7 +3,7 @@
 /// Which part of a list is wanted.
 #[derive(Debug, Clone)]
 pub struct PageRequest<C> {
-    /// How many rows, 1 to 100.
+    /// How many rows; a client may ask for 1 to 100.
     pub per_page: i64,
     /// From where.
     pub from: PageFrom<C>,

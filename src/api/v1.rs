@@ -33,6 +33,7 @@ mod users;
 mod appointments;
 mod campaigns;
 mod cycles;
+mod lead_files;
 mod lead_stages;
 mod proofs;
 mod questions;
@@ -56,6 +57,7 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(leads::routes())
             .merge(lead_lists::routes())
             .merge(lead_notes::routes())
+            .merge(lead_files::routes())
             .merge(invitations::routes())
             .merge(memberships::routes())
             .merge(company_membership::routes())

@@ -130,6 +130,12 @@ impl CsvReader {
                 line,
             });
         }
+        if fields > 0 && self.ends[fields - 1] > self.limits.row_bytes {
+            return Err(TabularError::RowTooLong {
+                limit: self.limits.row_bytes,
+                line,
+            });
+        }
         let mut start = 0;
         let mut texts = Vec::with_capacity(fields);
         for (column, &end) in self.ends[..fields].iter().enumerate() {

@@ -159,7 +159,8 @@ fn beyond_ascii(text: &str) -> u64 {
     text.chars().map(|c| u64::from(!c.is_ascii())).sum()
 }
 
-fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+/// Reads until the buffer is full or the end is reached, and answers how much there was.
+pub(super) fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     while length < buffer.len() {
         match reader.read(&mut buffer[length..]) {

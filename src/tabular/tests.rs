@@ -4,35 +4,33 @@ use std::io::Write;
 
 use super::*;
 
-fn file(bytes: &[u8]) -> File {
+pub(super) fn file(bytes: &[u8]) -> File {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file
 }
 
-fn read_with(bytes: &[u8], options: &Options) -> Result<(Reader, Vec<Row>), TabularError> {
+pub(super) fn read_with(
+    bytes: &[u8],
+    options: &Options,
+) -> Result<(Reader, Vec<Row>), TabularError> {
     let mut reader = open(file(bytes), options)?;
     let rows = reader.by_ref().collect::<Result<_, _>>()?;
     Ok((reader, rows))
 }
 
-fn read(bytes: &[u8]) -> (Reader, Vec<Row>) {
+pub(super) fn read(bytes: &[u8]) -> (Reader, Vec<Row>) {
     read_with(bytes, &Options::default()).unwrap()
 }
 
-fn refused(bytes: &[u8]) -> TabularError {
+pub(super) fn refused(bytes: &[u8]) -> TabularError {
     read_with(bytes, &Options::default()).unwrap_err()
 }
 
-fn fields(rows: &[Row]) -> Vec<Vec<&str>> {
-    let texts = |row: &Row| -> Vec<_> { row.fields.iter().map(|_| "").collect() };
-    let mut all: Vec<Vec<&str>> = rows.iter().map(texts).collect();
-    for (to, row) in all.iter_mut().zip(rows) {
-        for (to, field) in to.iter_mut().zip(&row.fields) {
-            *to = field;
-        }
-    }
-    all
+pub(super) fn fields(rows: &[Row]) -> Vec<Vec<&str>> {
+    rows.iter()
+        .map(|row| row.fields.iter().map(String::as_str).collect())
+        .collect()
 }
 
 fn utf16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {

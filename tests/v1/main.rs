@@ -45,6 +45,7 @@ mod appointments;
 mod campaigns;
 mod cycles;
 mod lead_answers;
+mod lead_files;
 mod lead_stages;
 mod questions;
 

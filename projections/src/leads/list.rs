@@ -269,7 +269,7 @@ pub async fn total(
     .await
 }
 
-fn push_conditions(
+pub(super) fn push_conditions(
     query: &mut QueryBuilder<'_, Postgres>,
     company: CompanyId,
     filter: &LeadFilter,

@@ -5,6 +5,7 @@
 
 mod columns;
 pub mod counts;
+pub mod export;
 pub mod list;
 
 use std::collections::BTreeMap;

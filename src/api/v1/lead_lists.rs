@@ -33,7 +33,7 @@ pub fn routes() -> OpenApiRouter<App> {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct LeadQuery {
+pub(super) struct LeadQuery {
     /// Name, e-mail or phone contains, without regard to case and accents.
     search: Option<String>,
     stage_id: Option<i64>,
@@ -125,7 +125,8 @@ impl WireCursor {
     }
 }
 
-fn sort_of(text: Option<&str>) -> Result<Sort, Problem> {
+/// The order that a text names, as in `-created_at`.
+pub(super) fn sort_of(text: Option<&str>) -> Result<Sort, Problem> {
     let text = text.unwrap_or("-created_at");
     let (name, descending) = match text.strip_prefix('-') {
         Some(name) => (name, true),
@@ -146,6 +147,42 @@ fn sort_of(text: Option<&str>) -> Result<Sort, Problem> {
     Ok(Sort { column, descending })
 }
 
+impl LeadQuery {
+    /// What is listed of what the reach allows; see [`within`].
+    pub(super) fn filter(
+        &self,
+        scope: &Scope,
+        reach: Reach,
+        unassigned: bool,
+    ) -> Result<LeadFilter, Problem> {
+        let (user_access_ids, or_unassigned) =
+            within(scope, reach, unassigned, self.user_access_id);
+        Ok(LeadFilter {
+            stage_id: self.stage_id,
+            source_id: self.source_id,
+            campaign_id: self.campaign_id,
+            cycle_id: self.cycle_id,
+            territory_id: self.territory_id,
+            user_access_ids,
+            or_unassigned,
+            created_from: checked_day("created_from", self.created_from)?,
+            created_to: checked_day("created_to", self.created_to)?,
+        })
+    }
+
+    /// The searched text, if there is any in it.
+    pub(super) fn text(&self) -> Option<&str> {
+        self.search
+            .as_deref()
+            .filter(|text| !text.trim().is_empty())
+    }
+
+    /// The order that is asked for.
+    pub(super) fn sort(&self) -> Option<&str> {
+        self.sort.as_deref()
+    }
+}
+
 fn checked_day(name: &str, date: Option<NaiveDate>) -> Result<Option<NaiveDate>, Problem> {
     date.map(day)
         .transpose()
@@ -153,7 +190,7 @@ fn checked_day(name: &str, date: Option<NaiveDate>) -> Result<Option<NaiveDate>,
 }
 
 /// Narrows the filter to what the reach allows: an agent sees their own leads and, where `unassigned` says so, nobody's.
-fn within(
+pub(super) fn within(
     scope: &Scope,
     reach: Reach,
     unassigned: bool,
@@ -185,19 +222,8 @@ async fn list_leads(
     let company = CompanyId(company_id);
     let (scope, reach) = caller.scope_with(&app, company, Right::ReadLeads).await?;
     let sort = sort_of(query.sort.as_deref())?;
-    let (user_access_ids, or_unassigned) = within(&scope, reach, true, query.user_access_id);
-    let filter = LeadFilter {
-        stage_id: query.stage_id,
-        source_id: query.source_id,
-        campaign_id: query.campaign_id,
-        cycle_id: query.cycle_id,
-        territory_id: query.territory_id,
-        user_access_ids,
-        or_unassigned,
-        created_from: checked_day("created_from", query.created_from)?,
-        created_to: checked_day("created_to", query.created_to)?,
-    };
-    answer(&app, company, &filter, query.search.as_deref(), sort, page).await
+    let filter = query.filter(&scope, reach, true)?;
+    answer(&app, company, &filter, query.text(), sort, page).await
 }
 
 /// List unassigned company leads
@@ -233,7 +259,6 @@ async fn answer(
             None => projections::page::PageFrom::Offset(wanted.request.offset()),
         },
     };
-    let text = text.filter(|text| !text.trim().is_empty());
     let mut connection = app.pool.acquire().await?;
     let total = list::total(&mut connection, company, filter, text).await?;
     let page = list::page(&mut connection, company, filter, text, sort, &request).await?;

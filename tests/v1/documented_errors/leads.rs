@@ -41,7 +41,22 @@ pub async fn rows(scene: &Scene) -> Vec<Row> {
         }
     }
     rows.extend(appointments(scene).await);
+    rows.push(too_wide_an_export(scene).await);
     rows
+}
+
+/// More different extra fields than a file has columns.
+async fn too_wide_an_export(scene: &Scene) -> Row {
+    let leads = format!("/companies/{}/leads", scene.company);
+    for lead in 0..10 {
+        let fields = (0..100).map(|field| (format!("f{lead}-{field}"), json!("x")));
+        let extra: serde_json::Map<_, _> = fields.collect();
+        let body = json!({"first_name": "Wide", "extra": extra});
+        scene.made(&leads, &body).await;
+    }
+    let export = "GET /companies/{company_id}/leads/export";
+    let call = scene.get(format!("{leads}/export"));
+    Row::new(export, 422, "validation", &["format"], call)
 }
 
 async fn appointments(scene: &Scene) -> Vec<Row> {
