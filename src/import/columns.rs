@@ -8,6 +8,8 @@ use aggregates::text;
 use projections::imports::catalogue::Catalogue;
 use projections::search;
 
+use crate::lead_files::read_only_places;
+
 /// What a column is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
@@ -147,6 +149,9 @@ impl Columns {
                 return Err(HeaderError::Twice(field.name()));
             }
             fields[place] = Some(field);
+        }
+        for place in read_only_places(header) {
+            fields[place].get_or_insert(Field::Ignore);
         }
         for (n, name) in header.iter().enumerate() {
             if fields[n].is_none() {

@@ -2,7 +2,7 @@
 //! in memory at a time.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
 
 use aggregates::import::ImportOptions;
 use axum::body::Bytes;
@@ -15,7 +15,7 @@ use super::decision::message;
 use super::engine::{self, Imports};
 use super::files::{FileError, Spooled};
 use super::rows::row_of;
-use crate::tabular;
+use crate::tabular::{self, CsvWriter};
 
 /// The header of the last column.
 pub const REASON: &str = "reason";
@@ -69,14 +69,12 @@ struct Writer {
 impl Writer {
     fn write(&self, mut reader: tabular::Reader, feed: &Pieces) -> io::Result<()> {
         let header = reader.header().to_vec();
-        let mut csv = csv::WriterBuilder::new().flexible(true).from_writer(
-            // So that spreadsheet programs take it for UTF-8.
-            "\u{feff}".as_bytes().to_vec(),
-        );
+        // So that spreadsheet programs take it for UTF-8.
+        let mut csv = CsvWriter::new(Piece("\u{feff}".as_bytes().to_vec(), feed.clone()));
         // A file of failed rows that is mended in part and fails again has a reason already.
         let columns = header.len() - usize::from(header.last().is_some_and(|h| h == REASON));
-        let names = header.iter().take(columns).map(|name| harmless(name));
-        csv.write_record(names.chain([REASON.to_owned()]))?;
+        let names = header.iter().take(columns).map(String::as_str);
+        csv.write_row(names.chain([REASON]))?;
         let mut after = 0;
         loop {
             let failed = self.next_failed(&mut after)?;
@@ -88,21 +86,16 @@ impl Writer {
                 let row = row.map_err(io::Error::other)?;
                 let number = row_of(row.number);
                 if let Some(reason) = failed.get(&number) {
-                    let mut fields: Vec<_> = row.fields.iter().map(|field| harmless(field)).collect();
-                    fields.resize(columns, String::new());
-                    fields.push(reason.clone());
-                    csv.write_record(&fields)?;
-                    if csv.get_ref().len() > PIECE && !hand_over(&mut csv, feed)? {
-                        return Ok(());
-                    }
+                    let fields = row.fields.iter().map(String::as_str);
+                    let fields = fields.chain(std::iter::repeat("")).take(columns);
+                    csv.write_row(fields.chain([reason.as_str()]))?;
                 }
                 if number >= last {
                     break;
                 }
             }
         }
-        hand_over(&mut csv, feed)?;
-        Ok(())
+        csv.finish()?.flush()
     }
 
     /// The next failed rows with their reasons; `None` after the last.
@@ -126,45 +119,31 @@ impl Writer {
     }
 }
 
-/// Hands the bytes so far over; whether anybody still wants more.
-fn hand_over(csv: &mut csv::Writer<Vec<u8>>, feed: &Pieces) -> io::Result<bool> {
-    csv.flush()?;
-    let full = std::mem::replace(
-        csv,
-        csv::WriterBuilder::new()
-            .flexible(true)
-            .from_writer(Vec::with_capacity(PIECE)),
-    );
-    let bytes = full.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(feed.blocking_send(Ok(bytes.into())).is_ok())
-}
+/// Gathers bytes and hands them over piece by piece. An error means that nobody wants more.
+struct Piece(Vec<u8>, Pieces);
 
-/// What a spreadsheet program would take for a formula begins with an apostrophe; numbers, phone numbers among them, stay.
-fn harmless(field: &str) -> String {
-    let mut rest = field.chars();
-    let formula = match rest.next() {
-        Some('=' | '@' | '\t' | '\r') => true,
-        Some('+' | '-') => !rest.all(|c| c.is_ascii_digit() || " ().-,;/".contains(c)),
-        _ => false,
-    };
-    if formula {
-        format!("'{field}")
-    } else {
-        field.to_owned()
+impl Write for Piece {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        if self.0.len() >= PIECE {
+            self.hand_over()?;
+        }
+        Ok(bytes.len())
+    }
+
+    // The writer flushes when it is full, which is too often for a piece.
+    fn flush(&mut self) -> io::Result<()> {
+        self.hand_over()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::harmless;
-
-    #[test]
-    fn formulas_are_made_harmless_and_numbers_stay() {
-        for formula in ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3+cmd"] {
-            assert_eq!(harmless(formula), format!("'{formula}"));
+impl Piece {
+    fn hand_over(&mut self) -> io::Result<()> {
+        let bytes = std::mem::take(&mut self.0);
+        if bytes.is_empty() {
+            return Ok(());
         }
-        for plain in ["+52 55 1234-5678", "-12.5", "Ana", ""] {
-            assert_eq!(harmless(plain), plain);
-        }
+        let sent = self.1.blocking_send(Ok(bytes.into()));
+        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }

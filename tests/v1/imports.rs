@@ -261,7 +261,7 @@ async fn a_plan_limits_the_imports_of_a_month() {
     scene.server.post(path).token(&scene.ana.token).expect(201).await;
     let free = scene.server.get("/api/v1/memberships/1").token(&scene.ana.token);
     let free = free.expect(200).await;
-    let limit = int(&free["membership"]["imports_per_month"]);
+    let limit = int(&free["membership"]["limits"]["imports_per_month"]);
     for n in 0..limit {
         scene.upload(&format!("email\nn{n}@example.com\n"), &[]).await;
     }

@@ -102,3 +102,7 @@ fn unless<T>(has_it: bool, change: Change<T>) -> Change<T> {
 fn exactly<T>(value: Option<T>) -> Change<T> {
     value.map_or(Change::Clear, Change::Set)
 }
+
+#[cfg(test)]
+#[path = "taking_back_tests.rs"]
+mod tests;
