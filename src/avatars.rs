@@ -89,7 +89,12 @@ impl Avatars {
     pub async fn put(&self, avatar: &Avatar, bytes: Vec<u8>) -> Result<(), object_store::Error> {
         let path = object_path(&avatar.file_name());
         let payload = PutPayload::from(bytes);
-        self.objects.store().await?.put(&path, payload).await.map(drop)
+        self.objects
+            .store()
+            .await?
+            .put(&path, payload)
+            .await
+            .map(drop)
     }
 
     /// The bytes of the object with this file name; `None` when there is none.

@@ -219,14 +219,19 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send> {
     })
 }
 
-/// What has to be done now and then: metrics' histograms are condensed, old idempotency keys forgotten.
+/// What has to be done now and then: metrics' histograms are condensed, old idempotency keys forgotten, old files removed.
 async fn upkeep(app: App) {
     let mut minutes = tokio::time::interval(Duration::from_secs(60));
-    loop {
+    for minute in 0_u64.. {
         minutes.tick().await;
         app.metrics.run_upkeep();
         if let Err(error) = answers::forget_old(&app.pool, app.clock.now()).await {
             tracing::warn!(%error, "old idempotency keys were not forgotten");
+        }
+        if minute % 60 == 0
+            && let Err(error) = app.imports.files.sweep(app.clock.now()).await
+        {
+            tracing::warn!(%error, "old files of imports were not removed");
         }
     }
 }

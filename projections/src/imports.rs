@@ -315,4 +315,3 @@ pub fn month(time: DateTime<Utc>) -> i64 {
     use chrono::Datelike;
     i64::from(time.year()) * 12 + i64::from(time.month0())
 }
-

@@ -115,7 +115,9 @@ pub enum HeaderError {
     #[error("two columns are mapped to {0}")]
     Twice(String),
     /// The name of a column cannot be that of an extra field.
-    #[error("the header of column {0} is empty, too long or has control characters; name it, or map it to ignore")]
+    #[error(
+        "the header of column {0} is empty, too long or has control characters; name it, or map it to ignore"
+    )]
     BadName(usize),
 }
 
@@ -246,9 +248,18 @@ fn usual(plain: &str) -> Option<Field> {
         "fullname" | "contactname" | "leadname" | "nombrecompleto" | "nombreyapellido"
         | "nombreyapellidos" | "nombresyapellidos" | "nombreapellido" | "nomecompleto"
         | "nomeesobrenome" => Field::FullName,
-        "email" | "emailaddress" | "emailid" | "mail" | "workemail" | "correo"
-        | "correoelectronico" | "direcciondecorreo" | "direcciondecorreoelectronico"
-        | "correoe" | "enderecodeemail" | "correioeletronico" => Field::Email,
+        "email"
+        | "emailaddress"
+        | "emailid"
+        | "mail"
+        | "workemail"
+        | "correo"
+        | "correoelectronico"
+        | "direcciondecorreo"
+        | "direcciondecorreoelectronico"
+        | "correoe"
+        | "enderecodeemail"
+        | "correioeletronico" => Field::Email,
         "phone" | "phone1" | "phonenumber" | "telephone" | "telephonenumber" | "tel" | "mobile"
         | "mobilephone" | "mobilenumber" | "cell" | "cellphone" | "cellphonenumber"
         | "whatsapp" | "whatsappnumber" | "telefono" | "telefono1" | "numerodetelefono"

@@ -16,15 +16,33 @@ fn understood(names: &[&str], mapping: &[(&str, &str)]) -> Result<Vec<String>, H
 fn everyday_headers_are_understood_in_three_languages_and_the_rest_is_kept() {
     for (names, fields) in [
         (
-            ["First Name", "Last name", "E-mail", "phone1", "company_name"],
+            [
+                "First Name",
+                "Last name",
+                "E-mail",
+                "phone1",
+                "company_name",
+            ],
             ["first_name", "last_name", "email", "phone_number", "extra"],
         ),
         (
-            ["Nombre", "Apellidos", "Correo electrónico", "Teléfono", "Ciudad"],
+            [
+                "Nombre",
+                "Apellidos",
+                "Correo electrónico",
+                "Teléfono",
+                "Ciudad",
+            ],
             ["first_name", "last_name", "email", "phone_number", "extra"],
         ),
         (
-            ["Nome completo", "Estágio", "Origem", "Campanha", "Responsável"],
+            [
+                "Nome completo",
+                "Estágio",
+                "Origem",
+                "Campanha",
+                "Responsável",
+            ],
             ["full_name", "stage", "source", "campaign", "assignee"],
         ),
     ] {

@@ -68,9 +68,9 @@ impl Imports {
             let company = CompanyId(new.company.id);
             let ready = rows.into_iter().map(|read| ReadyRow {
                 row: read.row,
-                lead: read.said.and_then(|said| {
-                    resolve(said, &columns, &catalogue, company, &new.options)
-                }),
+                lead: read
+                    .said
+                    .and_then(|said| resolve(said, &columns, &catalogue, company, &new.options)),
             });
             let decided = Arc::new(Mutex::new(None));
             let (ready, memory) = (Arc::new(ready.collect()), Some(imagined.clone()));

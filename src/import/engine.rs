@@ -4,9 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use aggregates::ids::{CompanyId, ImportId, UserId};
-use aggregates::import::{
-    Import, ImportCommand, ImportOptions, ImportedFile, RequestImport,
-};
+use aggregates::import::{Import, ImportCommand, ImportOptions, ImportedFile, RequestImport};
 use aggregates::phone::Region;
 use projections::companies::CompanyRow;
 use projections::facts::Fact;
@@ -131,7 +129,11 @@ impl Imports {
         spooled: &Spooled,
         prepare: impl FnOnce(Decision) -> Work,
     ) -> Result<i64, ImportRefusal> {
-        let opened = self.open(spooled.open().map_err(FileError::from)?, &new.company, &new.options);
+        let opened = self.open(
+            spooled.open().map_err(FileError::from)?,
+            &new.company,
+            &new.options,
+        );
         drop(opened.await?);
         let code = self.clock.new_id().to_string();
         let hash = self.ledger.file_hash(new.company.id, &spooled.digest);
@@ -227,4 +229,3 @@ pub async fn open(file: File, options: &ImportOptions) -> Result<tabular::Reader
         Err(_) => Err(TabularError::NoHeader),
     }
 }
-

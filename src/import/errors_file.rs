@@ -38,8 +38,7 @@ pub async fn stream(
         return Ok(None);
     };
     let (feed, pieces) = mpsc::channel(2);
-    let options: ImportOptions =
-        serde_json::from_value(import.options.clone()).unwrap_or_default();
+    let options: ImportOptions = serde_json::from_value(import.options.clone()).unwrap_or_default();
     let writer = Writer {
         imports: imports.clone(),
         import: import.id,

@@ -221,9 +221,7 @@ impl ImportFiles {
         for (folder, kept_for) in [(FILES, KEPT_FOR), (PARTS, PARTS_KEPT_FOR)] {
             let all: Vec<_> = store
                 .list(Some(&ObjectPath::from(folder)))
-                .try_filter(|object| {
-                    futures::future::ready(object.last_modified < now - kept_for)
-                })
+                .try_filter(|object| futures::future::ready(object.last_modified < now - kept_for))
                 .map_ok(|object| object.location)
                 .try_collect()
                 .await?;

@@ -53,7 +53,9 @@ pub async fn run(
     let mut failures = 0;
     let ended = loop {
         tokio::time::sleep(ASK_EVERY).await;
-        let asked = client.get(status.clone()).bearer_auth(token.expose_secret());
+        let asked = client
+            .get(status.clone())
+            .bearer_auth(token.expose_secret());
         let answer = match sent(asked).await {
             Ok(answer) => answer,
             Err(_) if failures < ATTEMPTS => {
@@ -77,8 +79,13 @@ pub async fn run(
     if let Some(path) = &args.rejected {
         let errors = base.join(&format!("/api/v1/import/{code}/errors"))?;
         let errors = client.get(errors).bearer_auth(token.expose_secret());
-        let answer = errors.send().await.context("the server cannot be reached")?;
-        let answer = answer.error_for_status().map_err(reqwest::Error::without_url)?;
+        let answer = errors
+            .send()
+            .await
+            .context("the server cannot be reached")?;
+        let answer = answer
+            .error_for_status()
+            .map_err(reqwest::Error::without_url)?;
         let mut pieces = answer.bytes_stream();
         let created = std::fs::File::create(path);
         let mut file = created.with_context(|| format!("cannot write {}", path.display()))?;
@@ -113,7 +120,10 @@ async fn form(args: &ImportArgs, options: &ImportOptions) -> anyhow::Result<Form
 
 /// The answer's body; a refusal in the server's words.
 async fn sent(request: RequestBuilder) -> anyhow::Result<Value> {
-    let answer = request.send().await.context("the server cannot be reached")?;
+    let answer = request
+        .send()
+        .await
+        .context("the server cannot be reached")?;
     let status = answer.status();
     let body: Value = answer.json().await.unwrap_or_default();
     let detail = body["detail"].as_str().unwrap_or_default();
@@ -121,7 +131,11 @@ async fn sent(request: RequestBuilder) -> anyhow::Result<Value> {
     anyhow::ensure!(
         status.is_success(),
         "the server answers {status}: {detail} {}",
-        if errors.is_null() { String::new() } else { errors.to_string() }
+        if errors.is_null() {
+            String::new()
+        } else {
+            errors.to_string()
+        }
     );
     Ok(body)
 }
@@ -137,10 +151,15 @@ fn report(import: &Value) -> Report {
     };
     let errors = import["errors"].as_array().into_iter().flatten();
     let dry = import["rows"].as_array().into_iter().flatten();
-    let dry = dry.map(|row| &row["error"]).filter(|error| !error.is_null());
+    let dry = dry
+        .map(|row| &row["error"])
+        .filter(|error| !error.is_null());
     let reason = |error: &Value| {
         let message = error["message"].as_str().unwrap_or_default();
-        (error["row"].as_i64().unwrap_or_default(), message.to_owned())
+        (
+            error["row"].as_i64().unwrap_or_default(),
+            message.to_owned(),
+        )
     };
     Report {
         status: import["status"].as_str().unwrap_or_default().to_owned(),

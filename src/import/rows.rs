@@ -114,7 +114,8 @@ pub fn read(columns: &Columns, row: &tabular::Row, region: Region) -> Result<Rea
                 read.contact.email = Some(email);
             }
             Field::Phone => {
-                let phone = Phone::parse(cell, region).map_err(|_| fault("invalid_phone_number"))?;
+                let phone =
+                    Phone::parse(cell, region).map_err(|_| fault("invalid_phone_number"))?;
                 read.contact.phone = Some(phone);
             }
             Field::Stage => {
@@ -152,9 +153,9 @@ fn name(cell: &str, column: &str) -> Result<PersonName, RowFault> {
 
 fn stage(cell: &str) -> Option<Stage> {
     let wanted = search::fold(cell);
-    let by_name = Stage::ALL.into_iter().find(|stage| {
-        search::fold(stage.code()) == wanted || search::fold(stage.name()) == wanted
-    });
+    let by_name = Stage::ALL
+        .into_iter()
+        .find(|stage| search::fold(stage.code()) == wanted || search::fold(stage.name()) == wanted);
     by_name
         .or_else(|| {
             Some(match wanted.as_str() {

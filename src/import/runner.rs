@@ -79,7 +79,10 @@ struct Turns {
 
 impl Turns {
     fn len(&self) -> usize {
-        self.companies.iter().map(|(_, imports)| imports.len()).sum()
+        self.companies
+            .iter()
+            .map(|(_, imports)| imports.len())
+            .sum()
     }
 
     fn has(&self, import: i64) -> bool {
@@ -99,7 +102,8 @@ impl Turns {
     /// Whose turn it is; it goes to the end of the row.
     fn next(&mut self) -> Option<&mut Running> {
         self.companies.retain(|(_, imports)| !imports.is_empty());
-        self.companies.rotate_left(usize::from(self.companies.len() > 1));
+        self.companies
+            .rotate_left(usize::from(self.companies.len() > 1));
         self.companies.back_mut()?.1.front_mut()
     }
 

@@ -174,11 +174,7 @@ pub fn provenance(user_id: Option<i64>, code: &str) -> Provenance {
     }
 }
 
-async fn command(
-    imports: &Imports,
-    id: i64,
-    command: ImportCommand,
-) -> Result<(), CommitError> {
+async fn command(imports: &Imports, id: i64, command: ImportCommand) -> Result<(), CommitError> {
     let prepare = |decision| Work::new(Provenance::system("import"), decision);
     imports.command(id, command, prepare).await
 }
@@ -251,7 +247,9 @@ impl Rows {
         if self.waiting.is_empty() {
             let provenance = self.common.provenance.clone();
             let prepare = |decision| Work::new(provenance, decision);
-            imports.command(id, ImportCommand::Complete, prepare).await?;
+            imports
+                .command(id, ImportCommand::Complete, prepare)
+                .await?;
             return Ok(Step::AtRest);
         }
         self.refresh(imports).await?;
@@ -270,7 +268,10 @@ impl Rows {
         let work = decision::work(self.common.clone(), chunk, decided.clone(), None);
         let began = Instant::now();
         let committed = imports.ledger.commit(work).await?;
-        let decided = decided.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let decided = decided
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let events = decided.as_ref().map_or(0, events_of);
         pace.learn(rows, began.elapsed(), events, committed.position);
         Ok(Step::More)

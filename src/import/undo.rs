@@ -15,11 +15,9 @@ use sqlx::PgConnection;
 
 use super::decision::Common;
 use super::engine::Imports;
-use super::running::Step;
 use super::runner::RunError;
-use crate::ledger::{
-    self, Provenance, Refusal, StreamKey, StreamKind, Unit, Work,
-};
+use super::running::Step;
+use crate::ledger::{self, Provenance, Refusal, StreamKey, StreamKind, Unit, Work};
 
 /// How many leads are taken back together.
 const CHUNK: usize = 250;
@@ -90,7 +88,9 @@ impl TouchedLeads {
                 after: 1,
             })
         });
-        let created = created.filter(|touched| touched.lead_id > lead).take(at_most);
+        let created = created
+            .filter(|touched| touched.lead_id > lead)
+            .take(at_most);
         let mut next: BTreeMap<i64, Touched> = created.map(|t| (t.lead_id, t)).collect();
         for touched in self.changed.range(lead + 1..).take(at_most).map(|(_, t)| t) {
             next.entry(touched.lead_id)
@@ -146,7 +146,9 @@ impl Undoing {
         let next = self.leads.after(self.through, CHUNK);
         let Some(last) = next.last().map(|touched| touched.lead_id) else {
             let prepare = |decision| Work::new(provenance, decision);
-            imports.command(id, ImportCommand::FinishUndo, prepare).await?;
+            imports
+                .command(id, ImportCommand::FinishUndo, prepare)
+                .await?;
             return Ok(Step::AtRest);
         };
         let mut leads = Vec::with_capacity(next.len());
@@ -228,10 +230,7 @@ pub struct Foreseen {
 ///
 /// # Errors
 /// What the database answers.
-pub async fn foresee(
-    connection: &mut PgConnection,
-    import: i64,
-) -> Result<Foreseen, sqlx::Error> {
+pub async fn foresee(connection: &mut PgConnection, import: i64) -> Result<Foreseen, sqlx::Error> {
     let leads = TouchedLeads::of(connection, import).await?;
     let mut foreseen = Foreseen::default();
     let mut through = 0;

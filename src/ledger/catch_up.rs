@@ -273,9 +273,7 @@ fn given_by(stream: StreamKey, event: &DomainEvent) -> Vec<(IdKind, i64)> {
         DomainEvent::Invitation(InvitationEvent::InvitationCreated { .. }) => {
             one(IdKind::Invitation, stream.id)
         }
-        DomainEvent::Import(ImportEvent::ImportRequested { .. }) => {
-            one(IdKind::Import, stream.id)
-        }
+        DomainEvent::Import(ImportEvent::ImportRequested { .. }) => one(IdKind::Import, stream.id),
         DomainEvent::Lead(LeadEvent::LeadNoteAdded { note_id, .. }) => {
             one(IdKind::Note, note_id.get())
         }

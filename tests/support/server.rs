@@ -106,7 +106,10 @@ impl TestServer {
     /// One more server on the same database that finds the files of this one: its objects are the same folder.
     pub async fn beside_with_files(&self) -> Self {
         let other = Self::beside(self).await;
-        let (mine, theirs) = (self.data.path().join("objects"), other.data.path().join("objects"));
+        let (mine, theirs) = (
+            self.data.path().join("objects"),
+            other.data.path().join("objects"),
+        );
         std::fs::create_dir_all(&mine).expect("a folder of objects");
         std::os::unix::fs::symlink(&mine, &theirs).expect("a link to the folder of objects");
         other

@@ -39,13 +39,23 @@ async fn rehearsed_and_imported(scene: &Scene, fields: &[(&str, &str)]) -> Value
     for count in COUNTS {
         assert_eq!(dry[count], import[count], "{count} of {dry:#}");
     }
-    let outcomes: Vec<String> = scene.server.payloads("import", int(&import["id"])).await.iter()
+    let outcomes: Vec<String> = scene
+        .server
+        .payloads("import", int(&import["id"]))
+        .await
+        .iter()
         .filter_map(|event| event.get("ImportRowsProcessed"))
         .flat_map(|event| rows_of(&event["rows"]))
         .collect();
     let told = dry["rows"].as_array().expect("rows").iter();
     let told: Vec<String> = told
-        .map(|row| format!("{} {}", row["row"], row["outcome"].as_str().expect("an outcome")))
+        .map(|row| {
+            format!(
+                "{} {}",
+                row["row"],
+                row["outcome"].as_str().expect("an outcome")
+            )
+        })
         .collect();
     assert_eq!(told, outcomes);
     import
@@ -53,7 +63,12 @@ async fn rehearsed_and_imported(scene: &Scene, fields: &[(&str, &str)]) -> Value
 
 fn rows_of(rows: &Value) -> Vec<String> {
     let mut all = Vec::new();
-    for (list, outcome) in [("created", "created"), ("updated", "updated"), ("skipped", "skipped"), ("failed", "failed")] {
+    for (list, outcome) in [
+        ("created", "created"),
+        ("updated", "updated"),
+        ("skipped", "skipped"),
+        ("failed", "failed"),
+    ] {
         for row in rows[list].as_array().into_iter().flatten() {
             for n in 0..row["count"].as_i64().unwrap_or(1) {
                 all.push((int(&row["row"]) + n, outcome));
@@ -61,7 +76,9 @@ fn rows_of(rows: &Value) -> Vec<String> {
         }
     }
     all.sort_unstable();
-    all.iter().map(|(row, outcome)| format!("{row} {outcome}")).collect()
+    all.iter()
+        .map(|(row, outcome)| format!("{row} {outcome}"))
+        .collect()
 }
 
 fn counts(import: &Value) -> [i64; 5] {
@@ -74,7 +91,10 @@ async fn created_duplicates_are_flagged() {
     let import = rehearsed_and_imported(&scene, &[]).await;
     assert_eq!(counts(&import), [4, 0, 0, 1, 2]);
     let leads = scene.leads().await;
-    let annie = leads.iter().find(|lead| lead["first_name"] == "Annie").expect("Annie");
+    let annie = leads
+        .iter()
+        .find(|lead| lead["first_name"] == "Annie")
+        .expect("Annie");
     assert_eq!(annie["duplicate_of_id"], ana);
     scene.server.assert_sound().await;
 }
@@ -98,18 +118,33 @@ async fn filling_gives_what_is_lacking_and_overwriting_all() {
         let import = rehearsed_and_imported(&scene, &fields).await;
         assert_eq!(counts(&import), [2, 2, 0, 1, 2], "{update}");
         let path = format!("/api/v1/leads/{ana}");
-        let lead = scene.server.get(path).token(&scene.ana.token).expect(200).await;
+        let lead = scene
+            .server
+            .get(path)
+            .token(&scene.ana.token)
+            .expect(200)
+            .await;
         let lead = &lead["lead"];
         assert_eq!(lead["first_name"], first_name);
         assert_eq!(lead["last_name"], "Gómez");
         assert_eq!(lead["extra"], json!({"Hobby": "chess", "City": "Metairie"}));
         let metadata = scene.server.metadata("lead", ana).await;
-        let source = metadata.last().expect("an event")["source"].as_str().expect("a source").to_owned();
+        let source = metadata.last().expect("an event")["source"]
+            .as_str()
+            .expect("a source")
+            .to_owned();
         assert!(source.ends_with(" row 2"), "{source}");
-        let bea = scene.leads().await.into_iter().find(|lead| lead["email"] == "bea@example.com");
+        let bea = scene
+            .leads()
+            .await
+            .into_iter()
+            .find(|lead| lead["email"] == "bea@example.com");
         let bea = bea.expect("Bea");
         let wanted = if update == "fill" { "Bea" } else { "Beatrix" };
-        assert_eq!((bea["first_name"].as_str(), bea["last_name"].as_str()), (Some(wanted), Some("Cruz")));
+        assert_eq!(
+            (bea["first_name"].as_str(), bea["last_name"].as_str()),
+            (Some(wanted), Some("Cruz"))
+        );
         scene.server.assert_sound().await;
     }
 }
@@ -121,7 +156,9 @@ async fn rows_name_what_the_company_has() {
     let source = server.source(ana, company, "Feria").await;
     let territory = server.territory(ana, company, "Norte").await;
     let campaign = server.campaign(ana, company, json!({"name": "Mayo"})).await;
-    let bob = server.member(company, ana, aggregates::access::Role::Agent, "Bob").await;
+    let bob = server
+        .member(company, ana, aggregates::access::Role::Agent, "Bob")
+        .await;
     let colour = json!({"text": "Which colour?", "question_type": "multiple_choice",
         "options": [{"value": "Red"}, {"value": "Green"}, {"value": "Blue"}]});
     let colour = server.question(ana, company, colour).await;
@@ -135,11 +172,20 @@ async fn rows_name_what_the_company_has() {
     );
     let import = scene.import(&file, &[]).await;
     assert_eq!(counts(&import), [2, 0, 0, 2, 0], "{import:#}");
-    assert_eq!(import["errors"][0]["message"], "Fuente: is not a source of this company");
+    assert_eq!(
+        import["errors"][0]["message"],
+        "Fuente: is not a source of this company"
+    );
     assert_eq!(import["errors"][1]["code"], "invalid_answer");
-    for (name, stage, chosen) in [("Ana", "contacted", "Red, Blue"), ("Bea", "qualified", "Green")] {
+    for (name, stage, chosen) in [
+        ("Ana", "contacted", "Red, Blue"),
+        ("Bea", "qualified", "Green"),
+    ] {
         let leads = scene.leads().await;
-        let lead = leads.iter().find(|lead| lead["first_name"] == name).expect("a lead");
+        let lead = leads
+            .iter()
+            .find(|lead| lead["first_name"] == name)
+            .expect("a lead");
         assert_eq!(lead["stage"]["code"], stage);
         assert_eq!(lead["source"]["id"], source);
         assert_eq!(lead["campaign"]["id"], campaign);

@@ -10,7 +10,12 @@ use crate::server::{TestServer, int};
 
 async fn processed(scene: &Scene, import: &Value) -> i64 {
     let path = format!("/api/v1/import/{}", code(import));
-    let answer = scene.server.get(path).token(&scene.ana.token).expect(200).await;
+    let answer = scene
+        .server
+        .get(path)
+        .token(&scene.ana.token)
+        .expect(200)
+        .await;
     int(&answer["import_file"]["processed_rows"])
 }
 
@@ -48,13 +53,19 @@ async fn a_killed_import_goes_on_where_it_was() {
         // Whatever the runner was doing, it does no more; its connection and its locks go with it.
         scene.server.runner.abort();
         let stopped = processed(&scene, &import).await;
-        let next = runner::run(scene.server.app.imports.clone(), scene.server.database.connect_options());
+        let next = runner::run(
+            scene.server.app.imports.clone(),
+            scene.server.database.connect_options(),
+        );
         let next = tokio::spawn(next);
         tokio::time::sleep(Duration::from_millis(300)).await;
         next.abort();
         assert!(processed(&scene, &import).await >= stopped);
     }
-    let last = runner::run(scene.server.app.imports.clone(), scene.server.database.connect_options());
+    let last = runner::run(
+        scene.server.app.imports.clone(),
+        scene.server.database.connect_options(),
+    );
     tokio::spawn(last);
     let import = scene.ended(code(&import)).await;
     assert_eq!(import["status"], "completed");
@@ -86,17 +97,30 @@ async fn a_small_import_does_not_wait_for_the_large_one_of_another_company() {
     let other = scene.server.company(&scene.ana, "Other").await;
     let path = format!("/api/v1/companies/{other}/import/leads");
     let small = scene.server.post(path).token(&scene.ana.token);
-    let small = small.upload("b.csv", people(300, "small.example"), &[]).expect(201).await;
+    let small = small
+        .upload("b.csv", people(300, "small.example"), &[])
+        .expect(201)
+        .await;
     scene.ended(code(&small["import_file"])).await;
-    assert!(processed(&scene, &large).await < 30_000, "the large one came first");
+    assert!(
+        processed(&scene, &large).await < 30_000,
+        "the large one came first"
+    );
     let cancel = format!("/api/v1/import/{}/cancel", code(&large));
-    scene.server.post(cancel).token(&scene.ana.token).expect(200).await;
+    scene
+        .server
+        .post(cancel)
+        .token(&scene.ana.token)
+        .expect(200)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leads_that_come_in_meanwhile_are_duplicates_all_the_same() {
     let scene = Scene::start().await;
-    let import = scene.upload(&people(2_000, "example.com"), &[("duplicates", "skip")]).await;
+    let import = scene
+        .upload(&people(2_000, "example.com"), &[("duplicates", "skip")])
+        .await;
     let mut made = 0;
     for n in (0..2_000).step_by(100) {
         let body = serde_json::json!({"email": format!("p{n}@example.com")});
@@ -105,7 +129,12 @@ async fn leads_that_come_in_meanwhile_are_duplicates_all_the_same() {
     }
     let import = scene.ended(code(&import)).await;
     let list = format!("/api/v1/companies/{}/leads", scene.company);
-    let list = scene.server.get(list).token(&scene.ana.token).expect(200).await;
+    let list = scene
+        .server
+        .get(list)
+        .token(&scene.ana.token)
+        .expect(200)
+        .await;
     let leads = int(&list["meta"]["total_count"]);
     assert_eq!(leads, int(&import["imported_rows"]) + made);
     scene.server.assert_sound().await;

@@ -54,7 +54,12 @@ impl Scene {
 
     pub async fn leads(&self) -> Vec<Value> {
         let path = format!("/api/v1/companies/{}/leads?per_page=100", self.company);
-        let mut list = self.server.get(path).token(&self.ana.token).expect(200).await;
+        let mut list = self
+            .server
+            .get(path)
+            .token(&self.ana.token)
+            .expect(200)
+            .await;
         match list["leads"].take() {
             Value::Array(leads) => leads,
             other => panic!("{other} is no list"),
@@ -82,7 +87,12 @@ pub async fn ended(server: &TestServer, person: &Person, code: &str) -> Value {
 
 /// `processed_rows` is the sum of its parts at every moment.
 pub fn assert_sums(import: &Value) {
-    let parts = ["imported_rows", "updated_rows", "skipped_rows", "failed_rows"];
+    let parts = [
+        "imported_rows",
+        "updated_rows",
+        "skipped_rows",
+        "failed_rows",
+    ];
     let sum: i64 = parts.iter().map(|part| int(&import[*part])).sum();
     assert_eq!(int(&import["processed_rows"]), sum, "{import:#}");
 }
@@ -122,7 +132,12 @@ async fn a_file_becomes_leads_and_its_counts_add_up() {
     );
     assert_eq!(import["status"], "completed", "{import:#}");
     assert_eq!(import["name"], "Fair of May");
-    let counts = ["total_rows", "imported_rows", "failed_rows", "duplicate_rows"];
+    let counts = [
+        "total_rows",
+        "imported_rows",
+        "failed_rows",
+        "duplicate_rows",
+    ];
     assert_eq!(counts.map(|count| int(&import[count])), [4, 2, 2, 1]);
     assert_eq!(
         import["errors"],
@@ -137,7 +152,10 @@ async fn a_file_becomes_leads_and_its_counts_add_up() {
 
     let leads = scene.leads().await;
     assert_eq!(leads.len(), 2);
-    let ana = leads.iter().find(|lead| lead["first_name"] == "Ana").expect("Ana");
+    let ana = leads
+        .iter()
+        .find(|lead| lead["first_name"] == "Ana")
+        .expect("Ana");
     assert_eq!(ana["phone_number"], "+15046218927");
     assert_eq!(ana["extra"], json!({"Ciudad": "Metairie"}));
     let metadata = &scene.server.metadata("lead", int(&ana["id"])).await[0];
@@ -168,7 +186,10 @@ async fn a_file_may_come_as_base64_and_is_listed() {
     let cursor = first["meta"]["next_cursor"].as_str().expect("a cursor");
     let second = list(&format!("?per_page=1&cursor={cursor}")).await;
     assert_eq!(ids(&second["import_files"]), [1]);
-    assert_eq!(ids(&list("?status=completed").await["import_files"]), [2, 1]);
+    assert_eq!(
+        ids(&list("?status=completed").await["import_files"]),
+        [2, 1]
+    );
     assert_eq!(list("?status=failed").await["meta"]["total_count"], 0);
     let of = format!("?company_id={}&import_type=leads", scene.company);
     assert_eq!(list(&of).await["meta"]["total_count"], 2);
@@ -176,11 +197,19 @@ async fn a_file_may_come_as_base64_and_is_listed() {
     let call = scene.server.get("/api/v1/import?status=odd");
     call.token(&scene.ana.token).expect(400).await;
     // Who sees the company without the right, and who does not see it.
-    let analyst = scene.server.member(scene.company, &scene.ana, Role::Analyst, "Al").await;
+    let analyst = scene
+        .server
+        .member(scene.company, &scene.ana, Role::Analyst, "Al")
+        .await;
     let eve = scene.server.sign_up("Eve").await;
     for (person, status) in [(&analyst.person, 403), (&eve, 404)] {
         let path = format!("/api/v1/import/{}", code(&begun["import_file"]));
-        scene.server.get(path).token(&person.token).expect(status).await;
+        scene
+            .server
+            .get(path)
+            .token(&person.token)
+            .expect(status)
+            .await;
         let none = scene.server.get("/api/v1/import").token(&person.token);
         assert_eq!(none.expect(200).await["meta"]["total_count"], 0);
     }
@@ -228,7 +257,10 @@ async fn the_same_file_again_asks_for_force() {
     let file = people(3, "example.com");
     scene.import(&file, &[]).await;
     let again = || scene.server.post(scene.path()).token(&scene.ana.token);
-    let problem = again().upload("other.csv", file.as_str(), &[]).expect(422).await;
+    let problem = again()
+        .upload("other.csv", file.as_str(), &[])
+        .expect(422)
+        .await;
     assert_eq!(problem["code"], "imported_before");
     let forced = scene.import(&file, &[("force", "true")]).await;
     assert_eq!(forced["duplicate_rows"], 3);
@@ -236,7 +268,9 @@ async fn the_same_file_again_asks_for_force() {
     let other = scene.server.company(&scene.ana, "Other").await;
     let path = format!("/api/v1/companies/{other}/import/leads");
     let call = scene.server.post(path).token(&scene.ana.token);
-    call.upload("leads.csv", file.as_str(), &[]).expect(201).await;
+    call.upload("leads.csv", file.as_str(), &[])
+        .expect(201)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,7 +278,8 @@ async fn a_repeated_upload_with_the_same_key_acts_once() {
     let scene = Scene::start().await;
     let upload = |file: &'static str| {
         let call = scene.server.post(scene.path()).token(&scene.ana.token);
-        call.header("idempotency-key", "one").upload("a.csv", file, &[])
+        call.header("idempotency-key", "one")
+            .upload("a.csv", file, &[])
     };
     let first = upload("email\na@example.com\n").expect(201).await;
     let second = upload("email\na@example.com\n").expect(201).await;
@@ -257,15 +292,31 @@ async fn a_repeated_upload_with_the_same_key_acts_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_limits_the_imports_of_a_month() {
     let scene = Scene::start().await;
-    let path = format!("/api/v1/companies/{}/membership?membership_id=1", scene.company);
-    scene.server.post(path).token(&scene.ana.token).expect(201).await;
-    let free = scene.server.get("/api/v1/memberships/1").token(&scene.ana.token);
+    let path = format!(
+        "/api/v1/companies/{}/membership?membership_id=1",
+        scene.company
+    );
+    scene
+        .server
+        .post(path)
+        .token(&scene.ana.token)
+        .expect(201)
+        .await;
+    let free = scene
+        .server
+        .get("/api/v1/memberships/1")
+        .token(&scene.ana.token);
     let free = free.expect(200).await;
     let limit = int(&free["membership"]["limits"]["imports_per_month"]);
     for n in 0..limit {
-        scene.upload(&format!("email\nn{n}@example.com\n"), &[]).await;
+        scene
+            .upload(&format!("email\nn{n}@example.com\n"), &[])
+            .await;
     }
     let call = scene.server.post(scene.path()).token(&scene.ana.token);
-    let problem = call.upload("a.csv", "email\nlast@example.com\n", &[]).expect(422).await;
+    let problem = call
+        .upload("a.csv", "email\nlast@example.com\n", &[])
+        .expect(422)
+        .await;
     assert_eq!(problem["code"], "plan_limit");
 }

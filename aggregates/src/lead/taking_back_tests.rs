@@ -81,7 +81,10 @@ fn a_lead_is_restored_to_every_part_of_its_earlier_state() {
     let back = carry_out(&mut lead, LeadCommand::Restore(Box::new(earlier.clone())));
     assert_eq!(back.len(), 5);
     assert_eq!(lead, earlier);
-    assert_eq!(lead.decide(LeadCommand::Restore(Box::new(earlier))), Ok(vec![]));
+    assert_eq!(
+        lead.decide(LeadCommand::Restore(Box::new(earlier))),
+        Ok(vec![])
+    );
 }
 
 #[test]

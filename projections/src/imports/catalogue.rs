@@ -40,7 +40,6 @@ impl Named {
     }
 }
 
-
 /// See the module's text.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {

@@ -201,7 +201,9 @@ fn live(app: App, row: ImportRow) -> impl Stream<Item = Result<Event, Infallible
         live.told = row.version;
         let at_rest = ImportStatus::from_code(&row.status).is_none_or(ImportStatus::is_at_rest);
         let view = ImportEnvelope::of(&live.app, row);
-        let event = Event::default().event("import_file").id(live.told.to_string());
+        let event = Event::default()
+            .event("import_file")
+            .id(live.told.to_string());
         let event = event.json_data(view).ok()?;
         Some((Ok(event), (!at_rest).then_some(live)))
     })
@@ -242,7 +244,10 @@ async fn failed_rows(
             "The uploaded file is not kept any more.",
         ));
     };
-    let name = format!("attachment; filename=\"failed-rows-{}.csv\"", row.import_code);
+    let name = format!(
+        "attachment; filename=\"failed-rows-{}.csv\"",
+        row.import_code
+    );
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
         (header::CONTENT_DISPOSITION, name),
@@ -319,7 +324,9 @@ async fn undo_import(
         return Ok(Json(foreseen(&app, row).await?).into_response());
     }
     let prepare = |decision| caller.work(decision);
-    let undo = app.imports.command(row.id, ImportCommand::RequestUndo, prepare);
+    let undo = app
+        .imports
+        .command(row.id, ImportCommand::RequestUndo, prepare);
     undo.await?;
     Ok((StatusCode::ACCEPTED, Json(one(&app, row.id).await?)).into_response())
 }

@@ -138,9 +138,13 @@ async fn put_part(
     let told = format!("{upload_id} {} {}", query.company_id, query.expires);
     let holds = app.links.is_upload(&told, &query.signature);
     if !holds || app.clock.now().timestamp() > query.expires {
-        return Err(Problem::forbidden("This address does not hold, or no longer."));
+        return Err(Problem::forbidden(
+            "This address does not hold, or no longer.",
+        ));
     }
-    let number = u32::try_from(part).ok().filter(|n| (1..=MOST_PARTS).contains(n));
+    let number = u32::try_from(part)
+        .ok()
+        .filter(|n| (1..=MOST_PARTS).contains(n));
     let part = number.ok_or_else(|| {
         let message = format!("must be between 1 and {MOST_PARTS}");
         Problem::unprocessable(FieldErrors::of("part", message))

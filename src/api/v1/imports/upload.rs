@@ -82,7 +82,10 @@ struct ImportBody {
 
 /// A file as a form carries it, and how it is to be imported.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the form, whose fields are read one by one")]
+#[expect(
+    dead_code,
+    reason = "describes the form, whose fields are read one by one"
+)]
 struct ImportForm {
     /// A CSV or XLSX file up to 200 MB.
     #[schema(value_type = String, format = Binary)]
@@ -158,7 +161,9 @@ async fn import_leads(
     request: Request,
 ) -> Result<Response, Problem> {
     let company_id = CompanyId(company_id);
-    let (scope, _) = caller.scope_with(&app, company_id, Right::Configure).await?;
+    let (scope, _) = caller
+        .scope_with(&app, company_id, Right::Configure)
+        .await?;
     let (spooled, mut fields) = receive(&app, request).await?;
     fields.dry_run = query.dry_run.or(fields.dry_run);
     fields.force = query.force.or(fields.force);
@@ -323,14 +328,16 @@ async fn receive_form(app: &App, mut form: Multipart) -> Result<(Spooled, Import
                 return Err(Problem::too_large());
             }
         }
-        let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
+        let text = String::from_utf8(bytes)
+            .ok()
+            .filter(|text| !text.contains('\0'));
         let text = text.ok_or_else(|| {
             Problem::unprocessable(FieldErrors::of(name.clone(), "is not text in UTF-8"))
         })?;
         set(&mut fields, &name, text).map_err(Problem::unprocessable)?;
     }
-    let spooled = spooled
-        .ok_or_else(|| Problem::unprocessable(FieldErrors::of("file", "is required")))?;
+    let spooled =
+        spooled.ok_or_else(|| Problem::unprocessable(FieldErrors::of("file", "is required")))?;
     fields.name = fields.name.or(file_name);
     fields
         .validate()
