@@ -1,7 +1,7 @@
 # The commands of this repository. Each works in a fresh clone, as root and as a normal user, beside a second copy.
 SHELL := /bin/bash
 .DEFAULT_GOAL := run
-.PHONY: run test test-clients fuzz-api test-spreadsheets bench check postgres stop-test-database
+.PHONY: run test test-clients test-services fuzz-api test-spreadsheets bench check postgres stop-test-database
 
 # Builds in release and serves; PostgreSQL's server programs are installed when none are found.
 run: postgres
@@ -19,6 +19,10 @@ test: postgres
 # The official clients of the GoHighLevel Users API, from npm and PyPI, through every user operation. Needs the network.
 test-clients:
 	scripts/test-clients
+
+# Mail, avatars and identities against real SMTP, S3-compatible and OpenID Connect servers. Needs the network once.
+test-services:
+	scripts/test-services
 
 # The API against its own document, with generated requests; FUZZ_EXAMPLES says how many. Needs the network once.
 fuzz-api:

@@ -32,6 +32,8 @@ struct Issuer {
 struct Keys {
     set: JwkSet,
     asked_at: Option<Instant>,
+    /// The last time the issuer was asked, it did not answer.
+    away: bool,
 }
 
 /// One entry of `LEADLEDGER_OIDC`.
@@ -138,7 +140,7 @@ impl Issuer {
         let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
         let keys = Mutex::new(Keys {
             set,
-            asked_at: None,
+            ..Keys::default()
         });
         Ok(Self {
             settings,
@@ -187,9 +189,17 @@ impl Issuer {
             .is_some_and(|at| at.elapsed() < ASK_AGAIN_AFTER);
         if is_address(&self.settings.jwks) && !recently {
             keys.asked_at = Some(Instant::now());
-            keys.set = self.fetch().await.ok_or(IdentityError::Unavailable)?;
+            let fetched = self.fetch().await;
+            keys.away = fetched.is_none();
+            keys.set = fetched.unwrap_or_else(|| std::mem::take(&mut keys.set));
         }
-        find(&keys.set, id).ok_or(IdentityError::InvalidToken)
+        // While the issuer is away nobody knows whether the token is one of its own.
+        let unknown = if keys.away {
+            IdentityError::Unavailable
+        } else {
+            IdentityError::InvalidToken
+        };
+        find(&keys.set, id).ok_or(unknown)
     }
 
     async fn fetch(&self) -> Option<JwkSet> {

@@ -2,7 +2,7 @@
 //!
 //! Whoever rewrites the ledger must then also change what lies there; `leadledger verify --checkpoints` compares the two.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -19,20 +19,26 @@ const ENDING: &str = ".checkpoint";
 
 /// A place for checkpoints. Cheap to clone.
 #[derive(Clone)]
-pub struct Witness(Arc<dyn ObjectStore>);
+pub struct Witness(Arc<Place>);
+
+enum Place {
+    /// Made when first needed.
+    Folder(PathBuf),
+    Remote(Arc<dyn ObjectStore>),
+}
 
 impl Witness {
-    /// The place that `address` names: a folder, which is made if need be, or `s3://bucket/folder`, with keys and endpoint as the
+    /// The place that `address` names: a folder, which is made when first needed, or `s3://bucket/folder`, with keys and endpoint as the
     /// usual `AWS_…` variables. Without one, the folder `checkpoints` of the data directory.
     ///
     /// # Errors
     /// An address that cannot be used.
     pub fn open(address: Option<&str>, data_dir: &Path) -> anyhow::Result<Self> {
         let Some(address) = address else {
-            return Self::folder(&data_dir.join("checkpoints"));
+            return Ok(Self::folder(data_dir.join("checkpoints")));
         };
         if !address.contains("://") {
-            return Self::folder(Path::new(address));
+            return Ok(Self::folder(PathBuf::from(address)));
         }
         let refused = || format!("the place of checkpoints {address}");
         let url = reqwest::Url::parse(address).with_context(refused)?;
@@ -43,7 +49,8 @@ impl Witness {
         );
         let (store, prefix) =
             object_store::parse_url_opts(&url, std::env::vars()).with_context(refused)?;
-        Ok(Self(Arc::new(PrefixStore::new(store, prefix))))
+        let store = PrefixStore::new(store, prefix);
+        Ok(Self(Arc::new(Place::Remote(Arc::new(store)))))
     }
 
     /// The place that `address` names, to be read: a folder must be there.
@@ -59,11 +66,21 @@ impl Witness {
         Self::open(Some(address), folder)
     }
 
-    fn folder(folder: &Path) -> anyhow::Result<Self> {
-        let refused = || format!("the place of checkpoints {}", folder.display());
-        std::fs::create_dir_all(folder).with_context(refused)?;
-        let store = LocalFileSystem::new_with_prefix(folder).with_context(refused)?;
-        Ok(Self(Arc::new(store)))
+    fn folder(folder: PathBuf) -> Self {
+        Self(Arc::new(Place::Folder(folder)))
+    }
+
+    fn store(&self) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+        match self.0.as_ref() {
+            Place::Remote(store) => Ok(store.clone()),
+            Place::Folder(folder) => {
+                std::fs::create_dir_all(folder).map_err(|error| object_store::Error::Generic {
+                    store: "folder",
+                    source: Box::new(error),
+                })?;
+                Ok(Arc::new(LocalFileSystem::new_with_prefix(folder)?))
+            }
+        }
     }
 
     /// Writes a checkpoint, unless it is there already. Another one of the same size gets a name of its own.
@@ -74,10 +91,8 @@ impl Witness {
         let hash = &digests::sha256(note.as_bytes())[..16];
         let path = ObjectPath::from(format!("{size:019}-{hash}{ENDING}"));
         let payload = PutPayload::from(note.as_bytes().to_vec());
-        let written = self
-            .0
-            .put_opts(&path, payload, PutMode::Create.into())
-            .await;
+        let options = PutMode::Create.into();
+        let written = self.store()?.put_opts(&path, payload, options).await;
         match written {
             Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -89,7 +104,8 @@ impl Witness {
     /// # Errors
     /// What the store answers, or a file that is no text.
     pub async fn read(&self) -> anyhow::Result<Vec<(String, String)>> {
-        let found: Vec<_> = self.0.list(None).try_collect().await?;
+        let store = self.store()?;
+        let found: Vec<_> = store.list(None).try_collect().await?;
         let names = found.into_iter().map(|object| object.location);
         let mut names: Vec<_> = names
             .filter(|path| path.as_ref().ends_with(ENDING))
@@ -97,7 +113,7 @@ impl Witness {
         names.sort();
         let mut notes = Vec::with_capacity(names.len());
         for name in names {
-            let bytes = self.0.get(&name).await?.bytes().await?;
+            let bytes = store.get(&name).await?.bytes().await?;
             let note = String::from_utf8(bytes.to_vec()).with_context(|| format!("{name}"))?;
             notes.push((name.to_string(), note));
         }

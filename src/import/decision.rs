@@ -46,12 +46,12 @@ pub type Imagined = Arc<Mutex<Holders>>;
 /// The command that processes these rows. With `imagined` it is for a rehearsal, of an import that is not on record.
 pub fn work(
     common: Common,
-    rows: Arc<Vec<ReadyRow>>,
+    rows: &Arc<Vec<ReadyRow>>,
     decided: Decided,
     imagined: Option<Imagined>,
 ) -> Work {
     let found: Imagined = Arc::default();
-    let keys: Vec<ContactKeys> = leads(&rows).map(|lead| lead.keys.clone()).collect();
+    let keys: Vec<ContactKeys> = leads(rows).map(|lead| lead.keys.clone()).collect();
     let limits = PlanLimits::of(&common.company);
     let provenance = common.provenance.clone();
     let (company, policy) = (common.company.clone(), common.policy);
@@ -92,7 +92,7 @@ pub fn work(
     if !rehearsed {
         work = work.on(StreamKey::new(StreamKind::Import, import_id));
     }
-    let mut sources: Vec<_> = leads(&rows)
+    let mut sources: Vec<_> = leads(rows)
         .filter(|lead| lead.assignee.is_none())
         .filter_map(|lead| lead.likely_source)
         .collect();
@@ -101,7 +101,7 @@ pub fn work(
     for source in sources {
         work = work.reading(lead_routing::turns_of(source));
     }
-    for user in leads(&rows).filter_map(|lead| lead.assignee) {
+    for user in leads(rows).filter_map(|lead| lead.assignee) {
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
     let work = limits.watch_leads(lineage::reading(work, &company));

@@ -265,7 +265,7 @@ impl Rows {
         });
         let chunk: Arc<Vec<ReadyRow>> = Arc::new(chunk.collect());
         let decided = Arc::new(Mutex::new(None));
-        let work = decision::work(self.common.clone(), chunk, decided.clone(), None);
+        let work = decision::work(self.common.clone(), &chunk, decided.clone(), None);
         let began = Instant::now();
         let committed = imports.ledger.commit(work).await?;
         let decided = decided

@@ -1,13 +1,13 @@
 //! The export: leads as they were at one moment, written while they are read, so that memory stays the same however many there are.
 
 use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::Arc;
 use std::time::Duration;
 
 use aggregates::money::{Currency, Money};
 use aggregates::stage::Stage;
 use chrono::SecondsFormat;
 use futures::stream::{self, Stream};
+use futures::{StreamExt, TryStreamExt};
 use projections::companies::CompanyRow;
 use projections::leads::export::{Selection, Snapshot};
 use projections::leads::list::LeadRow;
@@ -21,7 +21,9 @@ use crate::tabular::{CsvWriter, XlsxWriter};
 const MOST_COLUMNS: i64 = 1_000;
 /// The most leads of one sheet.
 const SHEET_ROWS: i64 = 1_048_575;
-/// Pieces of the file that wait for the client.
+/// A piece of the file has so many bytes, and at most one lead more.
+const PIECE: usize = 64 << 10;
+/// Pieces that wait for the client.
 const WAITING: usize = 4;
 /// How long a client may leave a piece waiting: an export holds a connection, and keeps the database from tidying up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -71,7 +73,7 @@ pub struct Export {
 }
 
 /// The columns of one export.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Columns {
     /// By id, with their texts.
     questions: Vec<(i64, String)>,
@@ -141,61 +143,76 @@ impl Export {
 type Pieces = mpsc::Sender<io::Result<Vec<u8>>>;
 
 async fn send(to: &Pieces, piece: Vec<u8>) -> io::Result<()> {
+    if piece.is_empty() {
+        return Ok(());
+    }
     to.send_timeout(Ok(piece), PATIENCE)
         .await
         .map_err(|_| io::Error::other("the client does not take it"))
 }
 
 async fn write_lines(mut snapshot: Snapshot, line: JsonLine, to: &Pieces) -> io::Result<()> {
-    loop {
-        let rows = snapshot.next_page().await.map_err(io::Error::other)?;
-        if rows.is_empty() {
-            return Ok(());
+    let mut rows = snapshot.rows();
+    let mut piece = Vec::new();
+    while let Some(row) = rows.try_next().await.map_err(io::Error::other)? {
+        piece.extend(line(row)?);
+        piece.push(b'\n');
+        if piece.len() >= PIECE {
+            send(to, std::mem::take(&mut piece)).await?;
         }
-        let mut piece = Vec::new();
-        for row in rows {
-            piece.extend(line(row)?);
-            piece.push(b'\n');
-        }
-        send(to, piece).await?;
     }
+    send(to, piece).await
 }
 
 async fn write_csv(mut snapshot: Snapshot, columns: &Columns, to: &Pieces) -> io::Result<()> {
+    let mut rows = snapshot.rows();
     let mut writer = CsvWriter::new(Vec::new());
     writer.write_row(columns.header().iter().map(String::as_str))?;
-    loop {
-        send(to, writer.finish()?).await?;
-        let rows = snapshot.next_page().await.map_err(io::Error::other)?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        writer = CsvWriter::new(Vec::new());
-        for row in &rows {
-            writer.write_row(columns.fields(row).iter().map(String::as_str))?;
+    let mut bytes = 0;
+    while let Some(row) = rows.try_next().await.map_err(io::Error::other)? {
+        let fields = columns.fields(&row);
+        writer.write_row(fields.iter().map(String::as_str))?;
+        bytes += bytes_of(&fields);
+        if bytes >= PIECE {
+            bytes = 0;
+            let full = std::mem::replace(&mut writer, CsvWriter::new(Vec::new()));
+            send(to, full.finish()?).await?;
         }
     }
+    send(to, writer.finish()?).await
+}
+
+/// What the row takes in a file, about.
+fn bytes_of(fields: &[String]) -> usize {
+    fields.iter().map(|field| field.len() + 1).sum()
 }
 
 /// A workbook can only be sent once it is finished: it is written to disk first, and the snapshot is given back before sending.
 async fn write_xlsx(mut snapshot: Snapshot, columns: Columns, to: &Pieces) -> io::Result<()> {
-    let columns = Arc::new(columns);
     let header = columns.header();
     let mut writer = blocking(move || XlsxWriter::new(template::SHEET, &header)).await?;
+    let mut rows = snapshot.rows().fuse();
     loop {
-        let rows = snapshot.next_page().await.map_err(io::Error::other)?;
-        if rows.is_empty() {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while bytes < PIECE
+            && let Some(row) = rows.try_next().await.map_err(io::Error::other)?
+        {
+            let fields = columns.fields(&row);
+            bytes += bytes_of(&fields);
+            batch.push(fields);
+        }
+        if batch.is_empty() {
             break;
         }
-        let columns = columns.clone();
         writer = blocking(move || {
-            for row in &rows {
-                writer.write_row(columns.fields(row).iter().map(String::as_str))?;
+            for fields in &batch {
+                writer.write_row(fields.iter().map(String::as_str))?;
             }
             Ok(writer)
         })
         .await?;
     }
+    drop(rows);
     drop(snapshot);
     let mut file = blocking(move || {
         let mut file = tempfile::tempfile()?;

@@ -14,6 +14,8 @@ use crate::proof::note::{Signer, VerifierKey};
 const LOCK: i64 = 0x6c65_6164_7369_676e;
 /// How many events the map of streams takes in within one transaction.
 const STEP: i64 = 20_000;
+/// How many such steps whoever wants a checkpoint waits for. A ledger that is far ahead of its map is caught up with in turns.
+const STEPS: u32 = 10;
 /// The name of the seed among the installation's secrets.
 const SECRET: &str = "checkpoints";
 
@@ -89,9 +91,10 @@ pub async fn latest(connection: &mut PgConnection) -> Result<Option<Kept>, sqlx:
 /// A checkpoint of the ledger as it is: the latest one if nothing happened since, else a new one.
 ///
 /// # Errors
-/// See [`ProofError`]; what does not continue the latest checkpoint is not signed.
+/// See [`ProofError`]; what does not continue the latest checkpoint is not signed. [`ProofError::Busy`] when the map of streams is still far
+/// behind: each call brings it on.
 pub async fn make(pool: &PgPool, now: DateTime<Utc>) -> Result<Kept, ProofError> {
-    loop {
+    for _ in 0..STEPS {
         let mut transaction = pool.begin().await?;
         lock(&mut transaction).await?;
         let latest = latest(&mut transaction).await?;
@@ -115,6 +118,7 @@ pub async fn make(pool: &PgPool, now: DateTime<Utc>) -> Result<Kept, ProofError>
         transaction.commit().await?;
         return Ok(made);
     }
+    Err(ProofError::Busy)
 }
 
 /// Signs the ledger as it is and keeps the checkpoint. The caller holds the lock in a transaction.

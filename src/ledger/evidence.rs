@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, Executor, PgConnection, PgPool, Row};
+use sqlx::{Executor, PgConnection, PgPool, Row};
 
 use super::checkpoints::{self, Kept, ProofError};
 use super::proofs::range_roots;
@@ -27,9 +27,8 @@ pub async fn pack(
     stream: StreamKey,
     now: DateTime<Utc>,
 ) -> Result<Option<EvidencePack>, ProofError> {
-    let mut connection = pool.acquire().await?;
     for _ in 0..ATTEMPTS {
-        let mut transaction = connection.begin().await?;
+        let mut transaction = pool.begin().await?;
         transaction
             .execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             .await?;

@@ -76,7 +76,7 @@ impl NewNodes {
 /// Whether the table has nodes of this level.
 #[must_use]
 pub(super) fn is_stored(node: Node) -> bool {
-    node.level > 0 && node.level % STEP == 0
+    node.level > 0 && node.level.is_multiple_of(STEP)
 }
 
 fn level_of(node: Node) -> i16 {
@@ -221,10 +221,7 @@ pub(super) async fn rebuild(connection: &mut PgConnection) -> Result<(), sqlx::E
 
 /// Fills in from this size on, up to the last full sixteen events; from the beginning when the tree is missing below it.
 async fn fill(connection: &mut PgConnection, from: i64) -> Result<(), sqlx::Error> {
-    let mut tree = match frontier(connection, from).await? {
-        Some(tree) => tree,
-        None => Frontier::default(),
-    };
+    let mut tree = frontier(connection, from).await?.unwrap_or_default();
     let mut told = false;
     loop {
         let from = i64::try_from(tree.size()).expect("positions fit in 63 bits");

@@ -144,7 +144,9 @@ fn minute(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-const fn role_name(role: Role, language: Language) -> &'static str {
+/// What people call the role.
+#[must_use]
+pub const fn role_name(role: Role, language: Language) -> &'static str {
     match (language, role) {
         (Language::English, role) => role.name(),
         (Language::Spanish, Role::Owner) => "propietario",

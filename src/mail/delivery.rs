@@ -320,13 +320,17 @@ impl Delivery {
         let lang = lang.and_then(|inviter| inviter.lang);
         let code = self
             .invitation_codes
-            .code(InvitationId(due.subject_id), &due.nonce);
+            .mailed(InvitationId(due.subject_id), &due.nonce);
         Ok(Some(compose::invitation(
             to,
             &row.company_name,
             role,
             row.inviter_first_name.as_deref(),
-            &format!("{}/api/v1/invitations/{code}", self.public_url),
+            &format!(
+                "{}/api/v1/invitations/accept?token={code}&lang={}",
+                self.public_url,
+                Language::of(lang.as_deref()).code()
+            ),
             due.expires_at,
             lang.as_deref(),
         )))

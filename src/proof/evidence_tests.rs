@@ -75,9 +75,9 @@ impl Forge {
         let mut map = StreamMap::default();
         for (index, (lead, event)) in (0..).zip(&self.events) {
             pack.aggregate_id = lead.to_string();
-            let leaf = pack.leaf_of(event).unwrap();
-            nodes.insert(Node { level: 0, index }, leaf);
-            tree.push(leaf, |node, hash| {
+            let hash_of_event = pack.leaf_of(event).unwrap();
+            nodes.insert(Node { level: 0, index }, hash_of_event);
+            tree.push(hash_of_event, |node, hash| {
                 nodes.insert(node, *hash);
             });
             let key = stream_key("lead", &lead.to_string());
@@ -85,7 +85,7 @@ impl Forge {
             map.set(StreamEnd {
                 key,
                 events,
-                last_leaf: leaf,
+                last_leaf: hash_of_event,
             });
         }
         let checkpoint = Checkpoint {

@@ -155,13 +155,20 @@ fn root_of(children: &[(u8, Child)], from: u8, width: u8) -> Hash {
     }
 }
 
-fn halves(children: &[(u8, Child)], middle: u8) -> (&[(u8, Child)], &[(u8, Child)]) {
+/// Children with their values, ascending.
+type Children = [(u8, Child)];
+
+fn halves(children: &Children, middle: u8) -> (&Children, &Children) {
     children.split_at(children.partition_point(|(nibble, _)| *nibble < middle))
 }
 
 fn nibble(key: &Hash, at: usize) -> u8 {
     let byte = key[at / 2];
-    if at % 2 == 0 { byte >> 4 } else { byte & 15 }
+    if at.is_multiple_of(2) {
+        byte >> 4
+    } else {
+        byte & 15
+    }
 }
 
 /// The way to a tile: the four-bit values from the top, one a byte.

@@ -227,6 +227,29 @@ fn a_workbook_that_claims_less_than_it_unpacks_to_is_refused() {
 }
 
 #[test]
+fn a_workbook_of_too_many_texts_is_refused_with_the_way_out() {
+    let mut book = Workbook::new();
+    let sheet = book.add_worksheet();
+    for row in 0..200 {
+        sheet.write_string(row, 0, format!("text {row}")).unwrap();
+    }
+    let bytes = book.save_to_buffer().unwrap();
+    let of = |shared_text_bytes| Options {
+        limits: Limits {
+            shared_text_bytes,
+            ..Limits::default()
+        },
+        ..Options::default()
+    };
+    assert_eq!(read_with(&bytes, &of(100_000)).unwrap().1.len(), 199);
+    let error = read_with(&bytes, &of(1_000)).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "holds more than 1000 bytes of different texts; save it as CSV"
+    );
+}
+
+#[test]
 fn endless_cells_and_rows_are_refused_and_the_place_named() {
     let long = "x".repeat(10_000_000);
     let error = refused(&sheet(&format!("<row>{}{}</row>", cell("a"), cell(&long))));

@@ -19,6 +19,7 @@ mod queries;
 mod read_tables;
 mod rebuilding;
 mod stock_programs;
+mod superuser;
 #[expect(
     dead_code,
     reason = "each test binary takes what it needs of what they share"

@@ -1,6 +1,7 @@
 //! The tree, the map of streams and the checkpoints: the same whoever appends, and made up for where they are missing.
 
-use chrono::{Duration, Utc};
+use chrono::{DateTime, Duration, Utc};
+use leadledger::clock::Clock;
 use leadledger::ledger::checkpoints::{self, ProofError};
 use leadledger::ledger::verify_proofs::Witnessed;
 use leadledger::ledger::{rebuild, tree, verify};
@@ -10,6 +11,10 @@ use sqlx::Executor;
 
 use crate::node::{add_note, assert_sound, contact, create, open};
 use crate::support::database::TestDatabase;
+
+fn now() -> DateTime<Utc> {
+    Clock::system().now()
+}
 
 async fn nodes(database: &TestDatabase) -> Vec<(i16, i64, Vec<u8>)> {
     sqlx::query_as("SELECT level, index, hash FROM tree_nodes ORDER BY level, index")
@@ -43,17 +48,11 @@ async fn two_nodes_and_a_stock_program_grow_one_tree() {
         .unwrap();
     }
     add_note(&two, leads[0], "after").await.unwrap();
-    let first = checkpoints::make(database.pool(), Utc::now())
-        .await
-        .unwrap();
+    let first = checkpoints::make(database.pool(), now()).await.unwrap();
     add_note(&one, leads[1], "the last").await.unwrap();
-    let second = checkpoints::make(database.pool(), Utc::now())
-        .await
-        .unwrap();
+    let second = checkpoints::make(database.pool(), now()).await.unwrap();
     assert_eq!((first.size, second.size), (85, 86));
-    let again = checkpoints::make(database.pool(), Utc::now())
-        .await
-        .unwrap();
+    let again = checkpoints::make(database.pool(), now()).await.unwrap();
     assert_eq!(again.id, second.id, "nothing happened since");
     assert_eq!(assert_sound(&database).await, 86);
     assert_eq!(nodes(&database).await.len(), 5);
@@ -91,9 +90,7 @@ async fn a_ledger_from_before_the_tree_gets_one() {
     add_note(&other, lead.resource_id, "more").await.unwrap();
     assert_eq!(nodes(&database).await, grown);
     // A rebuild makes right what is wrong.
-    checkpoints::make(database.pool(), Utc::now())
-        .await
-        .unwrap();
+    checkpoints::make(database.pool(), now()).await.unwrap();
     database
         .pool()
         .execute("UPDATE tree_nodes SET hash = sha256('') WHERE index = 3; INSERT INTO tree_nodes VALUES (4, 99, sha256('')), (60, 5, sha256(''))")
@@ -110,9 +107,7 @@ async fn a_ledger_from_before_the_tree_gets_one() {
     assert!(found.differences[1].contains("positions 49 to 64"));
     rebuild::run(&options, &[], |_, _| {}).await.unwrap();
     assert_eq!(nodes(&database).await, grown);
-    checkpoints::make(database.pool(), Utc::now())
-        .await
-        .unwrap();
+    checkpoints::make(database.pool(), now()).await.unwrap();
     assert_sound(&database).await;
 }
 
@@ -122,12 +117,13 @@ async fn keys_rotate_and_what_both_signed_bridges_them() {
     let ledger = open(&database).await;
     create(&ledger, 1, contact("a@example.com")).await.unwrap();
     let pool = database.pool();
-    let now = Utc::now();
+    let now = now();
     let (one, two) = tokio::join!(
         checkpoints::ensure_key(pool, now),
         checkpoints::ensure_key(pool, now)
     );
-    (one.unwrap(), two.unwrap());
+    one.unwrap();
+    two.unwrap();
     checkpoints::make(pool, now).await.unwrap();
     let later = now + Duration::hours(1);
     checkpoints::rotate(pool, later).await.unwrap();
@@ -136,7 +132,7 @@ async fn keys_rotate_and_what_both_signed_bridges_them() {
     let mut connection = pool.acquire().await.unwrap();
     let listed = checkpoints::keys(&mut connection).await.unwrap();
     assert_eq!(listed.len(), 2);
-    let micros = |time: chrono::DateTime<Utc>| time.timestamp_micros();
+    let micros = |time: DateTime<Utc>| time.timestamp_micros();
     assert_eq!(listed[0].valid_until.map(micros), Some(micros(later)));
     assert_eq!(listed[1].valid_until, None);
     let keys: Vec<_> = listed
@@ -164,10 +160,10 @@ async fn what_was_witnessed_finds_a_ledger_that_was_rewritten_as_a_whole() {
             .unwrap();
     }
     let pool = database.pool();
-    let early = checkpoints::make(pool, Utc::now()).await.unwrap();
+    let early = checkpoints::make(pool, now()).await.unwrap();
     let lead = create(&ledger, 1, contact("secret@example.com")).await;
     let lead = lead.unwrap().resource_id;
-    let late = checkpoints::make(pool, Utc::now()).await.unwrap();
+    let late = checkpoints::make(pool, now()).await.unwrap();
     let rewrite = format!(
         "SET session_replication_role = replica; \
          DELETE FROM events WHERE position = 4; DELETE FROM leads WHERE id = {lead}; \
@@ -178,7 +174,7 @@ async fn what_was_witnessed_finds_a_ledger_that_was_rewritten_as_a_whole() {
     pool.execute(rewrite.as_str()).await.unwrap();
     let options = database.connect_options();
     rebuild::run(&options, &[], |_, _| {}).await.unwrap();
-    checkpoints::make(pool, Utc::now()).await.unwrap();
+    checkpoints::make(pool, now()).await.unwrap();
     let found = verify::run(&options, &[], |_, _| {}).await.unwrap();
     assert_eq!(found.differences, Vec::<String>::new(), "it fits by itself");
 
@@ -213,12 +209,12 @@ async fn a_ledger_that_does_not_continue_its_checkpoint_is_not_signed() {
             .unwrap();
     }
     let pool = database.pool();
-    checkpoints::make(pool, Utc::now()).await.unwrap();
+    checkpoints::make(pool, now()).await.unwrap();
     create(&ledger, 1, contact("c@example.com")).await.unwrap();
     pool.execute("SET session_replication_role = replica; UPDATE events SET leaf_hash = sha256('') WHERE position = 1; RESET session_replication_role")
         .await
         .unwrap();
-    let refused = checkpoints::make(pool, Utc::now()).await;
+    let refused = checkpoints::make(pool, now()).await;
     assert!(
         matches!(refused, Err(ProofError::Damaged(_))),
         "{refused:?}"

@@ -113,7 +113,7 @@ fn judged(mut program: Command, pack: &Value, keys: &[&OsStr]) -> (bool, String)
     std::fs::write(&file, pack.to_string()).expect("writing a file");
     let done = program.arg(&file).args(keys).output().expect("a program");
     let told = String::from_utf8_lossy(&done.stdout).into_owned();
-    assert!(done.stderr.is_empty(), "{:?}", done);
+    assert!(done.stderr.is_empty(), "{done:?}");
     (done.status.success(), told)
 }
 
@@ -179,10 +179,10 @@ async fn a_checkpoint_is_made_and_witnessed_in_each_minute_in_which_something_ha
     let clock = Clock::fixed(start);
     let server = TestServer::start_by(clock.clone()).await;
     let folder = server.data.path().join("checkpoints");
+    worker::round(&server.app).await;
     let witness = Witness::existing(folder.to_str().expect("a path"));
     let witness = witness.expect("the folder of checkpoints");
     let count = async || witness.read().await.expect("checkpoints").len();
-    worker::round(&server.app).await;
     assert_eq!(count().await, 1, "of the first run");
     clock.advance(TimeDelta::minutes(5));
     worker::round(&server.app).await;
@@ -224,13 +224,14 @@ async fn proofs_verify_against_checkpoints() {
     for position in 1..=second.size {
         let path = format!("/api/v1/proofs/inclusion?position={position}");
         let proof = &get(&path).await["inclusion"];
-        let (leaf, path) = (hash(&proof["leaf_hash"]), hashes(&proof["inclusion_path"]));
+        let hash_of_event = hash(&proof["leaf_hash"]);
+        let path = hashes(&proof["inclusion_path"]);
         assert_eq!(hash(&proof["root_hash"]), second.root);
         let (index, size) = (position - 1, second.size);
         assert!(merkle::verify_inclusion(
             index,
             size,
-            &leaf,
+            &hash_of_event,
             &path,
             &second.root
         ));

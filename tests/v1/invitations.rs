@@ -6,7 +6,7 @@ use aggregates::access::Role;
 use serde_json::{Value, json};
 
 use crate::contract::assert_as_in;
-use crate::mailbox::mails;
+use crate::mailbox::{mails, token};
 use crate::server::{Call, Person, TestServer, ids, int};
 
 /// An invitation by this person, as answered.
@@ -123,7 +123,7 @@ async fn a_code_shows_no_more_than_it_must_and_is_stored_nowhere() {
 }
 
 #[tokio::test]
-async fn accepting_gives_the_role_and_proves_the_email() {
+async fn accepting_gives_the_role() {
     let server = TestServer::start().await;
     let ana = server.sign_up("Ana").await;
     let company = server.company(&ana, "Acme").await;
@@ -143,7 +143,8 @@ async fn accepting_gives_the_role_and_proves_the_email() {
     assert_eq!(access["company"]["id"], company);
     assert_eq!(access["access"]["code"], "agent");
     assert_eq!(access["primary"], true);
-    assert_eq!(access["user"]["status"], "active");
+    // An administrator has this code too: it tells nothing about the e-mail.
+    assert_eq!(access["user"]["status"], "pending");
 
     let again = server.post(&accept).token(&bob.token).expect(410).await;
     assert_eq!(again["code"], "invitation_used");
@@ -320,8 +321,18 @@ async fn ones_own_invitations_are_shown_once_the_email_is_proved() {
     let pending = |token: &str| server.get(&path).token(token);
     // Anybody can sign up with any e-mail.
     pending(&bob.token).expect(403).await;
+    // What an administrator could have handed on is no proof.
     let accept = format!("{}/accept", by_code(&first));
-    server.post(accept).token(&bob.token).expect(200).await;
+    let other = server.company(&ana, "Other").await;
+    let third = invite(&server, &ana, other, Role::Agent, &bob.email).await;
+    let handed_on = format!("{}/accept", by_code(&third));
+    server.post(handed_on).token(&bob.token).expect(200).await;
+    pending(&bob.token).expect(403).await;
+    let mailed = mailed_code(&server, &bob.email, 1).await;
+    assert_ne!(Value::from(mailed.as_str()), first["code"]);
+    let by_mail = format!("/api/v1/invitations/{mailed}/accept");
+    server.post(by_mail).token(&bob.token).expect(200).await;
+    server.post(accept).token(&bob.token).expect(410).await;
     let own = pending(&bob.token).expect(200).await;
     assert_as_in("GET /api/v1/invitations/pending", &own);
     assert_eq!(own["invitations"], json!([second]));
@@ -346,12 +357,13 @@ async fn ones_own_invitations_are_shown_once_the_email_is_proved() {
 }
 
 #[tokio::test]
-async fn whoever_signs_up_with_a_code_is_active_and_has_the_role() {
+async fn whoever_signs_up_with_the_mailed_code_is_active_and_has_the_role() {
     let server = TestServer::start().await;
     let ana = server.sign_up("Ana").await;
     let company = server.company(&ana, "Acme").await;
     let made = invite(&server, &ana, company, Role::Owner, "bob@people.example").await;
-    let body = |email: &str, accesses: Value| json!({"first_name": "Bob", "email": email, "invitation_code": made["code"], "user_accesses_attributes": accesses});
+    let mailed = mailed_code(&server, "bob@people.example", 1).await;
+    let body = |email: &str, accesses: Value| json!({"first_name": "Bob", "email": email, "invitation_code": mailed, "user_accesses_attributes": accesses});
     let email = "bob@people.example";
     let wanted = json!([{"company_id": company, "access_id": 1, "primary": true}]);
     for (field, body) in [
@@ -425,17 +437,23 @@ async fn a_code_alone_is_enough_to_sign_up_and_wins_once() {
     assert_eq!(statuses, [201, 422], "{} {}", one.body, other.body);
     let user = if one.status == 201 { one } else { other };
     assert_eq!(user.body["user"]["primary_access"]["access_id"], 5);
+    // The administrator who was shown the code could have signed up with it.
+    assert_eq!(user.body["user"]["status"], "pending");
 }
 
 #[tokio::test]
-async fn who_is_invited_gets_one_mail_with_the_code() {
+async fn who_is_invited_gets_one_mail_with_a_code_that_nobody_else_is_shown() {
     let server = TestServer::start().await;
     let ana = server.sign_up("Ana").await;
     let company = server.company(&ana, "Acme").await;
     let made = invite(&server, &ana, company, Role::Agent, "bob@people.example").await;
     let mail = mail_to(&server, "bob@people.example").await;
     let code = made["code"].as_str().unwrap();
-    assert!(mail.contains(code), "{mail}");
+    assert!(!mail.contains(code), "{mail}");
+    let mailed = mailed_code(&server, "bob@people.example", 1).await;
+    let by_mail = format!("/api/v1/invitations/{mailed}");
+    let (one, other) = (server.get(by_code(&made)), server.get(by_mail));
+    assert_eq!(one.expect(200).await, other.expect(200).await);
     assert!(mail.contains("Acme") && mail.contains("Ana"), "{mail}");
     server.assert_sound().await;
 }
@@ -460,6 +478,11 @@ async fn an_invitation_that_is_taken_back_at_once_is_mailed_before_or_not_at_all
             .await
             .unwrap();
     assert!(waiting <= 1, "{waiting}");
+}
+
+/// The code in the nth mail that invites this address.
+async fn mailed_code(server: &TestServer, address: &str, nth: usize) -> String {
+    token(server, address, "/api/v1/invitations/accept?", nth).await
 }
 
 async fn mail_to(server: &TestServer, address: &str) -> String {

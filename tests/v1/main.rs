@@ -18,6 +18,7 @@ mod import_duplicates;
 mod import_nodes;
 mod import_undo;
 mod imports;
+mod invitation_pages;
 mod invitations;
 mod lead_access;
 mod lead_counts;

@@ -124,6 +124,8 @@ const TABLE: &[(&str, Row)] = &[
     ("POST /invitations", ADMINISTER),
     // Somebody else's e-mail: an administrator sees what their own companies sent it.
     ("GET /invitations/pending", ByAnyRole("YYFFFF")),
+    ("GET /invitations/accept", Open),
+    ("POST /invitations/accept", Open),
     ("DELETE /invitations/{code}", ADMINISTER),
     ("GET /invitations/{code}", Open),
     ("POST /invitations/{code}/accept", Open),

@@ -49,6 +49,7 @@ fn is_declared_open(path: &str) -> bool {
         "/api/v1/avatars/{file}",
         "/api/v1/invitations/{code}",
         "/api/v1/import/uploads/{upload_id}/parts/{part}",
+        "/api/v1/invitations/accept",
     ]
     .contains(&path)
 }

@@ -1,14 +1,11 @@
-//! Reading all leads of a selection, page after page, as they were at one moment.
+//! Reading all leads of a selection, row after row, as they were at one moment.
 
 use aggregates::ids::CompanyId;
+use futures::stream::BoxStream;
 use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder, Transaction};
 
 use super::counts::LeadFilter;
-use super::list::{Cursor, LeadRow, Sort, page, push_conditions};
-use crate::page::{PageFrom, PageRequest};
-
-/// Rows of one page: few enough for memory, enough to make round trips cheap.
-const PAGE: i64 = 1_000;
+use super::list::{LEAD_COLUMNS, LEAD_JOINS, LeadRow, Sort, push_conditions, push_order};
 
 /// Which leads, in which order.
 #[derive(Debug, Clone)]
@@ -24,12 +21,10 @@ pub struct Selection {
 }
 
 /// All leads of a selection as of the moment when the snapshot was taken. Holds a connection until it is dropped.
-#[derive(Debug)]
 pub struct Snapshot {
     transaction: Transaction<'static, Postgres>,
     selection: Selection,
-    after: Option<Cursor>,
-    ended: bool,
+    all: QueryBuilder<'static, Postgres>,
 }
 
 impl Snapshot {
@@ -41,11 +36,13 @@ impl Snapshot {
         let transaction = pool
             .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             .await?;
+        let mut all = QueryBuilder::new(format!("SELECT {LEAD_COLUMNS} FROM leads l{LEAD_JOINS}"));
+        selection.push_where(&mut all);
+        push_order(&mut all, selection.sort);
         Ok(Self {
             transaction,
             selection,
-            after: None,
-            ended: false,
+            all,
         })
     }
 
@@ -60,7 +57,7 @@ impl Snapshot {
     /// What the database answers.
     pub async fn count(&mut self) -> Result<i64, sqlx::Error> {
         let mut query = QueryBuilder::new("SELECT count(*) FROM leads l");
-        self.push_where(&mut query);
+        self.selection.push_where(&mut query);
         query
             .build_query_scalar()
             .fetch_one(&mut *self.transaction)
@@ -75,7 +72,7 @@ impl Snapshot {
         let mut query = QueryBuilder::new(
             "SELECT DISTINCT f.name COLLATE \"C\" FROM leads l CROSS JOIN LATERAL jsonb_object_keys(l.extra) AS f(name)",
         );
-        self.push_where(&mut query);
+        self.selection.push_where(&mut query);
         query.push(" ORDER BY 1 LIMIT ").push_bind(most);
         query
             .build_query_scalar()
@@ -92,7 +89,7 @@ impl Snapshot {
             "SELECT (a.answer->>'question_id')::bigint, coalesce(max(a.answer->>'question_text'), '') \
              FROM leads l CROSS JOIN LATERAL jsonb_array_elements(l.answers) AS a(answer)",
         );
-        self.push_where(&mut query);
+        self.selection.push_where(&mut query);
         query.push(" GROUP BY 1 ORDER BY 1 LIMIT ").push_bind(most);
         query
             .build_query_as()
@@ -100,34 +97,15 @@ impl Snapshot {
             .await
     }
 
-    /// The next page; empty at the end.
-    ///
-    /// # Errors
-    /// What the database answers.
-    pub async fn next_page(&mut self) -> Result<Vec<LeadRow>, sqlx::Error> {
-        if self.ended {
-            return Ok(Vec::new());
-        }
-        let request = PageRequest {
-            per_page: PAGE,
-            from: match self.after.take() {
-                Some(cursor) => PageFrom::After(cursor),
-                None => PageFrom::Offset(0),
-            },
-        };
-        let selection = &self.selection;
-        let text = selection.text.as_deref();
-        let (company, filter, sort) = (selection.company, &selection.filter, selection.sort);
-        let connection = &mut *self.transaction;
-        let page = page(connection, company, filter, text, sort, &request).await?;
-        self.after = page.rows.last().map(|row| sort.cursor_after(row));
-        self.ended = !page.more;
-        Ok(page.rows)
+    /// The leads. The database sends them as they are taken: pages would hold as many leads at once, however large each is.
+    pub fn rows(&mut self) -> BoxStream<'_, Result<LeadRow, sqlx::Error>> {
+        self.all.build_query_as().fetch(&mut *self.transaction)
     }
+}
 
+impl Selection {
     fn push_where(&self, query: &mut QueryBuilder<'_, Postgres>) {
-        let selection = &self.selection;
-        let text = selection.text.as_deref();
-        push_conditions(query, selection.company, &selection.filter, text);
+        let text = self.text.as_deref();
+        push_conditions(query, self.company, &self.filter, text);
     }
 }

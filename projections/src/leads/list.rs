@@ -357,7 +357,7 @@ fn push_after(query: &mut QueryBuilder<'_, Postgres>, sort: Sort, cursor: &Curso
     }
 }
 
-fn push_order(query: &mut QueryBuilder<'_, Postgres>, sort: Sort) {
+pub(super) fn push_order(query: &mut QueryBuilder<'_, Postgres>, sort: Sort) {
     let direction = if sort.descending { "DESC" } else { "ASC" };
     query.push(match sort.column {
         SortColumn::CreatedAt => format!(" ORDER BY l.created_at {direction}, l.id {direction}"),

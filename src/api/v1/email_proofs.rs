@@ -124,13 +124,13 @@ async fn show_proof_page(Query(link): Query<LinkQuery>) -> Response {
     let button = ["Confirmar", "Confirm", "Confirmar"];
     LinkPage {
         language,
-        heading: in_language(language, HEADING),
+        heading: in_language(language, HEADING).to_owned(),
         message: in_language(language, message).to_owned(),
         form: Some(LinkForm {
             action: "prove",
             token: link.token,
-            asks_password: false,
-            label: "",
+            name: None,
+            password: None,
             button: in_language(language, button),
         }),
     }
@@ -163,7 +163,7 @@ async fn prove_email_by_form(
     };
     let page = LinkPage {
         language,
-        heading: in_language(language, HEADING),
+        heading: in_language(language, HEADING).to_owned(),
         message: in_language(language, message).to_owned(),
         form: None,
     };

@@ -1,22 +1,22 @@
 //! Invitations: list those of a company, find by code, create, accept, delete, list those of an e-mail.
 
+mod found;
 mod offered;
 mod others;
+mod page;
 mod view;
 
 use aggregates::access::{Right, Role};
 use aggregates::email::Email;
 use aggregates::ids::{CompanyId, InvitationId};
-use aggregates::invitation::{
-    CreateInvitation, Invitation, InvitationCommand, InvitationError, Status,
-};
+use aggregates::invitation::{CreateInvitation, Invitation, InvitationCommand, InvitationError};
 use aggregates::user::{User, UserCommand};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use garde::Validate;
-use projections::invitations::{self, InvitationRow};
+use projections::invitations;
 use projections::users::list;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -35,6 +35,7 @@ use crate::api::problem::Problem;
 use crate::app::App;
 use crate::auth::invitation_code;
 use crate::ledger::{IdKind, StreamKey, StreamKind};
+use found::Found;
 use others::Others;
 use view::{InvitationView, right_to_give};
 
@@ -50,6 +51,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(list_pending_invitations))
         .routes(routes!(show_invitation, delete_invitation))
         .routes(routes!(accept_invitation))
+        .merge(page::routes())
 }
 
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -121,7 +123,8 @@ async fn list_company_invitations(
 
 /// Creates user invitation
 ///
-/// It can be accepted for seven days.
+/// It is mailed, and can be accepted for seven days. The `code` that is answered opens it too, but does not prove the e-mail as
+/// the mailed one does.
 #[utoipa::path(post, path = "/invitations", tag = "Invitations", security(("bearer" = [])), request_body = NewInvitation,
     responses((status = 201, description = "Invitation created successfully", body = InvitationEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
@@ -154,7 +157,7 @@ async fn create_invitation(
         .work(move |unit| {
             others.check(unit, company_id)?;
             let invitation_id = InvitationId(unit.next_id(IdKind::Invitation));
-            let code = codes.code(invitation_id, &nonce);
+            let code = codes.mailed(invitation_id, &nonce);
             let create = CreateInvitation {
                 invitation_id,
                 company_id,
@@ -254,40 +257,22 @@ async fn show_invitation(
     State(app): State<App>,
     Path(code): Path<String>,
 ) -> Result<Json<InvitationEnvelope>, Problem> {
-    let row = by_code(&app, &code).await?;
-    if let Some(problem) = why_gone(&row, app.clock.now()) {
+    let found = by_code(&app, &code).await?;
+    if let Some(problem) = found.why_gone(app.clock.now()) {
         return Err(problem);
     }
-    let invitation = InvitationView::for_bearer(row);
+    let invitation = InvitationView::for_bearer(found.row);
     Ok(Json(InvitationEnvelope { invitation }))
 }
 
-async fn by_code(app: &App, code: &str) -> Result<InvitationRow, Problem> {
-    let mut connection = app.pool.acquire().await?;
-    invitations::by_code_hash(&mut connection, &invitation_code::hash(code))
-        .await?
-        .ok_or_else(|| Problem::not_found("invitation"))
-}
-
-fn why_gone(row: &InvitationRow, now: DateTime<Utc>) -> Option<Problem> {
-    let gone = |code, detail: &'static str| Some(Problem::gone(code, detail));
-    match row.status.as_str() {
-        status if status == Status::Accepted.code() => {
-            gone("invitation_used", "The invitation has been used.")
-        }
-        status if status == Status::Revoked.code() => {
-            gone("invitation_revoked", "The invitation has been revoked.")
-        }
-        status if status == Status::Expired.code() || row.expires_at <= now => {
-            gone("invitation_expired", "The invitation has expired.")
-        }
-        _ => None,
-    }
+async fn by_code(app: &App, code: &str) -> Result<Found, Problem> {
+    let found = Found::by_code(app, code).await?;
+    found.ok_or_else(|| Problem::not_found("invitation"))
 }
 
 /// Accept an invitation
 ///
-/// Gives the role in the same commit, and proves the e-mail. Only for the user of the invited e-mail.
+/// Gives the role in the same commit. Only for the user of the invited e-mail, which the code that was mailed proves too.
 #[utoipa::path(post, path = "/invitations/{code}/accept", tag = "Invitations", security(("bearer" = [])),
     params(("code" = String, Path)),
     responses((status = 200, description = "Invitation accepted", body = Accepted), (status = 401, description = "No or bad token"),
@@ -298,7 +283,7 @@ async fn accept_invitation(
     caller: Caller,
     Path(code): Path<String>,
 ) -> Result<Json<Accepted>, Problem> {
-    let row = by_code(&app, &code).await?;
+    let Found { row, proves_email } = by_code(&app, &code).await?;
     let mut connection = app.pool.acquire().await?;
     let me = list::by_id(&mut connection, caller.user_id).await?;
     drop(connection);
@@ -315,7 +300,9 @@ async fn accept_invitation(
     let work = caller
         .work(move |unit| {
             let user_access_id = offered.accept(unit, user_id)?;
-            unit.execute::<User>(user_id.get(), UserCommand::ProveEmail)?;
+            if proves_email {
+                unit.execute::<User>(user_id.get(), UserCommand::ProveEmail)?;
+            }
             Ok(user_access_id.get())
         })
         .on(StreamKey::new(StreamKind::User, user_id.get()));

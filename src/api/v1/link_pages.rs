@@ -17,7 +17,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 #[template(path = "link_page.html")]
 pub struct LinkPage {
     pub language: Language,
-    pub heading: &'static str,
+    pub heading: String,
     pub message: String,
     pub form: Option<LinkForm>,
 }
@@ -26,8 +26,10 @@ pub struct LinkPage {
 pub struct LinkForm {
     pub action: &'static str,
     pub token: String,
-    pub asks_password: bool,
-    pub label: &'static str,
+    /// The name's label, if the name is asked for.
+    pub name: Option<&'static str>,
+    /// The password's label, if a new one is asked for.
+    pub password: Option<&'static str>,
     pub button: &'static str,
 }
 

@@ -164,7 +164,7 @@ async fn reset_password_by_form(
     }
 }
 
-const POLICY_SAID: [&str; 3] = [
+pub const POLICY_SAID: [&str; 3] = [
     "Elige una contraseña de al menos 12 caracteres con mayúsculas, minúsculas, números y un carácter especial.",
     "Choose a password of at least 12 characters with upper case, lower case, a digit and a special character.",
     "Escolha uma senha de pelo menos 12 caracteres com maiúsculas, minúsculas, números e um caractere especial.",
@@ -180,13 +180,13 @@ fn page(language: Language, message: [&'static str; 3], token: Option<String>) -
     let button = ["Cambiar contraseña", "Change password", "Alterar senha"];
     LinkPage {
         language,
-        heading: in_language(language, heading),
+        heading: in_language(language, heading).to_owned(),
         message: in_language(language, message).to_owned(),
         form: token.map(|token| LinkForm {
             action: "password",
             token,
-            asks_password: true,
-            label: in_language(language, heading),
+            name: None,
+            password: Some(in_language(language, heading)),
             button: in_language(language, button),
         }),
     }

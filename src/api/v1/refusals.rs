@@ -27,6 +27,7 @@ impl From<CommitError> for Problem {
 }
 
 impl From<Refusal> for Problem {
+    #[expect(clippy::too_many_lines, reason = "a table with a row a rule")]
     fn from(refusal: Refusal) -> Self {
         let detail = refusal.to_string();
         match refusal {

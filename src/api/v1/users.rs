@@ -259,7 +259,7 @@ struct LoginAnswer {
 /// Create a user
 ///
 /// Works without a token. Roles are granted only by an administrator of their companies, or for the code of a pending
-/// invitation, which is accepted in the same commit and proves the e-mail.
+/// invitation, which is accepted in the same commit; the code that was mailed proves the e-mail too.
 #[utoipa::path(post, path = "/users", tag = "Users", security((), ("bearer" = [])), request_body = NewUser,
     responses((status = 201, description = "User created successfully", body = UserEnvelope), (status = 401, description = "Bad token"),
         (status = 403, description = "Not an administrator of a company that a role is given in"), (status = 422, description = "Invalid")))]
@@ -321,7 +321,10 @@ async fn create_user(
             email: email.clone(),
             profile: profile.clone(),
             password_hash: password_hash.clone(),
-            status: offered.map_or(Status::Pending, |_| Status::Active),
+            status: match offered {
+                Some(offered) if offered.proves_email => Status::Active,
+                _ => Status::Pending,
+            },
             platform_owner: false,
         };
         unit.execute::<User>(user_id.get(), UserCommand::Register(Box::new(register)))?;

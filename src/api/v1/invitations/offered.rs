@@ -3,13 +3,13 @@
 use aggregates::email::Email;
 use aggregates::ids::{CompanyId, InvitationId, UserAccessId, UserId};
 use aggregates::invitation::{Invitation, InvitationCommand};
-use projections::invitations::{self, InvitationRow};
+use projections::invitations::InvitationRow;
 
 use super::super::accesses::role_of;
 use super::super::users::Grant;
+use super::found::Found;
 use crate::api::problem::Problem;
 use crate::app::App;
-use crate::auth::invitation_code;
 use crate::ledger::{IdKind, Refusal, StreamKey, StreamKind, Unit, Work};
 use crate::plan_limits::PlanLimits;
 
@@ -18,6 +18,8 @@ use crate::plan_limits::PlanLimits;
 pub struct Offered {
     id: InvitationId,
     pub grant: Grant,
+    /// Whoever takes it reads the invited e-mail.
+    pub proves_email: bool,
 }
 
 impl Offered {
@@ -38,6 +40,7 @@ impl Offered {
                 primary: false,
                 limits: PlanLimits::of(&company),
             },
+            proves_email: false,
         })
     }
 
@@ -47,15 +50,24 @@ impl Offered {
     /// # Errors
     /// What the database answers; a code of nothing or for another e-mail is `None`.
     pub async fn to_sign_up(app: &App, code: &str, email: &Email) -> Result<Option<Self>, Problem> {
-        let mut connection = app.pool.acquire().await?;
-        let hash = invitation_code::hash(code);
-        let row = invitations::by_code_hash(&mut connection, &hash).await?;
-        drop(connection);
-        let Some(row) = row.filter(|row| row.email.as_deref() == Some(email.as_str())) else {
+        let found = Found::by_code(app, code).await?;
+        let Some(found) = found.filter(|it| it.row.email.as_deref() == Some(email.as_str())) else {
             return Ok(None);
         };
+        Self::of_found(app, &found).await.map(Some)
+    }
+
+    /// What was found by a code, for somebody who is not signed in.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn of_found(app: &App, found: &Found) -> Result<Self, Problem> {
         let as_of = app.reads.authority_position.get(()).await?;
-        Self::of(app, &row, as_of).await.map(Some)
+        let offered = Self::of(app, &found.row, as_of).await?;
+        Ok(Self {
+            proves_email: found.proves_email,
+            ..offered
+        })
     }
 
     /// The work reads what accepting depends on.

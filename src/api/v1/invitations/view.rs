@@ -75,7 +75,7 @@ impl InvitationView {
 
     /// For the invited person.
     pub fn with_code(app: &App, row: InvitationRow) -> Self {
-        let code = app.invitation_codes.code(InvitationId(row.id), &row.nonce);
+        let code = app.invitation_codes.shown(InvitationId(row.id), &row.nonce);
         Self {
             code: Some(code),
             ..Self::of(row)
