@@ -19,7 +19,7 @@ use super::engine::Imports;
 use super::files::FileError;
 use super::pace::Pace;
 use super::running::{Running, Step};
-use crate::ledger::CommitError;
+use crate::ledger::{CommitError, import_locks};
 
 /// How often a node looks for imports that others brought.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -29,8 +29,6 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 const LEFT_TO_OTHERS: Duration = Duration::from_secs(5);
 /// The most imports that a node has open at a time.
 const MOST_OPEN: usize = 16;
-/// The advisory locks of imports: the letters `limp`, then the import.
-const LOCKS: i64 = 0x6c69_6d70 << 32;
 
 /// Why a step could not be made; it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -155,13 +153,13 @@ async fn work(
             Ok(Step::More) => {}
             Ok(Step::AtRest) => {
                 turns.drop_current();
-                unlock(&mut locks, id).await?;
+                import_locks::give_up(&mut locks, id).await?;
                 looked = None;
             }
             Ok(Step::NotHere) => {
                 turns.drop_current();
                 turns.left_to_others.insert(id, Instant::now());
-                unlock(&mut locks, id).await?;
+                import_locks::give_up(&mut locks, id).await?;
             }
             Err(error) => {
                 tracing::warn!(%error, import = id, "an import waits");
@@ -184,21 +182,10 @@ async fn take(
     {
         return Ok(());
     }
-    let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-        .bind(LOCKS | import.id)
-        .fetch_one(locks)
-        .await?;
+    let locked = import_locks::try_take(locks, import.id).await?;
     if locked {
         turns.left_to_others.remove(&import.id);
         turns.add(import.company_id, Running::new(import.id));
     }
-    Ok(())
-}
-
-async fn unlock(locks: &mut PgConnection, import: i64) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_unlock($1)")
-        .bind(LOCKS | import)
-        .execute(locks)
-        .await?;
     Ok(())
 }

@@ -10,6 +10,7 @@ pub mod checkpoints;
 mod committer;
 pub mod evidence;
 mod head;
+pub mod import_locks;
 pub mod leaf;
 mod load;
 pub mod mail_deliveries;
