@@ -13,6 +13,7 @@ use projections::lead_notes::{self, NoteRow};
 use projections::leads::list::{self, LeadRow};
 use projections::users::list::authority;
 use sqlx::postgres::PgConnectOptions;
+use tokio::sync::watch;
 
 use crate::auth::integration_token::{self, TokenUses};
 use crate::auth::invitation_code::InvitationCodes;
@@ -22,6 +23,7 @@ use crate::auth::token::Tokens;
 use crate::avatars::Avatars;
 use crate::clock::Clock;
 use crate::coalesce::Coalesced;
+use crate::import::engine::Imports;
 use crate::ledger::moment::{Moment, Reader};
 use crate::ledger::{Ledger, Secrets, authority_position};
 use crate::mail::links::Links;
@@ -57,6 +59,10 @@ pub struct App {
     pub links: Links,
     /// Pictures.
     pub avatars: Avatars,
+    /// Files of leads.
+    pub imports: Imports,
+    /// See [`Stopping`].
+    pub stopping: Stopping,
     /// Whose identities users may link.
     pub issuers: Issuers,
     /// See [`TokenUses`].
@@ -67,6 +73,29 @@ pub struct App {
     pub rate_limits: Arc<RateLimits>,
     /// The parts of today, where these are bound to a moment of the past: see [`App::today`].
     pub today: Option<Arc<App>>,
+}
+
+/// Tells answers that have no end of their own that the server stops. Cheap to clone.
+#[derive(Clone)]
+pub struct Stopping(Arc<watch::Sender<bool>>);
+
+impl Default for Stopping {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+}
+
+impl Stopping {
+    /// The server stops.
+    pub fn tell(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Resolves when the server stops.
+    pub async fn told(&self) {
+        // The sender is held right here.
+        let _ = self.0.subscribe().wait_for(|stops| *stops).await;
+    }
 }
 
 /// The reads that nearly every request makes; requests that come together share a round trip.

@@ -5,20 +5,18 @@
 //! threads and bounded in parallel.
 
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aggregates::avatar::{Avatar, MediaType};
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
-use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
-use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
-use tokio::sync::{OnceCell, Semaphore};
+use object_store::{ObjectStoreExt, PutPayload};
+use tokio::sync::Semaphore;
 
 use crate::digests;
+use crate::objects::Objects;
 
 /// The largest upload, decoded from base64.
 pub const MOST_BYTES: usize = 2 * 1024 * 1024;
@@ -49,36 +47,18 @@ pub enum PictureError {
 #[derive(Clone)]
 pub struct Avatars {
     turns: Arc<Semaphore>,
-    place: Arc<Place>,
-    opened: Arc<OnceCell<Arc<dyn ObjectStore>>>,
-}
-
-enum Place {
-    /// Made when first needed.
-    Folder(PathBuf),
-    Remote(Arc<dyn ObjectStore>),
+    objects: Objects,
 }
 
 impl Avatars {
-    /// In the store that `address` names (`s3://bucket/folder`; keys and endpoint as the usual `AWS_…` variables), else in a
-    /// folder of the data directory.
-    ///
-    /// # Errors
-    /// An address that cannot be used.
-    pub fn open(address: Option<&str>, data_dir: &Path) -> anyhow::Result<Self> {
-        let place = match address {
-            None => Place::Folder(data_dir.join("objects")),
-            Some(address) => {
-                let (store, prefix) = remote(address)?;
-                Place::Remote(Arc::new(PrefixStore::new(store, prefix)))
-            }
-        };
+    /// In this store.
+    #[must_use]
+    pub fn new(objects: Objects) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self {
+        Self {
             turns: Arc::new(Semaphore::new(cores)),
-            place: Arc::new(place),
-            opened: Arc::default(),
-        })
+            objects,
+        }
     }
 
     /// The upload as it will be stored, with what the ledger is to know of it. `owner` tells whose it is, such as `user/7`.
@@ -109,7 +89,12 @@ impl Avatars {
     pub async fn put(&self, avatar: &Avatar, bytes: Vec<u8>) -> Result<(), object_store::Error> {
         let path = object_path(&avatar.file_name());
         let payload = PutPayload::from(bytes);
-        self.store().await?.put(&path, payload).await.map(drop)
+        self.objects
+            .store()
+            .await?
+            .put(&path, payload)
+            .await
+            .map(drop)
     }
 
     /// The bytes of the object with this file name; `None` when there is none.
@@ -117,7 +102,7 @@ impl Avatars {
     /// # Errors
     /// What the store answers.
     pub async fn get(&self, file: &str) -> Result<Option<axum::body::Bytes>, object_store::Error> {
-        match self.store().await?.get(&object_path(file)).await {
+        match self.objects.store().await?.get(&object_path(file)).await {
             Ok(found) => found.bytes().await.map(Some),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -126,7 +111,7 @@ impl Avatars {
 
     /// Removes an avatar that nobody shows any more. One that stays behind is not served; it only takes room.
     pub async fn remove(&self, avatar: &Avatar) {
-        let removed = match self.store().await {
+        let removed = match self.objects.store().await {
             Ok(store) => store.delete(&object_path(&avatar.file_name())).await,
             Err(error) => Err(error),
         };
@@ -134,38 +119,6 @@ impl Avatars {
             tracing::warn!(%error, "an avatar that nobody shows stays in the store");
         }
     }
-
-    async fn store(&self) -> Result<&Arc<dyn ObjectStore>, object_store::Error> {
-        self.opened
-            .get_or_try_init(|| async {
-                match self.place.as_ref() {
-                    Place::Remote(store) => Ok(store.clone()),
-                    Place::Folder(folder) => {
-                        std::fs::create_dir_all(folder).map_err(|error| {
-                            object_store::Error::Generic {
-                                store: "folder",
-                                source: Box::new(error),
-                            }
-                        })?;
-                        let store = LocalFileSystem::new_with_prefix(folder)?;
-                        Ok(Arc::new(store) as Arc<dyn ObjectStore>)
-                    }
-                }
-            })
-            .await
-    }
-}
-
-fn remote(address: &str) -> anyhow::Result<(Arc<dyn ObjectStore>, ObjectPath)> {
-    let refused = |why: String| anyhow::anyhow!("LEADLEDGER_OBJECT_STORE {address}: {why}");
-    let url = reqwest::Url::parse(address).map_err(|error| refused(error.to_string()))?;
-    anyhow::ensure!(
-        url.scheme() == "s3",
-        refused("must be s3://bucket or s3://bucket/folder".to_owned())
-    );
-    let (store, prefix) = object_store::parse_url_opts(&url, std::env::vars())
-        .map_err(|error| refused(error.to_string()))?;
-    Ok((Arc::from(store), prefix))
 }
 
 fn object_path(file: &str) -> ObjectPath {

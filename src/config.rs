@@ -168,7 +168,7 @@ pub enum Command {
     Serve,
     /// Bring the database to this version's schema
     Migrate,
-    /// Create leads of a company from a CSV file
+    /// Import leads of a company from a CSV or XLSX file
     Import(ImportArgs),
     /// Rebuild read tables from the ledger while servers go on serving
     Rebuild(ProjectionArgs),
@@ -233,7 +233,7 @@ pub struct NewTokenArgs {
 /// See [`Command::Import`].
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// The CSV file, with a header line
+    /// The CSV or XLSX file, with a header row
     pub file: PathBuf,
     /// Id of the company that the leads belong to
     #[arg(long)]
@@ -241,7 +241,25 @@ pub struct ImportArgs {
     /// Id of the source that the leads come from; its people are given them in turn
     #[arg(long)]
     pub source: Option<i64>,
-    /// Send the leads through the server at this address instead of writing to the database
+    /// Id of the campaign that brought the leads
+    #[arg(long)]
+    pub campaign: Option<i64>,
+    /// What a column is taken for where its header does not say it, as "Header=field"; may be repeated
+    #[arg(long = "map", value_name = "HEADER=FIELD")]
+    pub mapping: Vec<String>,
+    /// What happens to rows that are like a lead or a row before
+    #[arg(long, value_enum, default_value = "create")]
+    pub duplicates: Duplicates,
+    /// Sheet of a workbook; the first one with a usable header when unset
+    #[arg(long)]
+    pub sheet: Option<String>,
+    /// Only tell what would happen
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Import the file also when the company imported it before
+    #[arg(long)]
+    pub force: bool,
+    /// Send the file through the server at this address instead of writing to the database
     #[arg(long, env = "LEADLEDGER_URL", requires = "token")]
     pub url: Option<String>,
     /// Token for that server
@@ -250,6 +268,19 @@ pub struct ImportArgs {
     /// Write rejected rows, with reasons, to this CSV file too
     #[arg(long)]
     pub rejected: Option<PathBuf>,
+}
+
+/// What happens to duplicates in an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Duplicates {
+    /// A lead comes of them, and is flagged
+    Create,
+    /// Nothing comes of them
+    Skip,
+    /// The lead that is there is given what it lacks
+    Fill,
+    /// The lead that is there is given all that the row says
+    Overwrite,
 }
 
 /// See [`Command::CheckpointKey`].

@@ -8,9 +8,10 @@ use aggregates::Change;
 use aggregates::company::Company;
 use aggregates::company::sources::Source;
 use aggregates::company::territories::Address;
-use aggregates::ids::{CompanyId, SourceId, TerritoryId};
+use aggregates::ids::{CompanyId, SourceId, TerritoryId, UserAccessId};
 use aggregates::lead::routing::{ChosenAs, Routing, TerritoryMatch};
 use aggregates::lead::{CreateLead, Lead, UpdateLead};
+use aggregates::user::User;
 use projections::companies::CompanyRow;
 use projections::facts::Fact;
 use projections::sources;
@@ -70,6 +71,28 @@ pub fn check_changes(unit: &Unit<'_>, lead_id: i64, update: &UpdateLead) -> Resu
     }
 }
 
+/// Checks that the assigned access still holds in the company. `assignee` is whose it is; the work must read their stream.
+///
+/// # Errors
+/// The rule `assignee_has_no_access`.
+pub fn check_assignee(
+    unit: &Unit<'_>,
+    assignee: Option<i64>,
+    access: Option<UserAccessId>,
+    company: &CompanyRow,
+) -> Result<(), Refusal> {
+    let (Some(user), Some(access)) = (assignee, access) else {
+        return Ok(());
+    };
+    let held = unit.look_at(user, |user: &User| {
+        user.access(access).map(|held| held.company_id)
+    });
+    match held {
+        Some(at) if lineage::upwards(unit, CompanyId(company.id)).contains(&at) => Ok(()),
+        _ => Err(Refusal::Rule("assignee_has_no_access")),
+    }
+}
+
 /// Whether the source is one of the company's, or of one above it. The work must read those
 /// ([`lineage::reading`]).
 #[must_use]
@@ -77,7 +100,9 @@ pub fn knows_source(unit: &Unit<'_>, company: CompanyId, source: SourceId) -> bo
     with_source(unit, &lineage::upwards(unit, company), source, |_| ()).is_some()
 }
 
-fn turns_of(source: SourceId) -> Fact {
+/// Who was served last from the source: what picking one of its people depends on.
+#[must_use]
+pub fn turns_of(source: SourceId) -> Fact {
     Fact {
         kind: &sources::TURNS,
         id: source.get(),

@@ -33,14 +33,14 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = cli.settings.checked()?;
     observability::start_logging(&settings)?;
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(&settings).await?,
+        Command::Serve => Box::pin(serve::run(&settings)).await?,
         Command::Migrate => {
             Database::open(&settings).await?.close().await;
             println!("the schema is up to date");
         }
         Command::Openapi => println!("{}", api::routes().1.to_pretty_json()?),
         Command::Import(args) => {
-            import::run(&settings, &args).await?;
+            Box::pin(import::command::run(&settings, &args)).await?;
         }
         Command::Token(TokenCommand::Create(args)) => {
             let token = token_command::create(&settings, &args).await?;

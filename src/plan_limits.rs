@@ -9,6 +9,7 @@ use aggregates::plan::Limited;
 use aggregates::subscription::Subscription;
 use projections::companies::CompanyRow;
 use projections::facts::{Fact, FactKind};
+use projections::imports::{self, GOVERNED_IMPORTS};
 use projections::subscriptions::{GOVERNED_COMPANIES, GOVERNED_LEADS, GOVERNED_USERS};
 
 use crate::ledger::{Refusal, StreamKey, StreamKind, Unit, Work};
@@ -60,6 +61,12 @@ impl PlanLimits {
         self.watch(work, &GOVERNED_COMPANIES)
     }
 
+    /// The work reads what beginning an import depends on.
+    #[must_use]
+    pub fn watch_imports(self, work: Work) -> Work {
+        self.watch(work, &GOVERNED_IMPORTS)
+    }
+
     /// The work reads the plan and how much of something there is already.
     #[must_use]
     pub fn watch(self, work: Work, kind: &'static FactKind) -> Work {
@@ -109,17 +116,36 @@ impl PlanLimits {
         Ok(())
     }
 
+    /// Makes room for one more import in this calendar month.
+    ///
+    /// # Errors
+    /// [`Refusal::PlanLimit`] when there is none.
+    pub fn add_import(self, unit: &mut Unit<'_>) -> Result<(), Refusal> {
+        let month = imports::month(unit.now());
+        self.add_to(unit, Limited::ImportsPerMonth, &GOVERNED_IMPORTS, month)
+    }
+
     fn add_one(
         self,
         unit: &mut Unit<'_>,
         limited: Limited,
         kind: &'static FactKind,
     ) -> Result<(), Refusal> {
+        self.add_to(unit, limited, kind, 0)
+    }
+
+    fn add_to(
+        self,
+        unit: &mut Unit<'_>,
+        limited: Limited,
+        kind: &'static FactKind,
+        key: i64,
+    ) -> Result<(), Refusal> {
         let Some(id) = self.governed_by else {
             return Ok(());
         };
         let mut numbers = unit.fact(Fact { kind, id });
-        let count = numbers.entry(0).or_insert(0);
+        let count = numbers.entry(key).or_insert(0);
         *count += 1;
         let count = *count;
         self.check(unit, limited, count)?;

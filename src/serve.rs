@@ -21,7 +21,7 @@ use tower::ServiceExt;
 
 use crate::api;
 use crate::api::problem::Problem;
-use crate::app::{App, SharedReads};
+use crate::app::{App, SharedReads, Stopping};
 use crate::auth::invitation_code::InvitationCodes;
 use crate::auth::password::Passwords;
 use crate::auth::rate_limits::RateLimits;
@@ -31,13 +31,16 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::database::Database;
 use crate::first_run::{self, FirstLogin};
+use crate::import::engine::Imports;
+use crate::import::files::ImportFiles;
 use crate::ledger::moment::Reader;
 use crate::ledger::{Ledger, LedgerTasks, Secrets, answers, checkpoints};
 use crate::mail::delivery::{self, Delivery};
 use crate::mail::links::Links;
+use crate::objects::Objects;
 use crate::providers::Issuers;
 use crate::witness::Witness;
-use crate::{observability, worker};
+use crate::{import, observability, worker};
 
 /// Runs the server.
 ///
@@ -46,21 +49,30 @@ use crate::{observability, worker};
 pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let metrics = observability::start_metrics()?;
     let stop = stop_signal()?;
+    let stopping = Stopping::default();
     // Bound first: a taken port is said before anything is started, and whoever asks early is told 503.
     let listener = listen(settings.listen).await?;
     let address = listener.local_addr()?;
     let opened: Arc<OnceLock<Router>> = Arc::default();
     let service = door(opened.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let told = stopping.clone();
     let serving = tokio::spawn(
         axum::serve(listener, service)
-            .with_graceful_shutdown(stop)
+            .with_graceful_shutdown(async move {
+                stop.await;
+                // Answers without an end end now.
+                told.tell();
+            })
             .into_future(),
     );
     let database = Database::open(settings).await?;
     let (app, tasks, first) =
         build_app(&database.pool, &database.options, settings, metrics).await?;
+    let app = App { stopping, ..app };
     // The first phone number costs 60 ms of reading tables: not on a client's time.
     tokio::task::spawn_blocking(aggregates::phone::warm);
+    let importing = import::runner::run(app.imports.clone(), database.options.clone());
+    let importing = tokio::spawn(importing);
     let upkeep = tokio::spawn(upkeep(app.clone()));
     let worker = tokio::spawn(worker::run(app.clone(), database.options.clone()));
     let mails = Delivery::of(
@@ -82,6 +94,8 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let _ = upkeep.await;
     worker.abort();
     let _ = worker.await;
+    importing.abort();
+    let _ = importing.await;
     drop(stop_mails);
     let _ = mails.await;
     tasks.finished().await;
@@ -162,6 +176,14 @@ pub async fn build_app_by(
         |secret| secret.expose_secret().as_bytes().to_vec(),
     );
     let links = Links::new(&secrets);
+    let objects = Objects::open(settings.object_store.as_deref(), &settings.data_dir)?;
+    let imports = Imports {
+        pool: pool.clone(),
+        ledger: ledger.clone(),
+        clock: clock.clone(),
+        files: ImportFiles::new(objects.clone(), &settings.data_dir),
+        wake: Arc::default(),
+    };
     let app = App {
         pool: Reader::new(pool.clone(), options),
         ledger,
@@ -175,7 +197,9 @@ pub async fn build_app_by(
         reads: SharedReads::new(options),
         authority: Arc::default(),
         links,
-        avatars: Avatars::open(settings.object_store.as_deref(), &settings.data_dir)?,
+        avatars: Avatars::new(objects),
+        imports,
+        stopping: Stopping::default(),
         issuers: Issuers::open(settings.oidc.as_deref())?,
         witness: Witness::open(settings.witness.as_deref(), &settings.data_dir)?,
         token_uses: Arc::default(),
@@ -197,14 +221,19 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send> {
     })
 }
 
-/// What has to be done now and then: metrics' histograms are condensed, old idempotency keys forgotten.
+/// What has to be done now and then: metrics' histograms are condensed, old idempotency keys forgotten, old files removed.
 async fn upkeep(app: App) {
     let mut minutes = tokio::time::interval(Duration::from_secs(60));
-    loop {
+    for minute in 0_u64.. {
         minutes.tick().await;
         app.metrics.run_upkeep();
         if let Err(error) = answers::forget_old(app.pool.today(), app.clock.now()).await {
             tracing::warn!(%error, "old idempotency keys were not forgotten");
+        }
+        if minute % 60 == 0
+            && let Err(error) = app.imports.files.sweep(app.clock.now()).await
+        {
+            tracing::warn!(%error, "old files of imports were not removed");
         }
     }
 }

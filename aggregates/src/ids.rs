@@ -106,3 +106,7 @@ id!(
     /// A legal hold on a lead or on a company.
     LegalHoldId
 );
+id!(
+    /// A file of leads on its way into a company.
+    ImportId
+);

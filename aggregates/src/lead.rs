@@ -6,6 +6,7 @@
 //! - A note is added once and removed once; a removed note's text stays in the history only.
 //! - Who may only work on their own leads never changes anybody else's, however requests race.
 //! - What is blocked or erased does not change any more; see `erasure`.
+//! - A lead that was removed is there no more: it takes no command, and its history stays.
 //!
 //! Whether referenced sources, campaigns, territories, questions and user accesses exist is looked up by the caller;
 //! that a lead is a duplicate is a matter of the read models, never of one lead.
@@ -29,8 +30,9 @@ use crate::{Decide, Personal};
 pub mod appointments;
 pub mod erasure;
 pub mod routing;
+mod taking_back;
 
-use crate::ids::{AppointmentId, LegalHoldId};
+use crate::ids::{AppointmentId, ImportId, LegalHoldId};
 use crate::legal_hold::{Decided, HoldCommand, HoldError, Holds};
 use appointments::{
     Appointment, AppointmentCommand, AppointmentError, AppointmentStatus, Appointments,
@@ -113,9 +115,16 @@ pub struct Lead {
     data_status: DataStatus,
     #[serde(default)]
     holds: Holds,
+    removed: bool,
 }
 
 impl Lead {
+    /// Whether it is there: created, and not removed.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.company_id.is_some() && !self.removed
+    }
+
     /// Its appointments.
     #[must_use]
     pub fn appointments(&self) -> &Appointments {
@@ -220,6 +229,13 @@ pub enum LeadCommand {
     Erasure(ErasureCommand),
     /// Place or lift a legal hold; see there.
     Hold(HoldCommand),
+    /// Take away a lead that should not have come into being.
+    Remove {
+        /// The import by which it came, and which is being undone.
+        import_id: ImportId,
+    },
+    /// Bring every part back to what this earlier state of the same lead says; notes and appointments stay.
+    Restore(Box<Lead>),
 }
 
 /// `Some`: the caller may only touch leads that are assigned to one of these accesses.
@@ -440,6 +456,11 @@ pub enum LeadEvent {
         /// Its id.
         legal_hold_id: LegalHoldId,
     },
+    /// It was taken away: it counts no more and is in no list. What happened before stays in the history.
+    LeadRemoved {
+        /// The import by which it came, and which was undone.
+        import_id: ImportId,
+    },
 }
 
 impl LeadEvent {
@@ -477,6 +498,7 @@ impl LeadEvent {
             Self::LeadErased { .. } => "LeadErased",
             Self::LeadHoldPlaced { .. } => "LeadHoldPlaced",
             Self::LeadHoldReleased { .. } => "LeadHoldReleased",
+            Self::LeadRemoved { .. } => "LeadRemoved",
         }
     }
 }
@@ -568,6 +590,8 @@ impl Decide for Lead {
             }
             LeadCommand::Erasure(command) => self.decide_erasure(command),
             LeadCommand::Hold(command) => self.decide_hold(command),
+            LeadCommand::Remove { import_id } => self.remove(import_id),
+            LeadCommand::Restore(earlier) => self.restore(&earlier),
         }
     }
 
@@ -606,6 +630,7 @@ impl Decide for Lead {
                     appointments: Appointments::default(),
                     data_status: DataStatus::default(),
                     holds: Holds::default(),
+                    removed: false,
                 };
             }
             LeadEvent::LeadContactChanged { to, .. } => self.contact = to,
@@ -642,13 +667,14 @@ impl Decide for Lead {
                 ..
             } => self.holds.placed(legal_hold_id, until),
             LeadEvent::LeadHoldReleased { legal_hold_id } => self.holds.released(legal_hold_id),
+            LeadEvent::LeadRemoved { .. } => self.removed = true,
         }
     }
 }
 
 impl Lead {
     fn existing(&self, only_of: &OnlyOf) -> Result<(), LeadError> {
-        if self.company_id.is_none() {
+        if !self.exists() {
             return Err(LeadError::NotCreated);
         }
         match only_of {

@@ -11,6 +11,7 @@ pub mod company;
 pub mod decide;
 pub mod email;
 pub mod ids;
+pub mod import;
 pub mod invitation;
 pub mod lead;
 pub mod legal_hold;

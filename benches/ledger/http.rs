@@ -56,6 +56,12 @@ impl Outcome {
         Ok(middle.context("no answer")?.as_secs_f64() * 1e3)
     }
 
+    /// What one answer in a hundred takes longer than, in milliseconds.
+    pub fn p99(&self) -> Result<f64> {
+        let place = self.latencies.get(self.latencies.len() * 99 / 100);
+        Ok(place.context("no answer")?.as_secs_f64() * 1e3)
+    }
+
     /// Fails when any answer was not as wanted.
     pub fn whole(self) -> Result<Self> {
         match &self.first_refusal {

@@ -2,6 +2,7 @@
 //! cluster, with full durability, in the same minutes. Rounds are interleaved because machines change their mind.
 
 mod http;
+mod imports;
 mod lists;
 mod machine;
 mod past;

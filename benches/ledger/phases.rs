@@ -1,5 +1,5 @@
 //! The order of a run: creating and reading one lead beside the yardstick and the stock program, then updates, then
-//! lists. What cannot be measured becomes a remark, and the rest goes on.
+//! lists, then imports. What cannot be measured becomes a remark, and the rest goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +10,7 @@ use leadledger::embedded::EmbeddedPostgres;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::http::{self, Call, Load};
+use crate::imports;
 use crate::lists;
 use crate::past;
 use crate::people::create_body;
@@ -29,6 +30,9 @@ pub const WARM_UP: Duration = Duration::from_millis(300);
 
 /// Measures everything.
 pub async fn measure(plan: &Plan, postgres: &EmbeddedPostgres, report: &mut Report) -> Result<()> {
+    if plan.only_imports {
+        return imports::measure(plan, postgres, report).await;
+    }
     declare(report);
     let yardstick = Yardstick::prepare(postgres, plan.dir.clone()).await?;
     let stock = Stock::prepare(postgres, Reads::Tables).await?;
@@ -109,6 +113,11 @@ pub async fn measure(plan: &Plan, postgres: &EmbeddedPostgres, report: &mut Repo
     }
     if let Err(error) = past::measure(plan, postgres, report).await {
         report.remark(format!("the past: {error:#}"));
+    }
+    if plan.import_rows > 0
+        && let Err(error) = imports::measure(plan, postgres, report).await
+    {
+        report.remark(format!("imports: {error:#}"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What to measure and for how long: fixed, but for three variables that shorten a run.
+//! What to measure and for how long: fixed, but for a few variables that shorten a run.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +17,7 @@ pub const LONG_STREAM_EVENTS: usize = 1_000;
 /// The small list, and the large one unless `BENCH_LEADS` says otherwise.
 pub const FEW_LEADS: u64 = 10_000;
 const MANY_LEADS: u64 = 1_000_000;
+const IMPORT_ROWS: u64 = 100_000;
 
 /// One run.
 pub struct Plan {
@@ -26,6 +27,10 @@ pub struct Plan {
     pub time: Duration,
     /// `BENCH_LEADS`: leads of the large list; 0 leaves the lists out.
     pub many_leads: u64,
+    /// `BENCH_IMPORT_ROWS`: rows of an imported file; 0 leaves imports out.
+    pub import_rows: u64,
+    /// `BENCH_ONLY=imports`: nothing else.
+    pub only_imports: bool,
     /// `target/bench`.
     pub dir: PathBuf,
 }
@@ -41,6 +46,8 @@ impl Plan {
             rounds: usize::try_from(variable("BENCH_ROUNDS", 3)?)?.max(1),
             time: Duration::from_secs(variable("BENCH_SECONDS", 4)?.max(1)),
             many_leads: variable("BENCH_LEADS", MANY_LEADS)?,
+            import_rows: variable("BENCH_IMPORT_ROWS", IMPORT_ROWS)?,
+            only_imports: std::env::var("BENCH_ONLY").is_ok_and(|only| only == "imports"),
             dir: target.join("bench"),
         })
     }

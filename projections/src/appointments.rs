@@ -38,6 +38,8 @@ struct Row {
 pub struct Appointments {
     rows: BTreeMap<i64, Row>,
     erased_leads: BTreeSet<i64>,
+    /// Leads that are taken away with all their appointments.
+    removed_leads: Vec<i64>,
 }
 
 impl Projection for Appointments {
@@ -70,6 +72,12 @@ impl Projection for Appointments {
                 (appointment_id, None, false)
             }
             LeadEvent::LeadErased { .. } => return self.erase(recorded.aggregate_id),
+            LeadEvent::LeadRemoved { .. } => {
+                let lead_id = recorded.aggregate_id;
+                self.rows.retain(|_, row| row.lead_id != lead_id);
+                self.removed_leads.push(lead_id);
+                return;
+            }
             _ => return,
         };
         let row = self.rows.entry(id.get()).or_insert_with(|| Row {
@@ -105,6 +113,14 @@ impl Projection for Appointments {
                     .bind(erased_leads.into_iter().collect::<Vec<_>>())
                     .sql(") AND id <> ALL(")
                     .bind(in_batch)
+                    .sql(")");
+            });
+        }
+        let removed_leads = std::mem::take(&mut self.removed_leads);
+        if !removed_leads.is_empty() {
+            statement.part("removed_leads_appointments", |s| {
+                s.sql("DELETE FROM appointments USING head WHERE lead_id = ANY(")
+                    .bind(removed_leads)
                     .sql(")");
             });
         }

@@ -96,6 +96,7 @@ impl Default for Batch {
                 Box::<crate::user_profiles::UserProfiles>::default(),
                 Box::<crate::lead_erasures::LeadErasures>::default(),
                 Box::<crate::legal_holds::LegalHolds>::default(),
+                Box::<crate::imports::Imports>::default(),
             ],
         }
     }

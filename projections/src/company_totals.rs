@@ -11,7 +11,8 @@ use crate::statement::Statement;
 /// Owns `company_totals`.
 #[derive(Default)]
 pub struct CompanyTotals {
-    new_leads: BTreeMap<i64, i64>,
+    /// By how much each company's number changes.
+    deltas: BTreeMap<i64, i64>,
 }
 
 impl Projection for CompanyTotals {
@@ -29,18 +30,26 @@ impl Projection for CompanyTotals {
     }
 
     fn fold(&mut self, recorded: &Recorded) {
-        if let DomainEvent::Lead(LeadEvent::LeadCreated { company_id, .. }) = &recorded.event {
-            *self.new_leads.entry(company_id.get()).or_insert(0) += 1;
+        match &recorded.event {
+            DomainEvent::Lead(LeadEvent::LeadCreated { company_id, .. }) => {
+                *self.deltas.entry(company_id.get()).or_insert(0) += 1;
+            }
+            DomainEvent::Lead(LeadEvent::LeadRemoved { .. }) => {
+                if let Some(company_id) = recorded.company_id {
+                    *self.deltas.entry(company_id.get()).or_insert(0) -= 1;
+                }
+            }
+            _ => {}
         }
     }
 
     fn write(&mut self, statement: &mut Statement) {
-        let new_leads = std::mem::take(&mut self.new_leads);
-        if new_leads.is_empty() {
+        let deltas = std::mem::take(&mut self.deltas);
+        if deltas.is_empty() {
             return;
         }
-        let (companies, leads): (Vec<i64>, Vec<i64>) = new_leads.into_iter().unzip();
-        statement.part("company_totals_grown", |s| {
+        let (companies, leads): (Vec<i64>, Vec<i64>) = deltas.into_iter().unzip();
+        statement.part("company_totals_moved", |s| {
             s.sql("INSERT INTO company_totals (company_id, leads) SELECT r.* FROM head, unnest(")
                 .bind(companies)
                 .also(leads)

@@ -50,6 +50,7 @@ pub fn changes(event: &DomainEvent) -> Vec<FieldChange> {
         DomainEvent::User(event) => user::changes(event),
         DomainEvent::Invitation(event) => others::invitation(event),
         DomainEvent::Subscription(event) => others::subscription(event),
+        DomainEvent::Import(event) => others::import(event),
     }
 }
 

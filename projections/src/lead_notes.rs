@@ -28,6 +28,8 @@ pub struct LeadNotes {
     added: BTreeMap<i64, NewNote>,
     removed: Vec<i64>,
     erased_leads: Vec<i64>,
+    /// Leads that are taken away with all their notes.
+    removed_leads: Vec<i64>,
 }
 
 impl Projection for LeadNotes {
@@ -73,6 +75,11 @@ impl Projection for LeadNotes {
                 self.added.retain(|_, note| note.lead_id != lead);
                 self.erased_leads.push(lead);
             }
+            DomainEvent::Lead(LeadEvent::LeadRemoved { .. }) => {
+                let lead_id = recorded.aggregate_id;
+                self.added.retain(|_, note| note.lead_id != lead_id);
+                self.removed_leads.push(lead_id);
+            }
             _ => {}
         }
     }
@@ -86,6 +93,14 @@ impl Projection for LeadNotes {
                     .bind(removed)
                     .sql(") OR lead_id = ANY(")
                     .bind(erased)
+                    .sql(")");
+            });
+        }
+        let removed_leads = std::mem::take(&mut self.removed_leads);
+        if !removed_leads.is_empty() {
+            statement.part("removed_leads_notes", |s| {
+                s.sql("DELETE FROM lead_notes USING head WHERE lead_id = ANY(")
+                    .bind(removed_leads)
                     .sql(")");
             });
         }

@@ -31,6 +31,8 @@ pub struct LeadStages {
     stays: Vec<Stay>,
     /// When a lead entered the stage it is in, and whether the batch creates it; of the leads that the batch moves.
     entered: BTreeMap<i64, (DateTime<Utc>, bool)>,
+    /// Leads that are taken away with all their stays.
+    removed_leads: Vec<i64>,
 }
 
 impl Projection for LeadStages {
@@ -71,12 +73,24 @@ impl Projection for LeadStages {
                 self.entered
                     .insert(lead_id, (recorded.recorded_at, is_new_lead));
             }
+            DomainEvent::Lead(LeadEvent::LeadRemoved { .. }) => {
+                self.stays.retain(|stay| stay.lead_id != lead_id);
+                self.removed_leads.push(lead_id);
+            }
             _ => {}
         }
     }
 
     fn write(&mut self, statement: &mut Statement) {
         self.entered.clear();
+        let removed_leads = std::mem::take(&mut self.removed_leads);
+        if !removed_leads.is_empty() {
+            statement.part("removed_leads_stages", |s| {
+                s.sql("DELETE FROM lead_stages USING head WHERE lead_id = ANY(")
+                    .bind(removed_leads)
+                    .sql(")");
+            });
+        }
         let stays = std::mem::take(&mut self.stays);
         if stays.is_empty() {
             return;

@@ -10,6 +10,7 @@ pub mod company_totals;
 pub mod duplicates;
 pub mod facts;
 pub mod history;
+pub mod imports;
 pub mod integration_tokens;
 pub mod invitations;
 pub mod lead_erasures;

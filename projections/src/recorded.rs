@@ -2,6 +2,7 @@
 
 use aggregates::company::CompanyEvent;
 use aggregates::ids::CompanyId;
+use aggregates::import::ImportEvent;
 use aggregates::invitation::InvitationEvent;
 use aggregates::lead::LeadEvent;
 use aggregates::subscription::SubscriptionEvent;
@@ -21,6 +22,8 @@ pub enum DomainEvent {
     Invitation(InvitationEvent),
     /// Of the stream of a company's subscriptions.
     Subscription(SubscriptionEvent),
+    /// Of an import's stream.
+    Import(ImportEvent),
 }
 
 /// One event at its place in the total order.

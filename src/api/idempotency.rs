@@ -6,13 +6,14 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
+use super::layers::is_upload;
 use super::preconditions;
 use super::problem::Problem;
 use crate::app::App;
@@ -32,6 +33,12 @@ struct Kept {
 /// The middleware. Requests without the header pass untouched.
 pub async fn replay_or_run(State(app): State<App>, request: Request, next: Next) -> Response {
     let key = match preconditions::idempotency_key(request.headers()) {
+        // A file is not read twice: its operation tells by what it took in whether the key stands for the same.
+        Ok(Some(_)) if takes_a_file(&request) => {
+            let mut request = request;
+            request.extensions_mut().insert(Fingerprint(Vec::new()));
+            return next.run(request).await;
+        }
         Ok(Some(key)) if !request.method().is_safe() => key.to_owned(),
         Ok(_) => return next.run(request).await,
         Err(problem) => return problem.into_response(),
@@ -40,6 +47,11 @@ pub async fn replay_or_run(State(app): State<App>, request: Request, next: Next)
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     }
+}
+
+fn takes_a_file(request: &Request) -> bool {
+    let template = request.extensions().get::<MatchedPath>();
+    template.is_some_and(|template| is_upload(request.method(), template.as_str()))
 }
 
 async fn run_once(

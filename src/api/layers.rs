@@ -24,6 +24,18 @@ pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
 /// The largest body that carries a picture: 2 MiB in base64, and what stands around it.
 pub const AVATAR_BODY_LIMIT: usize = 4 * 1024 * 1024;
 
+/// The largest body that carries a file of leads as a form: 200 MB, and what stands around it.
+pub const IMPORT_BODY_LIMIT: usize = 201_000_000;
+
+/// The largest body that carries a file of leads in base64: 16 MB of file.
+pub const IMPORT_JSON_LIMIT: usize = 22 * 1024 * 1024;
+
+/// The largest part of an upload in parts.
+pub const IMPORT_PART_LIMIT: usize = 16 * 1024 * 1024;
+
+/// How long the answer to an upload may take, whose body comes as fast as the client's line is.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
 /// How long an answer's head may take where nothing else is set.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -93,7 +105,15 @@ async fn surround(State(layers): State<Arc<Layers>>, mut request: Request, next:
     request.extensions_mut().insert(id.clone());
 
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let response = match tokio::time::timeout(layers.timeout, answer).await {
+    let uploads = template
+        .as_ref()
+        .is_some_and(|template| is_upload(&method, template.as_str()));
+    let timeout = if uploads {
+        UPLOAD_TIMEOUT.max(layers.timeout)
+    } else {
+        layers.timeout
+    };
+    let response = match tokio::time::timeout(timeout, answer).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => {
             Problem::internal(anyhow::anyhow!(panic_message(&*panic))).into_response()
@@ -113,6 +133,13 @@ async fn surround(State(layers): State<Arc<Layers>>, mut request: Request, next:
     };
     write_headers(response.headers_mut(), &id);
     response
+}
+
+/// Whether the operation's body is a large file, taken in while it comes.
+#[must_use]
+pub fn is_upload(method: &Method, template: &str) -> bool {
+    (method == Method::POST && template.ends_with("/import/leads"))
+        || template.contains("/import/uploads/")
 }
 
 /// Gives a refusal its final body: our problem with its `instance`, or the other dialect's. What a library answered in

@@ -11,6 +11,7 @@ mod company_users;
 mod dates;
 mod email_proofs;
 mod history;
+mod imports;
 mod integration_tokens;
 mod invitations;
 mod lead_lists;
@@ -33,7 +34,6 @@ mod users;
 mod appointments;
 mod campaigns;
 mod cycles;
-mod lead_answers;
 mod lead_files;
 mod lead_stages;
 mod proofs;
@@ -87,6 +87,7 @@ pub fn routes() -> OpenApiRouter<App> {
             .merge(personal_data::routes())
             .merge(lead_reads::routes())
             .merge(history::routes())
-            .merge(proofs::routes()),
+            .merge(proofs::routes())
+            .merge(imports::routes()),
     )
 }

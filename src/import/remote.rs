@@ -1,161 +1,170 @@
-//! Importing through a running server: many requests at once, each with its own idempotency key, so that one that has to be
-//! sent again never creates twice.
+//! `leadledger import` through a running server: the file is uploaded, and its import followed to the end.
 
+use std::io::Write;
 use std::time::Duration;
 
-use aggregates::phone::Region;
+use aggregates::import::{DuplicatePolicy, ImportOptions, RowCounts};
 use anyhow::Context;
 use futures::StreamExt;
-use futures::stream::FuturesUnordered;
-use indicatif::ProgressBar;
-use reqwest::{Client, StatusCode, Url};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Client, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use serde_json::Value;
 
-use super::columns::Columns;
-use super::{Destination, NewLead, Report, Row};
+use super::command::{Report, progress_bar};
 use crate::clock::Clock;
+use crate::config::ImportArgs;
 
-/// How many requests are under way: where the server's batches begin to pay.
-const AT_ONCE: usize = 64;
-/// How often a request is sent before the import gives up on the server.
-const ATTEMPTS: u32 = 8;
+/// How often the status is asked for.
+const ASK_EVERY: Duration = Duration::from_millis(300);
+/// How often a status is asked for in vain before the server counts as gone.
+const ATTEMPTS: u32 = 20;
 
-struct Remote {
-    client: Client,
-    leads: Url,
-    source: Option<i64>,
-    token: SecretString,
-    run: String,
-}
-
-enum Answer {
-    Created { duplicate: bool },
-    Refused(String),
-}
-
-/// Sends every row as a lead to create.
+/// Uploads the file and follows its import.
+///
+/// # Errors
+/// When the file cannot be read, the server refuses it, or cannot be reached.
 pub async fn run(
     url: &str,
     token: &SecretString,
-    to: Destination,
-    columns: Columns,
-    mut rows: mpsc::Receiver<Row>,
-    bar: &ProgressBar,
+    args: &ImportArgs,
+    options: &ImportOptions,
 ) -> anyhow::Result<Report> {
     let base = Url::parse(url).context("--url is not a URL")?;
-    let remote = Remote {
-        client: Client::new(),
-        leads: base.join(&format!("/api/v1/companies/{}/leads", to.company))?,
-        source: to.source,
-        token: token.clone(),
-        run: Clock::system().new_id().to_string(),
+    let client = Client::new();
+    let path = format!("/api/v1/companies/{}/import/leads", args.company);
+    let key = Clock::system().new_id().to_string();
+    let upload = client
+        .post(base.join(&path)?)
+        .bearer_auth(token.expose_secret())
+        .header("idempotency-key", key)
+        .multipart(form(args, options).await?);
+    let answer = sent(upload).await?;
+    if args.dry_run {
+        return Ok(Report {
+            status: "dry run".to_owned(),
+            ..report(&answer)
+        });
+    }
+    let code = answer["import_file"]["import_code"].as_str();
+    let code = code.context("the server names no import")?;
+    let status = base.join(&format!("/api/v1/import/{code}"))?;
+    let bar = progress_bar();
+    let mut failures = 0;
+    let ended = loop {
+        tokio::time::sleep(ASK_EVERY).await;
+        let asked = client
+            .get(status.clone())
+            .bearer_auth(token.expose_secret());
+        let answer = match sent(asked).await {
+            Ok(answer) => answer,
+            Err(_) if failures < ATTEMPTS => {
+                failures += 1;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        failures = 0;
+        let import = &answer["import_file"];
+        bar.set_length(import["total_rows"].as_u64().unwrap_or(0));
+        bar.set_position(import["processed_rows"].as_u64().unwrap_or(0));
+        if !matches!(
+            import["status"].as_str(),
+            Some("pending" | "processing" | "undoing")
+        ) {
+            break import.clone();
+        }
     };
-    let region = remote.region(&base, to.company).await?;
-    let mut report = Report::default();
-    let mut under_way = FuturesUnordered::new();
-    loop {
-        let more = under_way.len() < AT_ONCE;
-        tokio::select! {
-            row = rows.recv(), if more => {
-                let Some(row) = row else { break };
-                report.total += 1;
-                match columns.lead(&row, region) {
-                    Ok(lead) => under_way.push(remote.create(row, lead)),
-                    Err(reason) => report.rejected.push((row.number, row.fields, reason)),
-                }
-            }
-            Some(done) = under_way.next(), if !under_way.is_empty() => {
-                settle(&mut report, done?);
-                bar.inc(1);
-            }
-        }
-    }
-    while let Some(done) = under_way.next().await {
-        settle(&mut report, done?);
-        bar.inc(1);
-    }
-    Ok(report)
-}
-
-fn settle(report: &mut Report, (row, answer): (Row, Answer)) {
-    match answer {
-        Answer::Created { duplicate } => {
-            report.created += 1;
-            report.duplicates += u64::from(duplicate);
-        }
-        Answer::Refused(reason) => report.rejected.push((row.number, row.fields, reason)),
-    }
-}
-
-impl Remote {
-    /// The company's phone region, which also tells whether server, token and company are right before any row is sent.
-    async fn region(&self, base: &Url, company: i64) -> anyhow::Result<Region> {
-        let answer = self
-            .client
-            .get(base.join(&format!("/api/v1/companies/{company}"))?)
-            .bearer_auth(self.token.expose_secret())
+    bar.finish_and_clear();
+    if let Some(path) = &args.rejected {
+        let errors = base.join(&format!("/api/v1/import/{code}/errors"))?;
+        let errors = client.get(errors).bearer_auth(token.expose_secret());
+        let answer = errors
             .send()
             .await
             .context("the server cannot be reached")?;
-        let status = answer.status();
-        anyhow::ensure!(
-            status.is_success(),
-            "the server answers {status} to company {company}"
-        );
-        let body: Value = answer.json().await?;
-        let region = body["company"]["region"].as_str().unwrap_or_default();
-        Ok(Region::parse(region).unwrap_or_default())
-    }
-
-    async fn create(&self, row: Row, lead: NewLead) -> anyhow::Result<(Row, Answer)> {
-        let contact = lead.contact;
-        let body = json!({
-            "first_name": contact.first_name,
-            "last_name": contact.last_name,
-            "email": contact.email,
-            "phone_number": contact.phone,
-            "extra": lead.extra,
-            "source_id": self.source,
-        });
-        let key = format!("import-{}-{}", self.run, row.number);
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let sent = self
-                .client
-                .post(self.leads.clone())
-                .bearer_auth(self.token.expose_secret())
-                .header("idempotency-key", &key)
-                .header("x-reason", format!("import row {}", row.number))
-                .json(&body)
-                .send()
-                .await;
-            let again = match sent {
-                Ok(answer) if answer.status() == StatusCode::CREATED => {
-                    let body: Value = answer.json().await?;
-                    let duplicate = body["lead"]["duplicate"] == true;
-                    return Ok((row, Answer::Created { duplicate }));
-                }
-                Ok(answer) if answer.status() == StatusCode::UNPROCESSABLE_ENTITY => {
-                    let body: Value = answer.json().await?;
-                    let reason = body["detail"].as_str().unwrap_or("refused").to_owned();
-                    return Ok((row, Answer::Refused(reason)));
-                }
-                Ok(answer)
-                    if answer.status().is_server_error()
-                        || answer.status() == StatusCode::TOO_MANY_REQUESTS =>
-                {
-                    format!("the server answers {}", answer.status())
-                }
-                Ok(answer) => {
-                    anyhow::bail!("row {}: the server answers {}", row.number, answer.status())
-                }
-                Err(_) => "the server cannot be reached".to_owned(),
-            };
-            anyhow::ensure!(attempt < ATTEMPTS, "row {}: {again}", row.number);
-            tokio::time::sleep(Duration::from_millis(250 << attempt)).await;
+        let answer = answer
+            .error_for_status()
+            .map_err(reqwest::Error::without_url)?;
+        let mut pieces = answer.bytes_stream();
+        let created = std::fs::File::create(path);
+        let mut file = created.with_context(|| format!("cannot write {}", path.display()))?;
+        while let Some(piece) = pieces.next().await {
+            file.write_all(&piece?)?;
         }
+    }
+    Ok(report(&ended))
+}
+
+async fn form(args: &ImportArgs, options: &ImportOptions) -> anyhow::Result<Form> {
+    let open = Part::file(&args.file).await;
+    let file = open.with_context(|| format!("cannot open {}", args.file.display()))?;
+    let (duplicates, update) = match options.duplicates {
+        DuplicatePolicy::Create => ("create", ""),
+        DuplicatePolicy::Skip => ("skip", ""),
+        DuplicatePolicy::Fill => ("update", "fill"),
+        DuplicatePolicy::Overwrite => ("update", "overwrite"),
+    };
+    let text = |id: Option<i64>| id.map(|id| id.to_string()).unwrap_or_default();
+    Ok(Form::new()
+        .text("source_id", text(args.source))
+        .text("campaign_id", text(args.campaign))
+        .text("duplicates", duplicates)
+        .text("update", update)
+        .text("mapping", serde_json::to_string(&options.mapping)?)
+        .text("sheet", options.sheet.clone().unwrap_or_default())
+        .text("dry_run", args.dry_run.to_string())
+        .text("force", args.force.to_string())
+        .part("file", file))
+}
+
+/// The answer's body; a refusal in the server's words.
+async fn sent(request: RequestBuilder) -> anyhow::Result<Value> {
+    let answer = request
+        .send()
+        .await
+        .context("the server cannot be reached")?;
+    let status = answer.status();
+    let body: Value = answer.json().await.unwrap_or_default();
+    let detail = body["detail"].as_str().unwrap_or_default();
+    let errors = &body["errors"];
+    anyhow::ensure!(
+        status.is_success(),
+        "the server answers {status}: {detail} {}",
+        if errors.is_null() {
+            String::new()
+        } else {
+            errors.to_string()
+        }
+    );
+    Ok(body)
+}
+
+fn report(import: &Value) -> Report {
+    let number = |name: &str| import[name].as_i64().unwrap_or_default();
+    let counts = RowCounts {
+        imported: number("imported_rows"),
+        updated: number("updated_rows"),
+        skipped: number("skipped_rows"),
+        failed: number("failed_rows"),
+        duplicates: number("duplicate_rows"),
+    };
+    let errors = import["errors"].as_array().into_iter().flatten();
+    let dry = import["rows"].as_array().into_iter().flatten();
+    let dry = dry
+        .map(|row| &row["error"])
+        .filter(|error| !error.is_null());
+    let reason = |error: &Value| {
+        let message = error["message"].as_str().unwrap_or_default();
+        (
+            error["row"].as_i64().unwrap_or_default(),
+            message.to_owned(),
+        )
+    };
+    Report {
+        status: import["status"].as_str().unwrap_or_default().to_owned(),
+        total: counts.processed(),
+        counts,
+        refused: errors.chain(dry).map(reason).collect(),
     }
 }

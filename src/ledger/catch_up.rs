@@ -6,6 +6,7 @@ use projections::{Batch, DomainEvent, Recorded};
 use sqlx::{Connection, PgConnection, Row};
 
 use aggregates::company::CompanyEvent;
+use aggregates::import::ImportEvent;
 use aggregates::invitation::InvitationEvent;
 use aggregates::lead::LeadEvent;
 use aggregates::subscription::SubscriptionEvent;
@@ -270,6 +271,7 @@ fn id_kind(kind: StreamKind) -> Option<IdKind> {
         StreamKind::Company => Some(IdKind::Company),
         StreamKind::Lead => Some(IdKind::Lead),
         StreamKind::Invitation => Some(IdKind::Invitation),
+        StreamKind::Import => Some(IdKind::Import),
         // Named by the company's id, which the company's own stream raises.
         StreamKind::Subscription => None,
     }
@@ -287,6 +289,7 @@ fn given_by(stream: StreamKey, event: &DomainEvent) -> Vec<(IdKind, i64)> {
         DomainEvent::Invitation(InvitationEvent::InvitationCreated { .. }) => {
             one(IdKind::Invitation, stream.id)
         }
+        DomainEvent::Import(ImportEvent::ImportRequested { .. }) => one(IdKind::Import, stream.id),
         DomainEvent::Lead(LeadEvent::LeadNoteAdded { note_id, .. }) => {
             one(IdKind::Note, note_id.get())
         }

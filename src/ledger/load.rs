@@ -166,3 +166,36 @@ async fn bring_keys_and_snapshots(
     }
     Ok(())
 }
+
+/// A lead as it was after its event with this sequence.
+///
+/// # Errors
+/// What the database answers.
+pub async fn lead_at(
+    connection: &mut PgConnection,
+    lead: aggregates::ids::LeadId,
+    sequence: i64,
+) -> Result<aggregates::lead::Lead, sqlx::Error> {
+    let stream = StreamKey::new(stream::StreamKind::Lead, lead.get());
+    let loaded = fold_anew(connection, stream, sequence).await?;
+    Ok(match loaded.state {
+        stream::State::Lead(lead) => lead.as_ref().clone(),
+        _ => aggregates::lead::Lead::default(),
+    })
+}
+
+/// An import as the ledger has it now.
+///
+/// # Errors
+/// What the database answers.
+pub async fn import_state(
+    connection: &mut PgConnection,
+    import: aggregates::ids::ImportId,
+) -> Result<aggregates::import::Import, sqlx::Error> {
+    let stream = StreamKey::new(stream::StreamKind::Import, import.get());
+    let loaded = streams(connection, &[stream]).await?.remove(&stream);
+    Ok(match loaded.map(|loaded| loaded.state) {
+        Some(stream::State::Import(import)) => import.as_ref().clone(),
+        _ => aggregates::import::Import::default(),
+    })
+}

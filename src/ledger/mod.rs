@@ -12,6 +12,7 @@ pub mod erasure;
 pub mod evidence;
 mod head;
 pub mod history;
+pub mod import_locks;
 pub mod lead_reads;
 pub mod leaf;
 mod load;
@@ -21,6 +22,7 @@ pub mod proofs;
 mod provenance;
 pub mod rebuild;
 mod refusal;
+pub mod rehearsal;
 pub mod replay;
 pub mod reset_requests;
 pub(crate) mod sealing;
@@ -50,12 +52,13 @@ use crate::clock::Clock;
 use committer::{Committer, Message};
 use lead_reads::{LeadReads, ReadLog};
 
+pub use load::{import_state, lead_at};
 pub use provenance::{Actor, Provenance, reason_of};
 pub use refusal::{CommitError, Refusal};
 pub use secrets::Secrets;
 pub use stream::{StreamKey, StreamKind};
 pub use unit::{Claim, IdKind, Unit};
-pub use work::{Committed, FindStreams, IdempotencyKey, MoreStreams, Work};
+pub use work::{Committed, Decision, FindStreams, IdempotencyKey, MoreStreams, Work};
 
 /// How many commands may wait. At 64 or 256 requests in flight the queue is nearly empty; full means overload.
 pub const QUEUE_LIMIT: usize = 10_000;
@@ -181,6 +184,16 @@ impl Ledger {
             kind: "provider",
             value_hash: context.sign().as_ref().to_vec(),
         }
+    }
+
+    /// What stands for a file that a company imports: the same bytes have the same, and it tells nothing about them.
+    #[must_use]
+    pub fn file_hash(&self, company: i64, digest: &[u8]) -> String {
+        let mut context = hmac::Context::with_key(&self.claim_key);
+        context.update(b"import file");
+        context.update(&company.to_be_bytes());
+        context.update(digest);
+        crate::digests::hexadecimal(context.sign().as_ref())
     }
 
     /// The clock that commits are stamped by.

@@ -2,6 +2,7 @@
 
 use aggregates::company::CompanyError;
 use aggregates::ids::LegalHoldId;
+use aggregates::import::ImportError;
 use aggregates::invitation::InvitationError;
 use aggregates::lead::LeadError;
 use aggregates::plan::Limited;
@@ -26,6 +27,15 @@ pub enum Refusal {
     /// A rule of the Subscription aggregate.
     #[error(transparent)]
     Subscription(#[from] SubscriptionError),
+    /// A rule of the Import aggregate.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// The company imported the same file before.
+    #[error("this file was imported before")]
+    ImportedBefore {
+        /// The last import of the file.
+        import_id: i64,
+    },
     /// The plan that the company is subscribed to allows no more of this.
     #[error("the plan allows {limit} {limited}")]
     PlanLimit {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aggregates::Decide;
 use aggregates::company::{Company, CompanyEvent};
 use aggregates::ids::CompanyId;
+use aggregates::import::{Import, ImportEvent};
 use aggregates::invitation::{Invitation, InvitationEvent};
 use aggregates::lead::erasure::DataStatus;
 use aggregates::lead::{Lead, LeadEvent};
@@ -28,6 +29,8 @@ pub enum StreamKind {
     Invitation,
     /// That of a company's subscriptions, named by the company's id.
     Subscription,
+    /// An import's.
+    Import,
 }
 
 impl StreamKind {
@@ -40,6 +43,7 @@ impl StreamKind {
             Self::Lead => Lead::TYPE,
             Self::Invitation => Invitation::TYPE,
             Self::Subscription => Subscription::TYPE,
+            Self::Import => Import::TYPE,
         }
     }
 
@@ -52,6 +56,7 @@ impl StreamKind {
             Self::Lead,
             Self::Invitation,
             Self::Subscription,
+            Self::Import,
         ]
         .into_iter()
         .find(|kind| kind.name() == name)
@@ -89,7 +94,10 @@ impl StreamKey {
     /// Whether its events may change who may do what, where companies lie, or by which plan they are governed.
     #[must_use]
     pub fn touches_authority(self) -> bool {
-        !matches!(self.kind, StreamKind::Lead | StreamKind::Invitation)
+        !matches!(
+            self.kind,
+            StreamKind::Lead | StreamKind::Invitation | StreamKind::Import
+        )
     }
 }
 
@@ -112,6 +120,8 @@ pub enum State {
     Invitation(Arc<Invitation>),
     /// That of a company's subscriptions.
     Subscription(Arc<Subscription>),
+    /// An import's.
+    Import(Arc<Import>),
 }
 
 impl State {
@@ -124,6 +134,7 @@ impl State {
             StreamKind::Lead => Self::Lead(Arc::default()),
             StreamKind::Invitation => Self::Invitation(Arc::default()),
             StreamKind::Subscription => Self::Subscription(Arc::default()),
+            StreamKind::Import => Self::Import(Arc::default()),
         }
     }
 
@@ -141,6 +152,7 @@ impl State {
             (Self::Subscription(state), DomainEvent::Subscription(event)) => {
                 Arc::make_mut(state).evolve(event);
             }
+            (Self::Import(state), DomainEvent::Import(event)) => Arc::make_mut(state).evolve(event),
             _ => {}
         }
     }
@@ -158,6 +170,7 @@ impl State {
             Self::User(_) => None,
             Self::Company(_) | Self::Subscription(_) => Some(CompanyId(stream.id)),
             Self::Lead(lead) => lead.company_id,
+            Self::Import(import) => import.company_id,
             Self::Invitation(invitation) => invitation.offer().map(|offer| offer.company_id),
         }
     }
@@ -196,6 +209,7 @@ streamed!(Company, CompanyEvent);
 streamed!(Lead, LeadEvent);
 streamed!(Invitation, InvitationEvent);
 streamed!(Subscription, SubscriptionEvent);
+streamed!(Import, ImportEvent);
 
 /// Name and version as stored beside the payload.
 #[must_use]
@@ -206,6 +220,7 @@ pub fn type_and_version(event: &DomainEvent) -> (&'static str, &'static str) {
         DomainEvent::Lead(event) => (event.name(), event.version()),
         DomainEvent::Invitation(event) => (event.name(), InvitationEvent::VERSION),
         DomainEvent::Subscription(event) => (event.name(), SubscriptionEvent::VERSION),
+        DomainEvent::Import(event) => (event.name(), ImportEvent::VERSION),
     }
 }
 
@@ -218,6 +233,7 @@ pub fn encode(event: &DomainEvent, cipher: Arc<dyn FieldCipher>) -> String {
         DomainEvent::Lead(event) => serde_json::to_string(event),
         DomainEvent::Invitation(event) => serde_json::to_string(event),
         DomainEvent::Subscription(event) => serde_json::to_string(event),
+        DomainEvent::Import(event) => serde_json::to_string(event),
     })
     .expect("events are made of text, numbers and maps with text keys, which always serialise")
 }
@@ -257,6 +273,7 @@ pub fn decode(
             StreamKind::Lead => DomainEvent::Lead(serde_json::from_str(payload)?),
             StreamKind::Invitation => DomainEvent::Invitation(serde_json::from_str(payload)?),
             StreamKind::Subscription => DomainEvent::Subscription(serde_json::from_str(payload)?),
+            StreamKind::Import => DomainEvent::Import(serde_json::from_str(payload)?),
         })
     })
 }
@@ -270,6 +287,7 @@ pub fn encode_state(state: &State, cipher: Arc<dyn FieldCipher>) -> String {
         State::Lead(state) => serde_json::to_string(state),
         State::Invitation(state) => serde_json::to_string(state),
         State::Subscription(state) => serde_json::to_string(state),
+        State::Import(state) => serde_json::to_string(state),
     })
     .expect("states are made of text, numbers and maps with text keys, which always serialise")
 }
@@ -290,6 +308,7 @@ pub fn decode_state(
             StreamKind::Lead => State::Lead(Arc::new(serde_json::from_str(text)?)),
             StreamKind::Invitation => State::Invitation(Arc::new(serde_json::from_str(text)?)),
             StreamKind::Subscription => State::Subscription(Arc::new(serde_json::from_str(text)?)),
+            StreamKind::Import => State::Import(Arc::new(serde_json::from_str(text)?)),
         })
     })
 }

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use projections::DomainEvent;
 use projections::facts::{Fact, FactValue};
 
+use super::provenance::Provenance;
 use super::refusal::Refusal;
 use super::sealing::SubjectKey;
 use super::stream::{State, StreamKey, StreamKind, Streamed};
@@ -60,6 +61,7 @@ pub enum IdKind {
     Provider,
     IntegrationToken,
     LegalHold,
+    Import,
 }
 
 impl IdKind {
@@ -85,6 +87,7 @@ impl IdKind {
             Self::Provider => "provider",
             Self::IntegrationToken => "integration_token",
             Self::LegalHold => "legal_hold",
+            Self::Import => "import",
         }
     }
 }
@@ -125,10 +128,26 @@ pub(super) struct Changes {
     pub released_claims: Vec<Claim>,
 }
 
+impl Changes {
+    /// Makes the changes of the layer above these ones'.
+    fn take_over(&mut self, above: Self) {
+        self.authority_moved |= above.authority_moved;
+        self.streams.extend(above.streams);
+        self.claims.extend(above.claims);
+        self.facts.extend(above.facts);
+        self.last_ids = above.last_ids;
+        self.events.extend(above.events);
+        self.new_claims.extend(above.new_claims);
+        self.released_claims.extend(above.released_claims);
+    }
+}
+
 /// What one command sees. See the module's text.
 pub struct Unit<'a> {
     below: &'a mut Changes,
     layer: Changes,
+    /// The layers beneath `layer` while a part of the command is [tried](Unit::attempt), the lowest first.
+    beneath: Vec<Changes>,
     metadata: Arc<str>,
     now: DateTime<Utc>,
 }
@@ -142,6 +161,7 @@ impl<'a> Unit<'a> {
                 last_ids,
                 ..Changes::default()
             },
+            beneath: Vec::new(),
             metadata,
             now,
         }
@@ -157,24 +177,47 @@ impl<'a> Unit<'a> {
 
     /// Keeps what the command did.
     pub(super) fn merge(self) {
-        let Changes {
-            streams,
-            claims,
-            facts,
-            last_ids,
-            events,
-            new_claims,
-            authority_moved,
-            released_claims,
-        } = self.layer;
-        self.below.authority_moved |= authority_moved;
-        self.below.streams.extend(streams);
-        self.below.claims.extend(claims);
-        self.below.facts.extend(facts);
-        self.below.last_ids = last_ids;
-        self.below.events.extend(events);
-        self.below.new_claims.extend(new_claims);
-        self.below.released_claims.extend(released_claims);
+        self.below.take_over(self.layer);
+    }
+
+    /// Tries a part of the command that may be refused by itself: then nothing of it stays, and the command goes on.
+    ///
+    /// # Errors
+    /// What the part answers.
+    pub fn attempt<T>(
+        &mut self,
+        part: impl FnOnce(&mut Self) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let above = Changes {
+            last_ids: self.layer.last_ids.clone(),
+            ..Changes::default()
+        };
+        let layer = std::mem::replace(&mut self.layer, above);
+        self.beneath.push(layer);
+        let outcome = part(self);
+        let mut layer = self.beneath.pop().unwrap_or_default();
+        std::mem::swap(&mut layer, &mut self.layer);
+        if outcome.is_ok() {
+            self.layer.take_over(layer);
+        }
+        outcome
+    }
+
+    /// From here on, events say that they come from there. For a command that carries out many wishes.
+    pub fn set_provenance(&mut self, provenance: &Provenance) {
+        self.metadata = provenance.metadata(self.now).into();
+    }
+
+    /// The layers that this command sees, the last word first.
+    fn layers(&self) -> impl Iterator<Item = &Changes> {
+        std::iter::once(&self.layer)
+            .chain(self.beneath.iter().rev())
+            .chain(std::iter::once(&*self.below))
+    }
+
+    fn held(&self, claim: &Claim) -> Option<i64> {
+        let known = self.layers().find_map(|layer| layer.claims.get(claim));
+        known.copied().flatten()
     }
 
     /// The time of the commit; every event of the batch carries it.
@@ -253,12 +296,7 @@ impl<'a> Unit<'a> {
     /// # Errors
     /// `refusal` when another stream holds it.
     pub fn claim(&mut self, claim: &Claim, holder: i64, refusal: Refusal) -> Result<(), Refusal> {
-        let held = self
-            .layer
-            .claims
-            .get(claim)
-            .or_else(|| self.below.claims.get(claim));
-        match held.copied().flatten() {
+        match self.held(claim) {
             Some(current) if current != holder => Err(refusal),
             Some(_) => Ok(()),
             None => {
@@ -272,11 +310,8 @@ impl<'a> Unit<'a> {
     /// A fact that the work declared with [`Work::reading`](super::Work::reading), as the commands before this one in the batch left it.
     #[must_use]
     pub fn fact(&self, fact: Fact) -> FactValue {
-        let known = self.layer.facts.get(&fact);
-        known
-            .or_else(|| self.below.facts.get(&fact))
-            .cloned()
-            .unwrap_or_default()
+        let known = self.layers().find_map(|layer| layer.facts.get(&fact));
+        known.cloned().unwrap_or_default()
     }
 
     /// What the fact will be once this command's events are in the read tables, for the commands after it in the batch.
@@ -289,23 +324,14 @@ impl<'a> Unit<'a> {
     /// The work must be [sweeping](super::Work::sweeping) and so alone in its batch: one statement cannot release a claim and
     /// take it.
     pub fn release(&mut self, claim: &Claim, holder: i64) {
-        let held = self
-            .layer
-            .claims
-            .get(claim)
-            .or_else(|| self.below.claims.get(claim));
-        if held.copied().flatten() == Some(holder) {
+        if self.held(claim) == Some(holder) {
             self.layer.claims.insert(claim.clone(), None);
             self.layer.released_claims.push(claim.clone());
         }
     }
 
     fn loaded(&self, stream: StreamKey) -> Loaded {
-        self.layer
-            .streams
-            .get(&stream)
-            .or_else(|| self.below.streams.get(&stream))
-            .cloned()
-            .unwrap_or_else(|| Loaded::empty(stream))
+        let known = self.layers().find_map(|layer| layer.streams.get(&stream));
+        known.cloned().unwrap_or_else(|| Loaded::empty(stream))
     }
 }

@@ -63,6 +63,20 @@ impl Links {
         Some((UserId(i64::from_be_bytes(*id)), hexadecimal(nonce)))
     }
 
+    /// The signature of an upload's address.
+    #[must_use]
+    pub fn sign_upload(&self, told: &str) -> String {
+        let tag = hmac::sign(&self.0, &[b"upload\0", told.as_bytes()].concat());
+        URL_SAFE_NO_PAD.encode(tag)
+    }
+
+    /// Whether the signature is that of this upload's address.
+    #[must_use]
+    pub fn is_upload(&self, told: &str, signature: &str) -> bool {
+        let tag = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
+        hmac::verify(&self.0, &[b"upload\0", told.as_bytes()].concat(), &tag).is_ok()
+    }
+
     /// A short name of this installation, for message ids.
     #[must_use]
     pub fn installation(&self) -> String {

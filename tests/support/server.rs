@@ -12,6 +12,7 @@ use leadledger::app::App;
 use leadledger::auth::token::Session;
 use leadledger::clock::Clock;
 use leadledger::config::{Cli, Settings};
+use leadledger::import::runner;
 use leadledger::ledger::verify;
 use leadledger::mail::delivery::{self, Delivery};
 use leadledger::{api, serve};
@@ -35,6 +36,8 @@ pub struct TestServer {
     pub database: Arc<TestDatabase>,
     /// Its parts, to issue tokens with.
     pub app: App,
+    /// Its imports' background work, to be killed.
+    pub runner: tokio::task::AbortHandle,
     base: String,
     client: reqwest::Client,
 }
@@ -100,6 +103,18 @@ impl TestServer {
         Box::pin(Self::on(self.database.clone(), self.app.clock.clone(), &[])).await
     }
 
+    /// One more server on the same database that finds the files of this one: its objects are the same folder.
+    pub async fn beside_with_files(&self) -> Self {
+        let other = Self::beside(self).await;
+        let (mine, theirs) = (
+            self.data.path().join("objects"),
+            other.data.path().join("objects"),
+        );
+        std::fs::create_dir_all(&mine).expect("a folder of objects");
+        std::os::unix::fs::symlink(&mine, &theirs).expect("a link to the folder of objects");
+        other
+    }
+
     async fn on(database: Arc<TestDatabase>, clock: Clock, arguments: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a temporary directory");
         let options = database.connect_options();
@@ -112,6 +127,7 @@ impl TestServer {
         let mails = Delivery::of(&settings, &base, secrets, ledger, options)
             .expect("settings that mails go out by");
         tokio::spawn(delivery::run(mails, std::future::pending()));
+        let runner = tokio::spawn(runner::run(app.imports.clone(), database.connect_options()));
         let service = api::service(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         Self {
@@ -119,6 +135,7 @@ impl TestServer {
             app,
             base,
             data,
+            runner: runner.abort_handle(),
             client: reqwest::Client::builder()
                 .no_proxy()
                 .build()
@@ -348,6 +365,17 @@ impl Call {
             .request
             .header("content-type", "application/json")
             .body(body.into());
+        self
+    }
+
+    /// A form with a file and further fields.
+    pub fn upload(mut self, name: &str, file: impl Into<Vec<u8>>, fields: &[(&str, &str)]) -> Self {
+        let part = reqwest::multipart::Part::bytes(file.into()).file_name(name.to_owned());
+        let form = reqwest::multipart::Form::new();
+        let form = fields.iter().fold(form, |form, (name, value)| {
+            form.text((*name).to_owned(), (*value).to_owned())
+        });
+        self.request = self.request.multipart(form.part("file", part));
         self
     }
 

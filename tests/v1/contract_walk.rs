@@ -11,13 +11,6 @@ use crate::contract::assert_as_in;
 use crate::role_table::Place;
 use crate::server::TestServer;
 
-/// The Import group, which is not served yet. Who serves it empties this list, and then it is held to all that the others are.
-const NOT_YET: [&str; 3] = [
-    "POST /api/v1/companies/{company_id}/import/leads",
-    "GET /api/v1/import",
-    "GET /api/v1/import/{import_code}",
-];
-
 /// Its answer hides values that the example shows, so that the test of invitations compares the whole of it.
 const COMPARED_AS_A_WHOLE: &str = "GET /api/v1/invitations/{code}";
 
@@ -33,7 +26,7 @@ const DECIDED_AWAY: [(&str, u64); 4] = [
     ("POST /api/v1/users/reset_password", 404),
 ];
 
-/// The contract's operations with their names, but for those that are not served yet.
+/// The contract's operations with their names.
 fn contract() -> Vec<(String, Value)> {
     let operations: Vec<Value> =
         serde_json::from_str(include_str!("../contract/leadsy-v1.json")).expect("JSON");
@@ -47,9 +40,7 @@ fn contract() -> Vec<(String, Value)> {
         );
         (name, operation)
     });
-    named
-        .filter(|(name, _)| !NOT_YET.contains(&name.as_str()))
-        .collect()
+    named.collect()
 }
 
 /// The path without the names of its parameters, which no client sees.
@@ -118,11 +109,6 @@ async fn every_operation_of_the_contract_is_served_as_published() {
                 .is_none_or(Vec::is_empty)
         {
             wrong.push(format!("{name} asks for no token"));
-        }
-    }
-    for name in NOT_YET {
-        if described(&document, name).is_some() {
-            wrong.push(format!("{name} is served and listed as not yet"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use aggregates::access::Role;
 use clap::Parser;
 use leadledger::config::{Cli, Command};
-use leadledger::import::{self, Report};
+use leadledger::import::command::{self, Report};
 use serde_json::{Value, json};
 
 use crate::server::{TestServer, int};
@@ -17,7 +17,7 @@ async fn run(arguments: &[&str]) -> Report {
     let Some(Command::Import(arguments)) = cli.command else {
         panic!("the import command")
     };
-    import::run(&cli.settings, &arguments)
+    command::run(&cli.settings, &arguments)
         .await
         .expect("an import to its end")
 }
@@ -67,7 +67,7 @@ async fn imported_leads_fall_into_territories_and_go_to_their_sources_people() {
     ];
     for arguments in [direct, remote] {
         let report = run(&[&arguments[..], &to].concat()).await;
-        assert_eq!((report.created, report.rejected.len()), (10, 0));
+        assert_eq!((report.counts.imported, report.counts.failed), (10, 0));
     }
     let leads = server
         .get(format!("/api/v1/companies/{company}/leads?per_page=100"))
@@ -92,15 +92,26 @@ async fn imported_leads_fall_into_territories_and_go_to_their_sources_people() {
     assert_eq!(centre.count(), 8);
     assert!(leads.iter().any(|lead| lead["territory"] == Value::Null));
 
-    // A source that is not the company's is told with every row.
+    // A source that is not the company's is told before anything happens.
     let wrong = ["--company", &company_text, "--source", "999999"];
-    let arguments = [
-        &[files[0].as_str(), "--database-url", &database],
-        &wrong[..],
-    ]
-    .concat();
-    let report = run(&arguments).await;
-    assert_eq!((report.created, report.rejected.len()), (0, 10));
-    assert!(report.rejected[0].2.contains("source_id"), "{report:?}");
+    for arguments in [
+        vec![files[0].as_str(), "--force", "--database-url", &database],
+        vec![
+            files[0].as_str(),
+            "--force",
+            "--url",
+            server.url(),
+            "--token",
+            &ana.token,
+        ],
+    ] {
+        let line = ["leadledger", "import"].iter();
+        let cli = Cli::parse_from(line.chain(&[&arguments[..], &wrong[..]].concat()));
+        let Some(Command::Import(arguments)) = cli.command else {
+            panic!("the import command")
+        };
+        let refusal = command::run(&cli.settings, &arguments).await.unwrap_err();
+        assert!(refusal.to_string().contains("source"), "{refusal}");
+    }
     server.assert_sound().await;
 }

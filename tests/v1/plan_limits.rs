@@ -100,12 +100,13 @@ async fn an_import_at_the_console_stops_at_the_plans_limit() {
         .arg(file.path())
         .args(["--company", &company.to_string()])
         .env("DATABASE_URL", server.database.url())
+        .env("LEADLEDGER_DATA_DIR", server.data.path())
         .env("LEADLEDGER_LOG", "off")
         .output()
         .await
         .unwrap();
     let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
-    assert!(said.contains("the plan allows 100 leads"), "{said}");
+    assert!(said.contains("the plan allows no more leads"), "{said}");
     let list = format!("/api/v1/companies/{company}/leads");
     let list = server.get(list).token(&ana.token).expect(200).await;
     assert_eq!(list["meta"]["total_count"], 100, "{said}");

@@ -5,14 +5,17 @@ use std::collections::BTreeSet;
 
 use aggregates::access::Role;
 use axum::http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::imports;
 use crate::server::{Call, Person, TestServer, int};
 
 /// How an operation is granted.
 enum Row {
     /// By the role held in the company that the thing belongs to. One letter a role, in the catalogue's order:
-    /// `Y` allowed, `F` forbidden (403). In a company that the caller cannot see, everybody gets a 404.
+    /// `Y` allowed, `F` forbidden (403), `4` allowed and not there (404). In a company that the caller cannot see, everybody gets a 404.
     ByRole(&'static str),
     /// Likewise, of a company that only the body names: one that the caller cannot see is a wrong value (422).
     InBody(&'static str),
@@ -69,10 +72,26 @@ const TABLE: &[(&str, Row)] = &[
         "DELETE /companies/{company_id}/integration_tokens/{id}",
         ADMINISTER,
     ),
+    ("POST /companies/{company_id}/import/leads", CONFIGURE),
     (
         "GET /companies/{company_id}/import/leads/template",
         CONFIGURE,
     ),
+    ("POST /companies/{company_id}/import/uploads", CONFIGURE),
+    (
+        "POST /companies/{company_id}/import/uploads/{upload_id}/complete",
+        // Those who may are told that there are no parts.
+        ByRole("444FFF"),
+    ),
+    // What one may not see is not in the list.
+    ("GET /import", SignedIn),
+    ("GET /import/{import_code}", CONFIGURE),
+    ("POST /import/{import_code}/cancel", CONFIGURE),
+    ("GET /import/{import_code}/errors", CONFIGURE),
+    ("GET /import/{import_code}/events", CONFIGURE),
+    ("POST /import/{import_code}/undo", CONFIGURE),
+    // By the signature of its address.
+    ("PUT /import/uploads/{upload_id}/parts/{part}", Open),
     ("GET /companies/{company_id}/invitations", ADMINISTER),
     ("GET /companies/{company_id}/leads", READ),
     ("POST /companies/{company_id}/leads", CHANGE_LEADS),
@@ -198,6 +217,8 @@ pub struct Place {
     /// Released ones: a standing one would stop half of the table.
     pub lead_hold: i64,
     pub company_hold: i64,
+    /// The code of one that is at rest.
+    pub import: String,
 }
 
 impl Place {
@@ -235,9 +256,14 @@ impl Place {
             release.token(&owner.token).expect(200).await;
             id
         };
+        let file = STANDARD.encode(format!("email,name\n,{name}\n"));
+        let import = post(format!("{here}/import/leads"), json!({"file_base64": file})).await;
+        let import = imports::code(&import["import_file"]).to_owned();
+        imports::ended(server, owner, &import).await;
         Self {
             company,
             owner: owner.clone(),
+            import,
             member: member.person,
             access: member.access_id,
             lead,
@@ -269,10 +295,12 @@ impl Place {
             path.push('/');
             if part.starts_with('{') {
                 let id = match before {
-                    "legal_holds" if template.starts_with("/leads") => self.lead_hold,
-                    before => self.id(before, user),
+                    "legal_holds" if template.starts_with("/leads") => self.lead_hold.to_string(),
+                    "import" => self.import.clone(),
+                    "uploads" => "01890000-0000-7000-8000-000000000000".to_owned(),
+                    kind => self.id(kind, user).to_string(),
                 };
-                path.push_str(&id.to_string());
+                path.push_str(&id);
             } else {
                 path.push_str(part);
                 before = part;
@@ -338,7 +366,7 @@ impl Place {
                 "questions": [], "title": name, "starts_at": "2027-01-01T10:00:00Z", "ends_at": "2027-01-01T11:00:00Z",
                 "scopes": ["users.readonly"], "content": name, "first_name": name, "user_access_id": self.access,
                 "territories": [{"name": name}], "legal_term_id": 1, "provider": "google", "id_token": "x.y.z",
-                "company_id": self.company, "access_id": 5, "version": name, "reason": name})
+                "company_id": self.company, "access_id": 5, "version": name, "reason": name, "file_base64": "ZW1haWwKYUBiLmNjCg=="})
             }
         }
     }
@@ -429,10 +457,10 @@ async fn every_role_may_what_the_table_grants_and_no_more() {
                     (ByRole(_) | Oneself, false) => "404",
                     (InBody(_), false) => "422",
                     (ByRole(roles) | InBody(roles), true) | (ByAnyRole(roles), _) => {
-                        if roles.as_bytes()[n] == b'Y' {
-                            "allowed"
-                        } else {
-                            "403"
+                        match roles.as_bytes()[n] {
+                            b'Y' => "allowed",
+                            b'4' => "404",
+                            _ => "403",
                         }
                     }
                 };

@@ -48,6 +48,7 @@ fn is_declared_open(path: &str) -> bool {
         "/api/v1/users/email/prove",
         "/api/v1/avatars/{file}",
         "/api/v1/invitations/{code}",
+        "/api/v1/import/uploads/{upload_id}/parts/{part}",
         "/api/v1/invitations/accept",
     ]
     .contains(&path)
@@ -96,6 +97,7 @@ struct Neighbours {
     question: i64,
     appointment: i64,
     source: i64,
+    import: String,
 }
 
 async fn neighbours(server: &TestServer) -> Neighbours {
@@ -127,7 +129,14 @@ async fn neighbours(server: &TestServer) -> Neighbours {
     let call = server.post(people).token(&owner.token);
     let body = json!({"user_access_id": bob.access_id});
     call.json(&body).expect(201).await;
+    let file = json!({"file_base64": "ZW1haWwKbkBiLmNjCg=="});
+    let path = format!("/api/v1/companies/{company}/import/leads");
+    let call = server.post(path).token(&owner.token).json(&file);
+    let import = call.expect(201).await;
+    let import = crate::imports::code(&import["import_file"]).to_owned();
+    crate::imports::ended(server, &owner, &import).await;
     Neighbours {
+        import,
         stranger,
         owner,
         company,
@@ -152,6 +161,11 @@ impl Neighbours {
                 .split(&format!("/{{{name}}}"))
                 .next()
                 .unwrap_or_default();
+            match name {
+                "import_code" => return self.import.clone(),
+                "upload_id" => return "01890000-0000-7000-8000-000000000000".to_owned(),
+                _ => {}
+            }
             let id = match (before.rsplit('/').next().unwrap_or_default(), name) {
                 ("companies", _) => self.company,
                 ("users", _) => self.member,
@@ -180,7 +194,7 @@ impl Neighbours {
             "ends_at": "2027-01-01T11:00:00Z", "scopes": ["users.write"]});
         let more = json!({"company_id": self.company, "access_id": 5, "primary": true, "content": "x", "first_name": "Mallory",
             "source_ids": [self.source], "user_access_id": self.access, "territories": [{"name": "Mallory's"}],
-            "legal_term_id": 1, "provider": "google", "id_token": "x.y.z"});
+            "legal_term_id": 1, "provider": "google", "id_token": "x.y.z", "file_base64": "ZW1haWwKYUBiLmNjCg=="});
         let more = more.as_object().expect("an object").clone();
         body.as_object_mut().expect("an object").extend(more);
         body

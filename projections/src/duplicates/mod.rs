@@ -78,8 +78,10 @@ impl Projection for Duplicates {
             {
                 self.leads.entry(lead_id).or_default().keys = Keys::of(to);
             }
-            // Whoever is blocked or erased is like nobody.
-            LeadEvent::LeadBlocked { .. } | LeadEvent::LeadErased { .. } => {
+            // Whoever is blocked, erased or not there any more is like nobody.
+            LeadEvent::LeadBlocked { .. }
+            | LeadEvent::LeadErased { .. }
+            | LeadEvent::LeadRemoved { .. } => {
                 self.leads.entry(lead_id).or_default().keys = Keys::default();
             }
             LeadEvent::LeadUnblocked { contact, .. } => {

@@ -109,6 +109,9 @@ pub(super) fn changes(event: &LeadEvent) -> Vec<FieldChange> {
         } => diff
             .new_value(format!("legal_holds[{legal_hold_id}].reason"), reason)
             .new_value(format!("legal_holds[{legal_hold_id}].until"), until),
+        LeadEvent::LeadRemoved { import_id } => diff
+            .value("removed", &false, &true)
+            .new_value("removed_by_undoing_import_id", import_id),
         LeadEvent::LeadHoldReleased { legal_hold_id } => diff.value(
             format!("legal_holds[{legal_hold_id}].released"),
             &false,

@@ -1,5 +1,6 @@
-//! What the events of invitations and subscriptions changed.
+//! What the events of invitations, subscriptions and imports changed.
 
+use aggregates::import::ImportEvent;
 use aggregates::invitation::InvitationEvent;
 use aggregates::subscription::SubscriptionEvent;
 
@@ -107,6 +108,47 @@ pub(super) fn subscription(event: &SubscriptionEvent) -> Vec<FieldChange> {
             .new_value("phase", &"ended")
             .new_value("ended_at", ended_at)
             .new_value("limits", limits),
+    }
+    .finish()
+}
+
+/// An import's events tell what came to be, never what was replaced.
+pub(super) fn import(event: &ImportEvent) -> Vec<FieldChange> {
+    let diff = Diff::default();
+    match event {
+        ImportEvent::ImportRequested {
+            import_id,
+            import_code,
+            company_id,
+            user_id,
+            name,
+            import_type,
+            file,
+            options,
+        } => diff
+            .new_value("id", import_id)
+            .new_value("import_code", import_code)
+            .new_value("company_id", company_id)
+            .new_value("user_id", user_id)
+            .new_value("name", name)
+            .new_value("import_type", import_type)
+            .new_value("file", file)
+            .object("", &(), options),
+        ImportEvent::ImportStarted {
+            total_rows,
+            columns,
+        } => diff
+            .new_value("total_rows", total_rows)
+            .new_value("columns", columns),
+        ImportEvent::ImportRowsProcessed { rows } => diff.new_value("rows", rows),
+        ImportEvent::ImportCompleted { counts } => diff.new_value("counts", counts),
+        ImportEvent::ImportFailed { reason } => diff.new_value("failed", reason),
+        ImportEvent::ImportCancelled { after_row } => {
+            diff.new_value("cancelled_after_row", after_row)
+        }
+        ImportEvent::ImportUndoRequested { from } => diff.value("status", from, &"undoing"),
+        ImportEvent::ImportLeadsUndone { leads } => diff.new_value("undone", leads),
+        ImportEvent::ImportUndone {} => diff.value("status", &"undoing", &"undone"),
     }
     .finish()
 }

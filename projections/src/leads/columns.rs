@@ -59,6 +59,7 @@ pub(super) struct Row {
     pub(super) updated_at: DateTime<Utc>,
     /// Set when the batch creates the lead.
     pub(super) created_at: Option<DateTime<Utc>>,
+    pub(super) removed: bool,
 }
 
 impl Default for Row {
@@ -82,6 +83,7 @@ impl Default for Row {
             position: 0,
             updated_at: DateTime::UNIX_EPOCH,
             created_at: None,
+            removed: false,
         }
     }
 }
@@ -168,6 +170,7 @@ impl Row {
             | LeadEvent::LeadAppointmentScheduled { .. }
             | LeadEvent::LeadAppointmentChanged { .. }
             | LeadEvent::LeadAppointmentCancelled { .. } => {}
+            LeadEvent::LeadRemoved { .. } => self.removed = true,
         }
     }
 

@@ -12,8 +12,13 @@ use crate::statement::Statement;
 const DIMENSIONS: &str =
     "company_id, stage_id, source_id, campaign_id, cycle_id, territory_id, user_access_id";
 
-/// Adds what the new and changed rows of this batch do to the counts.
-pub(super) fn write(statement: &mut Statement, any_new: bool, any_changed: bool) {
+/// Adds what the new, changed and removed rows of this batch do to the counts.
+pub(super) fn write(
+    statement: &mut Statement,
+    any_new: bool,
+    any_changed: bool,
+    any_removed: bool,
+) {
     let mut moves = Vec::new();
     if any_new {
         moves.push(
@@ -29,6 +34,12 @@ pub(super) fn write(statement: &mut Statement, any_new: bool, any_changed: bool)
         moves.push(
             "SELECT company_id, (created_at AT TIME ZONE 'UTC')::date AS created_on, old_stage_id, old_source_id, \
              old_campaign_id, cycle_id, old_territory_id, old_user_access_id, -1 AS delta FROM changed_leads",
+        );
+    }
+    if any_removed {
+        moves.push(
+            "SELECT company_id, (created_at AT TIME ZONE 'UTC')::date AS created_on, stage_id, source_id, \
+             campaign_id, cycle_id, territory_id, user_access_id, -1 AS delta FROM removed_leads",
         );
     }
     if moves.is_empty() {

@@ -86,24 +86,38 @@ impl Projection for Leads {
 
     fn write(&mut self, statement: &mut Statement) {
         let rows = std::mem::take(&mut self.rows);
-        let (new, changed): (Vec<_>, Vec<_>) = rows
-            .into_iter()
-            .partition(|(_, row)| row.created_at.is_some());
+        let (mut new, mut changed, mut removed) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, row) in rows {
+            match (row.created_at.is_some(), row.removed) {
+                // One that the batch itself makes and takes away never gets a row.
+                (true, true) => {}
+                (true, false) => new.push((id, row)),
+                (false, true) => removed.push(id),
+                (false, false) => changed.push((id, row)),
+            }
+        }
         let (any_new, any_changed) = (!new.is_empty(), !changed.is_empty());
+        let any_removed = !removed.is_empty();
         if any_new {
             write_new(statement, Columns::from(new));
         }
+        if let Some(position) = statement.is_visible_from()
+            && (any_changed || any_removed)
+        {
+            let replaced = changed.iter().map(|(id, _)| *id);
+            keep(
+                statement,
+                position,
+                replaced.chain(removed.iter().copied()).collect(),
+            );
+        }
         if any_changed {
-            if let Some(position) = statement.is_visible_from() {
-                keep(
-                    statement,
-                    position,
-                    changed.iter().map(|(id, _)| *id).collect(),
-                );
-            }
             write_changed(statement, Columns::from(changed));
         }
-        counts::write(statement, any_new, any_changed);
+        if any_removed {
+            write_removed(statement, removed);
+        }
+        counts::write(statement, any_new, any_changed, any_removed);
     }
 }
 
@@ -134,6 +148,17 @@ fn keep(statement: &mut Statement, position: i64, leads: Vec<i64>) {
             .sql(", l.* FROM head, leads l WHERE l.id = ANY(")
             .bind(leads)
             .sql(")");
+    });
+}
+
+fn write_removed(statement: &mut Statement, ids: Vec<i64>) {
+    statement.part("removed_leads", |s| {
+        s.sql("DELETE FROM leads l USING head WHERE l.id = ANY(")
+            .bind(ids)
+            .sql(
+                ") RETURNING l.company_id, l.created_at, l.stage_id, l.source_id, l.campaign_id, l.cycle_id, \
+                 l.territory_id, l.user_access_id",
+            );
     });
 }
 

@@ -18,13 +18,11 @@ use aggregates::person_name::PersonName;
 use aggregates::phone::{Phone, Region};
 use aggregates::stage::Stage;
 use aggregates::text;
-use aggregates::user::User;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use garde::Validate;
-use projections::companies::CompanyRow;
 use projections::lead_notes;
 use projections::leads::list::LeadRow;
 use projections::users::list::access_by_id;
@@ -34,7 +32,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::accesses::{AccessView, role_of};
-use super::lead_answers;
 use super::lead_notes::{NoteView, writable};
 use super::stages::StageView;
 use super::users::{PersonView, checked, checked_change};
@@ -45,8 +42,9 @@ use crate::api::optimistic::OptimisticCaller;
 use crate::api::preconditions::{IfMatch, etag};
 use crate::api::problem::Problem;
 use crate::app::App;
+use crate::lead_answers;
 use crate::lead_routing;
-use crate::ledger::{IdKind, Refusal, StreamKey, StreamKind, Unit};
+use crate::ledger::{IdKind, StreamKey, StreamKind};
 use crate::lineage;
 use crate::plan_limits::PlanLimits;
 
@@ -380,25 +378,6 @@ fn check_extra(
     checked_extra
 }
 
-/// Decides inside the commit that the assigned access still holds in the company.
-fn check_assignee(
-    unit: &Unit<'_>,
-    assignee: Option<i64>,
-    access: Option<UserAccessId>,
-    company: &CompanyRow,
-) -> Result<(), Refusal> {
-    let (Some(user), Some(access)) = (assignee, access) else {
-        return Ok(());
-    };
-    let held = unit.look_at(user, |user: &User| {
-        user.access(access).map(|held| held.company_id)
-    });
-    match held {
-        Some(at) if lineage::upwards(unit, CompanyId(company.id)).contains(&at) => Ok(()),
-        _ => Err(Refusal::Rule("assignee_has_no_access")),
-    }
-}
-
 /// Create a lead for a company
 #[utoipa::path(post, path = "/companies/{company_id}/leads", tag = "Leads", security(("bearer" = [])),
     params(("company_id" = i64, Path)), request_body = LeadBody,
@@ -436,7 +415,7 @@ async fn create(
     let made = Arc::new(Mutex::new(None));
     let making = made.clone();
     let work = caller.work(move |unit| {
-        check_assignee(unit, assignee, user_access_id, &company)?;
+        lead_routing::check_assignee(unit, assignee, user_access_id, &company)?;
         limits.add_lead(unit)?;
         let lead_id = LeadId(unit.next_id(IdKind::Lead));
         let mut create = CreateLead {
@@ -611,7 +590,7 @@ async fn update(app: &App, caller: Caller, id: i64, body: LeadBody) -> Result<Re
         .work(move |unit| {
             if_match.check(unit, stream)?;
             let access = update.user_access_id.apply(None);
-            check_assignee(unit, assignee, access, &company)?;
+            lead_routing::check_assignee(unit, assignee, access, &company)?;
             let mut update = update.clone();
             lead_routing::check_changes(unit, id, &update)?;
             lead_answers::settle_update(unit, &company.path, id, &mut update)?;

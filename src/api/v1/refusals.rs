@@ -9,7 +9,7 @@ use aggregates::legal_hold::HoldError;
 use aggregates::subscription::SubscriptionError;
 use aggregates::user::UserError;
 
-use super::{appointments, campaigns, cycles, questions};
+use super::{appointments, campaigns, cycles, imports, questions};
 use crate::api::field_errors::FieldErrors;
 use crate::api::idempotency;
 use crate::api::problem::Problem;
@@ -28,6 +28,7 @@ impl From<CommitError> for Problem {
 }
 
 impl From<Refusal> for Problem {
+    #[expect(clippy::too_many_lines, reason = "a table with a row a rule")]
     fn from(refusal: Refusal) -> Self {
         let detail = refusal.to_string();
         match refusal {
@@ -67,6 +68,8 @@ impl From<Refusal> for Problem {
             Refusal::Subscription(SubscriptionError::NotSubscribed) => {
                 Self::refused("not_subscribed", detail)
             }
+            Refusal::Import(error) => imports::refused(error),
+            Refusal::ImportedBefore { import_id } => imports::imported_before(import_id),
             Refusal::PlanLimit { limited, .. } => {
                 Self::refused("plan_limit", detail.clone()).with_error(limited.name(), detail)
             }

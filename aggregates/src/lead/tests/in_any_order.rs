@@ -122,6 +122,7 @@ fn command() -> impl Strategy<Value = LeadCommand> {
         1 => (5..9_i64).prop_map(|id| LeadCommand::Unassign { user_access_id: UserAccessId(id) }),
         3 => (1..5_i64, only_of()).prop_map(|(id, only)| add_note(id, only)),
         2 => (1..5_i64, only_of()).prop_map(|(id, only)| remove_note(id, only)),
+        1 => Just(LeadCommand::Remove { import_id: ImportId(1) }),
     ]
 }
 
@@ -137,7 +138,9 @@ fn only_of_in(command: &LeadCommand) -> &OnlyOf {
         LeadCommand::Create(_)
         | LeadCommand::Unassign { .. }
         | LeadCommand::Erasure(_)
-        | LeadCommand::Hold(_) => &None,
+        | LeadCommand::Hold(_)
+        | LeadCommand::Remove { .. }
+        | LeadCommand::Restore(_) => &None,
     }
 }
 

@@ -240,23 +240,16 @@ async fn accept(
         None => None,
     };
     let offered = Offered::of_found(app, &open.found).await?;
-    let work = match &open.user {
-        Some(user) => joining(UserId(user.id), offered, password_hash, write),
-        None => {
-            let profile = Profile {
-                first_name: name,
-                lang: Some(language.code().to_owned()),
-                ..Profile::default()
-            };
-            signing_up(
-                app,
-                open.email.clone(),
-                profile,
-                offered,
-                password_hash,
-                write,
-            )
-        }
+    let work = if let Some(user) = &open.user {
+        joining(UserId(user.id), offered, password_hash, write)
+    } else {
+        let profile = Profile {
+            first_name: name,
+            lang: Some(language.code().to_owned()),
+            ..Profile::default()
+        };
+        let email = open.email.clone();
+        signing_up(app, email, profile, offered, password_hash, write)
     };
     app.ledger.commit(offered.watch(work)).await?;
     Ok(())

@@ -11,7 +11,6 @@ use aggregates::ids::{CampaignId, QuestionId, SourceId};
 use aggregates::lead::{Answer, Classification, CreateLead, Lead, UpdateLead};
 use projections::campaigns;
 
-use crate::api::problem::Problem;
 use crate::app::App;
 use crate::lead_routing;
 use crate::ledger::{Refusal, Unit};
@@ -24,7 +23,7 @@ use crate::ledger::{Refusal, Unit};
 pub async fn likely_source(
     app: &App,
     classification: Classification,
-) -> Result<Option<SourceId>, Problem> {
+) -> Result<Option<SourceId>, sqlx::Error> {
     match (classification.source_id, classification.campaign_id) {
         (None, Some(campaign)) => {
             let mut connection = app.pool.acquire().await?;
@@ -36,6 +35,7 @@ pub async fn likely_source(
 }
 
 /// Whether the changes need the catalogues.
+#[must_use]
 pub fn refers(update: &UpdateLead) -> bool {
     !update.answers.is_empty() || matches!(update.campaign_id, Change::Set(_))
 }

@@ -1,0 +1,665 @@
+//! The Import aggregate: one file of leads on its way into one company, row by row, and back out again when it is undone.
+//!
+//! Invariants
+//! - Rows are processed in their order, each once: what is processed next begins where the last ended. Whoever works on the
+//!   file, and however often it is taken up again, this stream decides.
+//! - Every processed row has exactly one outcome: created, updated, skipped or failed.
+//! - A finished import changes no more, except that it can be undone once.
+//!
+//! A row is named as a spreadsheet does: the header is row 1. What a row says of a person is never part of these events; a
+//! failed row has a code and the name of a column.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Decide;
+use crate::Personal;
+use crate::ids::{CampaignId, CompanyId, ImportId, LeadId, SourceId, UserId};
+
+/// The row of the file that follows the header.
+pub const FIRST_ROW: i64 = 2;
+/// The most rows of one file.
+pub const MAX_ROWS: i64 = 1_000_000;
+
+/// What happens to a row that is like a lead of the company, or like a row before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DuplicatePolicy {
+    /// A lead comes of it all the same, which is a duplicate then.
+    #[default]
+    Create,
+    /// Nothing comes of it.
+    Skip,
+    /// The lead that it is like is given what it lacks.
+    Fill,
+    /// The lead that it is like is given all that the row says.
+    Overwrite,
+}
+
+impl DuplicatePolicy {
+    /// Whether the lead that a row is like may change.
+    #[must_use]
+    pub const fn updates(self) -> bool {
+        matches!(self, Self::Fill | Self::Overwrite)
+    }
+}
+
+/// How a file is to be understood.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportOptions {
+    /// Header to field, where the usual spellings do not say it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub mapping: BTreeMap<String, String>,
+    /// What happens to duplicates.
+    #[serde(default)]
+    pub duplicates: DuplicatePolicy,
+    /// The source of rows that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_id: Option<SourceId>,
+    /// The campaign of rows that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign_id: Option<CampaignId>,
+    /// The sheet of a workbook; the first when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sheet: Option<String>,
+}
+
+/// A stored file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedFile {
+    /// Keyed hash of company and bytes, in hexadecimal: tells the same file again, and nothing about its content.
+    pub hash: String,
+    /// Bytes.
+    pub size: i64,
+}
+
+/// A column of the file and what it is taken for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportColumn {
+    /// As the header says.
+    pub header: String,
+    /// A field of leads, `extra`, `ignore`, or `question:` with its id.
+    pub field: String,
+}
+
+/// Rows that followed each other and became leads whose ids follow each other too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreatedRows {
+    /// The first of the rows.
+    pub row: i64,
+    /// The first of the leads.
+    pub lead_id: LeadId,
+    /// How many.
+    pub count: i64,
+}
+
+/// A row that changed a lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdatedRow {
+    /// The row.
+    pub row: i64,
+    /// The lead.
+    pub lead_id: LeadId,
+    /// The lead's version before.
+    pub from_version: i64,
+    /// The lead's version after.
+    pub to_version: i64,
+}
+
+/// A row of which nothing came, because a lead has it all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedRow {
+    /// The row.
+    pub row: i64,
+    /// The lead that it is like.
+    pub lead_id: LeadId,
+}
+
+/// A row that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedRow {
+    /// The row.
+    pub row: i64,
+    /// Why: a stable code.
+    pub code: String,
+    /// The header of the column that is to blame, when one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+}
+
+/// What became of rows that followed each other.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RowOutcomes {
+    /// The first of them.
+    pub first_row: i64,
+    /// The last of them.
+    pub last_row: i64,
+    /// Those that became leads, in runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub created: Vec<CreatedRows>,
+    /// Those that changed a lead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub updated: Vec<UpdatedRow>,
+    /// Those that were passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedRow>,
+    /// Those that were refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedRow>,
+    /// How many of them were like a lead or a row before; counted whatever came of them.
+    #[serde(default)]
+    pub duplicates: i64,
+}
+
+impl RowOutcomes {
+    /// Of no rows yet, the next being `row`.
+    #[must_use]
+    pub fn from(row: i64) -> Self {
+        Self {
+            first_row: row,
+            last_row: row - 1,
+            ..Self::default()
+        }
+    }
+
+    /// The next row became this lead.
+    pub fn push_created(&mut self, lead_id: LeadId) {
+        self.last_row += 1;
+        let row = self.last_row;
+        match self.created.last_mut() {
+            Some(run)
+                if run.row + run.count == row && run.lead_id.get() + run.count == lead_id.get() =>
+            {
+                run.count += 1;
+            }
+            _ => self.created.push(CreatedRows {
+                row,
+                lead_id,
+                count: 1,
+            }),
+        }
+    }
+
+    /// The next row changed this lead.
+    pub fn push_updated(&mut self, lead_id: LeadId, from_version: i64, to_version: i64) {
+        self.last_row += 1;
+        self.updated.push(UpdatedRow {
+            row: self.last_row,
+            lead_id,
+            from_version,
+            to_version,
+        });
+    }
+
+    /// The next row was passed over for this lead.
+    pub fn push_skipped(&mut self, lead_id: LeadId) {
+        self.last_row += 1;
+        self.skipped.push(SkippedRow {
+            row: self.last_row,
+            lead_id,
+        });
+    }
+
+    /// The next row was refused.
+    pub fn push_failed(&mut self, code: &str, column: Option<String>) {
+        self.last_row += 1;
+        self.failed.push(FailedRow {
+            row: self.last_row,
+            code: code.to_owned(),
+            column,
+        });
+    }
+
+    /// How much of each.
+    #[must_use]
+    pub fn counts(&self) -> RowCounts {
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        RowCounts {
+            imported: self.created.iter().map(|run| run.count).sum(),
+            updated: count(self.updated.len()),
+            skipped: count(self.skipped.len()),
+            failed: count(self.failed.len()),
+            duplicates: self.duplicates,
+        }
+    }
+}
+
+/// How many rows had which outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RowCounts {
+    /// Became leads.
+    pub imported: i64,
+    /// Changed a lead.
+    pub updated: i64,
+    /// Passed over.
+    pub skipped: i64,
+    /// Refused.
+    pub failed: i64,
+    /// Were like a lead or a row before; each of them is in one of the others too.
+    pub duplicates: i64,
+}
+
+impl RowCounts {
+    /// All rows that have an outcome.
+    #[must_use]
+    pub const fn processed(&self) -> i64 {
+        self.imported + self.updated + self.skipped + self.failed
+    }
+
+    fn add(&mut self, more: Self) {
+        self.imported += more.imported;
+        self.updated += more.updated;
+        self.skipped += more.skipped;
+        self.failed += more.failed;
+        self.duplicates += more.duplicates;
+    }
+}
+
+/// A lead that stays as it is although its import is undone: somebody changed it since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptLead {
+    /// The row that touched it last.
+    pub row: i64,
+    /// The lead.
+    pub lead_id: LeadId,
+}
+
+/// What undoing did to leads whose ids followed each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoneLeads {
+    /// The last of them; the next step goes on after it.
+    pub through_lead_id: LeadId,
+    /// How many were taken away again.
+    pub removed: i64,
+    /// How many are as they were before.
+    pub restored: i64,
+    /// Those that were left alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<KeptLead>,
+}
+
+/// How far an import is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportStatus {
+    /// Waits for its turn.
+    #[default]
+    Pending,
+    /// Its rows are being processed.
+    Processing,
+    /// Every row has its outcome.
+    Completed,
+    /// The file cannot be read to its end; what was processed stays.
+    Failed,
+    /// Somebody stopped it; what was processed stays.
+    Cancelled,
+    /// What it did is being taken back.
+    Undoing,
+    /// What it did is taken back.
+    Undone,
+}
+
+impl ImportStatus {
+    /// Every status.
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Processing,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Undoing,
+        Self::Undone,
+    ];
+
+    /// The code on the wire.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Processing => "processing",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Undoing => "undoing",
+            Self::Undone => "undone",
+        }
+    }
+
+    /// The status with this code.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.code() == code)
+    }
+
+    /// Whether nothing more happens by itself.
+    #[must_use]
+    pub const fn is_at_rest(self) -> bool {
+        !matches!(self, Self::Pending | Self::Processing | Self::Undoing)
+    }
+}
+
+/// The state that decisions need.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    /// The company; `None` while the stream is empty.
+    pub company_id: Option<CompanyId>,
+    status: ImportStatus,
+    counts: RowCounts,
+    /// 0 when none was dealt with.
+    undone_through: i64,
+}
+
+impl Import {
+    /// How far it is.
+    #[must_use]
+    pub fn status(&self) -> ImportStatus {
+        self.status
+    }
+
+    /// The row that comes next.
+    #[must_use]
+    pub fn next_row(&self) -> i64 {
+        FIRST_ROW + self.counts.processed()
+    }
+
+    /// What became of its rows so far.
+    #[must_use]
+    pub fn counts(&self) -> RowCounts {
+        self.counts
+    }
+
+    /// The last lead that undoing has dealt with; leads after it are still to come.
+    #[must_use]
+    pub fn undone_through(&self) -> LeadId {
+        LeadId(self.undone_through)
+    }
+
+    /// Whether rows from this one on may be processed now.
+    ///
+    /// # Errors
+    /// [`ImportError::NotProcessing`] and [`ImportError::NotNext`].
+    pub fn expects(&self, first_row: i64) -> Result<(), ImportError> {
+        if self.status != ImportStatus::Processing {
+            return Err(ImportError::NotProcessing);
+        }
+        if first_row == self.next_row() {
+            Ok(())
+        } else {
+            Err(ImportError::NotNext)
+        }
+    }
+}
+
+/// A wish that concerns one import.
+#[derive(Debug, Clone)]
+pub enum ImportCommand {
+    /// Bring an import into being; its file is stored.
+    Request(Box<RequestImport>),
+    /// Begin to process its rows.
+    Start {
+        /// How many there are.
+        total_rows: i64,
+        /// What its columns are taken for.
+        columns: Vec<ImportColumn>,
+    },
+    /// The next rows have these outcomes.
+    Process(Box<RowOutcomes>),
+    /// All rows are processed.
+    Complete,
+    /// The file cannot be read.
+    Fail {
+        /// Why: a stable code.
+        reason: String,
+    },
+    /// Process no more rows.
+    Cancel,
+    /// Take back what it did.
+    RequestUndo,
+    /// The next leads are dealt with.
+    UndoLeads(Box<UndoneLeads>),
+    /// All leads are dealt with.
+    FinishUndo,
+}
+
+/// See [`ImportCommand::Request`].
+#[derive(Debug, Clone)]
+pub struct RequestImport {
+    /// The new import's id.
+    pub import_id: ImportId,
+    /// The code by which it is asked for: a UUID.
+    pub import_code: String,
+    /// Where the leads go.
+    pub company_id: CompanyId,
+    /// Who uploaded the file; nobody for a program.
+    pub user_id: Option<UserId>,
+    /// What the file is called.
+    pub name: String,
+    /// What is in it: `leads`.
+    pub import_type: String,
+    /// The file.
+    pub file: ImportedFile,
+    /// How it is to be understood.
+    pub options: ImportOptions,
+}
+
+/// What happened to an import. These names and shapes are the storage format.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImportEvent {
+    /// A file was uploaded for import.
+    ImportRequested {
+        /// The import's id, also the stream's name.
+        import_id: ImportId,
+        /// The code by which it is asked for.
+        import_code: String,
+        /// Where the leads go.
+        company_id: CompanyId,
+        /// Who uploaded the file.
+        user_id: Option<UserId>,
+        /// What the file is called.
+        name: Personal<String>,
+        /// What is in it.
+        import_type: String,
+        /// The file.
+        file: ImportedFile,
+        /// How it is to be understood.
+        options: ImportOptions,
+    },
+    /// Its rows began to be processed.
+    ImportStarted {
+        /// How many there are.
+        total_rows: i64,
+        /// What its columns are taken for.
+        columns: Vec<ImportColumn>,
+    },
+    /// Rows were processed, in the commit that this event is part of.
+    ImportRowsProcessed {
+        /// What became of them.
+        rows: RowOutcomes,
+    },
+    /// Every row has its outcome.
+    ImportCompleted {
+        /// What became of all rows.
+        counts: RowCounts,
+    },
+    /// The file could not be read to its end.
+    ImportFailed {
+        /// Why.
+        reason: String,
+    },
+    /// It was stopped.
+    ImportCancelled {
+        /// The last row that was processed; 1, the header, when none was.
+        after_row: i64,
+    },
+    /// What it did is to be taken back.
+    ImportUndoRequested {
+        /// How far it was.
+        from: ImportStatus,
+    },
+    /// Leads were taken back, in the commit that this event is part of.
+    ImportLeadsUndone {
+        /// What was done to them.
+        leads: UndoneLeads,
+    },
+    /// All that it did is taken back.
+    ImportUndone {},
+}
+
+impl ImportEvent {
+    /// The version of every shape above.
+    pub const VERSION: &'static str = "1";
+
+    /// The stored event type: the variant's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ImportRequested { .. } => "ImportRequested",
+            Self::ImportStarted { .. } => "ImportStarted",
+            Self::ImportRowsProcessed { .. } => "ImportRowsProcessed",
+            Self::ImportCompleted { .. } => "ImportCompleted",
+            Self::ImportFailed { .. } => "ImportFailed",
+            Self::ImportCancelled { .. } => "ImportCancelled",
+            Self::ImportUndoRequested { .. } => "ImportUndoRequested",
+            Self::ImportLeadsUndone { .. } => "ImportLeadsUndone",
+            Self::ImportUndone {} => "ImportUndone",
+        }
+    }
+}
+
+/// A rule that a command would break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    /// The stream is empty.
+    #[error("there is no such import")]
+    NotRequested,
+    /// The id is taken.
+    #[error("the import exists already")]
+    AlreadyRequested,
+    /// It does not wait any more.
+    #[error("the import has begun already")]
+    NotPending,
+    /// Its rows are not being processed.
+    #[error("the import is not under way")]
+    NotProcessing,
+    /// These rows were processed, or others come before them.
+    #[error("other rows come next")]
+    NotNext,
+    /// Rows are still to come.
+    #[error("the import is still under way; cancel it first")]
+    StillUnderWay,
+    /// What it did is not being taken back.
+    #[error("the import is not being undone")]
+    NotUndoing,
+}
+
+impl Decide for Import {
+    fn decide(&self, command: ImportCommand) -> Result<Vec<ImportEvent>, ImportError> {
+        if let ImportCommand::Request(request) = command {
+            return self.request(*request);
+        }
+        if self.company_id.is_none() {
+            return Err(ImportError::NotRequested);
+        }
+        match command {
+            ImportCommand::Request(_) => Err(ImportError::AlreadyRequested),
+            ImportCommand::Start {
+                total_rows,
+                columns,
+            } => match self.status {
+                ImportStatus::Pending => Ok(vec![ImportEvent::ImportStarted {
+                    total_rows,
+                    columns,
+                }]),
+                _ => Err(ImportError::NotPending),
+            },
+            ImportCommand::Process(rows) => {
+                self.expects(rows.first_row)?;
+                Ok(vec![ImportEvent::ImportRowsProcessed { rows: *rows }])
+            }
+            ImportCommand::Complete => match self.status {
+                ImportStatus::Processing => Ok(vec![ImportEvent::ImportCompleted {
+                    counts: self.counts,
+                }]),
+                _ => Err(ImportError::NotProcessing),
+            },
+            ImportCommand::Fail { reason } => match self.status {
+                ImportStatus::Pending | ImportStatus::Processing => {
+                    Ok(vec![ImportEvent::ImportFailed { reason }])
+                }
+                _ => Err(ImportError::NotProcessing),
+            },
+            ImportCommand::Cancel => match self.status {
+                ImportStatus::Pending | ImportStatus::Processing => {
+                    Ok(vec![ImportEvent::ImportCancelled {
+                        after_row: self.next_row() - 1,
+                    }])
+                }
+                ImportStatus::Cancelled => Ok(vec![]),
+                _ => Err(ImportError::NotProcessing),
+            },
+            ImportCommand::RequestUndo => match self.status {
+                ImportStatus::Pending | ImportStatus::Processing => Err(ImportError::StillUnderWay),
+                ImportStatus::Undoing | ImportStatus::Undone => Ok(vec![]),
+                from => Ok(vec![ImportEvent::ImportUndoRequested { from }]),
+            },
+            ImportCommand::UndoLeads(leads) => {
+                if self.status != ImportStatus::Undoing {
+                    return Err(ImportError::NotUndoing);
+                }
+                if leads.through_lead_id <= self.undone_through() {
+                    return Err(ImportError::NotNext);
+                }
+                Ok(vec![ImportEvent::ImportLeadsUndone { leads: *leads }])
+            }
+            ImportCommand::FinishUndo => match self.status {
+                ImportStatus::Undoing => Ok(vec![ImportEvent::ImportUndone {}]),
+                _ => Err(ImportError::NotUndoing),
+            },
+        }
+    }
+
+    fn evolve(&mut self, event: &ImportEvent) {
+        match event {
+            ImportEvent::ImportRequested { company_id, .. } => {
+                *self = Self {
+                    company_id: Some(*company_id),
+                    ..Self::default()
+                };
+            }
+            ImportEvent::ImportStarted { .. } => self.status = ImportStatus::Processing,
+            ImportEvent::ImportRowsProcessed { rows } => self.counts.add(rows.counts()),
+            ImportEvent::ImportCompleted { .. } => self.status = ImportStatus::Completed,
+            ImportEvent::ImportFailed { .. } => self.status = ImportStatus::Failed,
+            ImportEvent::ImportCancelled { .. } => self.status = ImportStatus::Cancelled,
+            ImportEvent::ImportUndoRequested { .. } => self.status = ImportStatus::Undoing,
+            ImportEvent::ImportLeadsUndone { leads } => {
+                self.undone_through = leads.through_lead_id.get();
+            }
+            ImportEvent::ImportUndone {} => self.status = ImportStatus::Undone,
+        }
+    }
+}
+
+impl Import {
+    fn request(&self, request: RequestImport) -> Result<Vec<ImportEvent>, ImportError> {
+        if self.company_id.is_some() {
+            return Err(ImportError::AlreadyRequested);
+        }
+        Ok(vec![ImportEvent::ImportRequested {
+            import_id: request.import_id,
+            import_code: request.import_code,
+            company_id: request.company_id,
+            user_id: request.user_id,
+            name: request.name.into(),
+            import_type: request.import_type,
+            file: request.file,
+            options: request.options,
+        }])
+    }
+}
+
+crate::bridge_to_cqrs_es!(Import, "import", ImportCommand, ImportEvent, ImportError);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! Filling, restoring and removing a lead.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::Decide;
+use crate::email::Email;
+use crate::ids::{CompanyId, LeadId, QuestionId, SourceId};
+use crate::lead::{Answer, Classification, CreateLead, LeadCommand};
+use crate::person_name::PersonName;
+use crate::stage::Stage;
+use crate::testing::{carry_out, folded};
+
+fn email(raw: &str) -> Email {
+    Email::parse(raw).unwrap()
+}
+
+fn answer(question: i64, value: &str) -> Answer {
+    Answer {
+        question_id: QuestionId(question),
+        option_id: None,
+        option_ids: Vec::new(),
+        value: Some(value.to_owned()),
+        question_text: None,
+    }
+}
+
+fn ana() -> Lead {
+    let mut lead = folded::<Lead>(&[]);
+    let create = CreateLead {
+        lead_id: LeadId(1),
+        company_id: CompanyId(2),
+        contact: Contact {
+            email: Some(email("ana@example.com")),
+            ..Contact::default()
+        },
+        stage: Stage::New,
+        classification: Classification::default(),
+        territory_match: None,
+        routing: None,
+        cycle_id: None,
+        user_access_id: None,
+        answers: vec![answer(1, "one"), answer(2, "two")],
+        extra: BTreeMap::from([("a".to_owned(), "1".to_owned())]),
+        estimated_value: None,
+    };
+    carry_out(&mut lead, LeadCommand::Create(Box::new(create)));
+    lead
+}
+
+fn everything() -> UpdateLead {
+    let text = |text: &str| Some(text.to_owned());
+    UpdateLead {
+        first_name: Change::Set(PersonName::parse("Ana").unwrap()),
+        email: Change::Set(email("other@example.com")),
+        stage: Some(Stage::Won),
+        source_id: Change::Set(SourceId(5)),
+        answers: vec![answer(1, "uno"), answer(3, "three")],
+        extra: BTreeMap::from([("a".to_owned(), text("2")), ("b".to_owned(), text("2"))]),
+        ..UpdateLead::default()
+    }
+}
+
+#[test]
+fn only_what_is_lacking_is_filled_in() {
+    let filled = ana().lacking(everything());
+    assert_eq!(filled.email, Change::Keep);
+    assert_eq!(filled.stage, None);
+    assert_eq!(filled.source_id, Change::Set(SourceId(5)));
+    assert!(matches!(filled.first_name, Change::Set(_)));
+    assert_eq!(filled.answers, [answer(3, "three")]);
+    assert_eq!(filled.extra.keys().collect::<Vec<_>>(), ["b"]);
+}
+
+#[test]
+fn a_lead_is_restored_to_every_part_of_its_earlier_state() {
+    let earlier = ana();
+    let mut lead = earlier.clone();
+    let changes = carry_out(&mut lead, LeadCommand::Update(Box::new(everything())));
+    assert_eq!(changes.len(), 5);
+    let back = carry_out(&mut lead, LeadCommand::Restore(Box::new(earlier.clone())));
+    assert_eq!(back.len(), 5);
+    assert_eq!(lead, earlier);
+    assert_eq!(
+        lead.decide(LeadCommand::Restore(Box::new(earlier))),
+        Ok(vec![])
+    );
+}
+
+#[test]
+fn a_removed_lead_takes_no_command() {
+    let mut lead = ana();
+    let import_id = ImportId(7);
+    let removed = carry_out(&mut lead, LeadCommand::Remove { import_id });
+    assert_eq!(removed, [LeadEvent::LeadRemoved { import_id }]);
+    assert!(!lead.exists());
+    for command in [
+        LeadCommand::Remove { import_id },
+        LeadCommand::Update(Box::new(everything())),
+        LeadCommand::Restore(Box::new(ana())),
+    ] {
+        assert_eq!(lead.decide(command), Err(LeadError::NotCreated));
+    }
+}

@@ -1,0 +1,412 @@
+//! Imports: list, status, live status, failed rows, cancel, undo. How files come in is in `upload` and `parts`.
+
+mod parts;
+mod upload;
+mod view;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use aggregates::access::Right;
+use aggregates::ids::CompanyId;
+use aggregates::import::{ImportCommand, ImportError, ImportStatus};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::Stream;
+use projections::companies::Visible;
+use projections::imports::list::{self, ImportFilter, ImportRow};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::pages::{Meta, PageQuery};
+use crate::api::caller::Caller;
+use crate::api::extract::{Json, Path, Query};
+use crate::api::field_errors::FieldErrors;
+use crate::api::problem::Problem;
+use crate::app::App;
+use crate::import::engine::ImportRefusal;
+use crate::import::errors_file;
+use crate::import::files::FileError;
+use crate::import::undo;
+use view::ImportFileView;
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_imports))
+        .routes(routes!(show_import))
+        .routes(routes!(follow_import))
+        .routes(routes!(failed_rows))
+        .routes(routes!(cancel_import))
+        .routes(routes!(undo_import))
+        .merge(upload::routes())
+        .merge(parts::routes())
+}
+
+/// How often a live status is read.
+const LIVE_EVERY: Duration = Duration::from_millis(500);
+/// How many leads that stayed are named in an answer.
+const NAMED_LEADS: usize = 1_000;
+
+#[derive(Debug, Serialize, ToSchema)]
+struct ImportEnvelope {
+    import_file: ImportFileView,
+}
+
+impl ImportEnvelope {
+    fn of(app: &App, row: ImportRow) -> Self {
+        Self {
+            import_file: ImportFileView::new(row, app.clock.now()),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct ImportList {
+    import_files: Vec<ImportFileView>,
+    meta: Meta,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListQuery {
+    /// Into this company.
+    company_id: Option<i64>,
+    /// `pending`, `processing`, `completed`, `failed`, `cancelled`, `undoing` or `undone`.
+    status: Option<String>,
+    /// `leads`.
+    import_type: Option<String>,
+}
+
+/// List of import files
+///
+/// Those of the companies whose imports the caller may see, the newest first.
+#[utoipa::path(get, path = "/import", tag = "Import", security(("bearer" = [])), params(PageQuery, ListQuery),
+    responses((status = 200, description = "Import file status information", body = ImportList),
+        (status = 400, description = "Malformed query"), (status = 401, description = "No or bad token")))]
+async fn list_imports(
+    State(app): State<App>,
+    caller: Caller,
+    Query(page): Query<PageQuery>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<ImportList>, Problem> {
+    let wanted = page.check::<i64>()?;
+    if let Some(status) = &query.status
+        && ImportStatus::from_code(status).is_none()
+    {
+        let known = ImportStatus::ALL.map(ImportStatus::code).join(", ");
+        let errors = FieldErrors::of("status", format!("must be one of {known}"));
+        return Err(Problem::malformed_query(errors));
+    }
+    let filter = ImportFilter {
+        company_id: query.company_id,
+        status: query.status,
+        import_type: query.import_type,
+    };
+    let visible = configurable(&caller);
+    let mut connection = app.pool.acquire().await?;
+    let (page, total) = list::page(&mut connection, &visible, &filter, &wanted.request).await?;
+    let next = page.rows.last().filter(|_| page.more).map(|row| row.id);
+    let now = app.clock.now();
+    let views = page.rows.into_iter();
+    Ok(Json(ImportList {
+        meta: wanted.meta(total, next.as_ref()),
+        import_files: views.map(|row| ImportFileView::new(row, now)).collect(),
+    }))
+}
+
+/// The companies whose imports the caller may see.
+fn configurable(caller: &Caller) -> Visible {
+    if caller.authority.platform_owner {
+        return Visible::All;
+    }
+    let roles = caller.authority.roles.iter();
+    let roles = roles.filter(|held| held.role.may(Right::Configure).is_some());
+    Visible::Under(roles.map(|held| held.company_id.get()).collect())
+}
+
+/// The import, if the caller sees its company and may import there.
+async fn allowed(app: &App, caller: &Caller, code: &str) -> Result<ImportRow, Problem> {
+    let row = list::by_code(&mut *app.pool.acquire().await?, code).await?;
+    let row = row.ok_or_else(|| Problem::not_found("import"))?;
+    let scope = caller.scope(app, CompanyId(row.company_id)).await;
+    let scope = scope.map_err(|_| Problem::not_found("import"))?;
+    scope.require(Right::Configure)?;
+    Ok(row)
+}
+
+async fn one(app: &App, id: i64) -> Result<ImportEnvelope, Problem> {
+    let row = list::by_id(&mut *app.pool.acquire().await?, id).await?;
+    let row = row.ok_or_else(|| Problem::not_found("import"))?;
+    Ok(ImportEnvelope::of(app, row))
+}
+
+/// Check status of an import
+#[utoipa::path(get, path = "/import/{import_code}", tag = "Import", security(("bearer" = [])),
+    params(("import_code" = String, Path)),
+    responses((status = 200, description = "Import file status information", body = ImportEnvelope),
+        (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
+        (status = 404, description = "No such import")))]
+async fn show_import(
+    State(app): State<App>,
+    caller: Caller,
+    Path(code): Path<String>,
+) -> Result<Json<ImportEnvelope>, Problem> {
+    let row = allowed(&app, &caller, &code).await?;
+    Ok(Json(ImportEnvelope::of(&app, row)))
+}
+
+/// Follow an import
+///
+/// Server-sent events: `import_file` with the status as `GET /import/{import_code}` has it, at once and whenever it has changed.
+/// The stream ends when nothing more happens by itself.
+#[utoipa::path(get, path = "/import/{import_code}/events", tag = "Import", security(("bearer" = [])),
+    params(("import_code" = String, Path)),
+    responses((status = 200, description = "Live status", content_type = "text/event-stream", body = String),
+        (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
+        (status = 404, description = "No such import")))]
+async fn follow_import(
+    State(app): State<App>,
+    caller: Caller,
+    Path(code): Path<String>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let row = allowed(&app, &caller, &code).await?;
+    Ok(Sse::new(live(app, row)).keep_alive(KeepAlive::default()))
+}
+
+/// What a live status remembers: the row to tell next, and the version that was told last.
+struct Live {
+    app: App,
+    next: Option<ImportRow>,
+    id: i64,
+    told: i64,
+}
+
+fn live(app: App, row: ImportRow) -> impl Stream<Item = Result<Event, Infallible>> {
+    let live = Live {
+        app,
+        id: row.id,
+        next: Some(row),
+        told: 0,
+    };
+    futures::stream::unfold(Some(live), |live| async move {
+        let mut live = live?;
+        let row = match live.next.take() {
+            Some(row) => row,
+            None => changed(&live.app, live.id, live.told).await?,
+        };
+        live.told = row.version;
+        let at_rest = ImportStatus::from_code(&row.status).is_none_or(ImportStatus::is_at_rest);
+        let view = ImportEnvelope::of(&live.app, row);
+        let event = Event::default()
+            .event("import_file")
+            .id(live.told.to_string());
+        let event = event.json_data(view).ok()?;
+        Some((Ok(event), (!at_rest).then_some(live)))
+    })
+}
+
+/// The import once it has another version; `None` when the server stops or cannot tell.
+async fn changed(app: &App, id: i64, told: i64) -> Option<ImportRow> {
+    loop {
+        tokio::select! {
+            () = app.stopping.told() => return None,
+            () = tokio::time::sleep(LIVE_EVERY) => {}
+        }
+        let mut connection = app.pool.acquire().await.ok()?;
+        let row = list::by_id(&mut connection, id).await.ok()??;
+        if row.version != told {
+            return Some(row);
+        }
+    }
+}
+
+/// Failed rows of an import
+///
+/// As CSV in the original columns, with a last column `reason`: mend the rows and upload the file again.
+#[utoipa::path(get, path = "/import/{import_code}/errors", tag = "Import", security(("bearer" = [])),
+    params(("import_code" = String, Path)),
+    responses((status = 200, description = "The failed rows", content_type = "text/csv", body = String),
+        (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
+        (status = 404, description = "No such import"), (status = 410, description = "The file is not kept any more")))]
+async fn failed_rows(
+    State(app): State<App>,
+    caller: Caller,
+    Path(code): Path<String>,
+) -> Result<Response, Problem> {
+    let row = allowed(&app, &caller, &code).await?;
+    let Some(body) = errors_file::stream(&app.imports, &row).await? else {
+        return Err(Problem::gone(
+            "file_not_kept",
+            "The uploaded file is not kept any more.",
+        ));
+    };
+    let name = format!(
+        "attachment; filename=\"failed-rows-{}.csv\"",
+        row.import_code
+    );
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, name),
+    ];
+    Ok((headers, axum::body::Body::from_stream(body)).into_response())
+}
+
+/// Cancel an import
+///
+/// It stops between two rows; `processed_rows` tells where. What was processed stays, and can be undone. A repeat changes nothing.
+#[utoipa::path(post, path = "/import/{import_code}/cancel", tag = "Import", security(("bearer" = [])),
+    params(("import_code" = String, Path)),
+    responses((status = 200, description = "Import cancelled", body = ImportEnvelope),
+        (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
+        (status = 404, description = "No such import"), (status = 422, description = "It has ended")))]
+async fn cancel_import(
+    State(app): State<App>,
+    caller: Caller,
+    Path(code): Path<String>,
+) -> Result<Json<ImportEnvelope>, Problem> {
+    let row = allowed(&app, &caller, &code).await?;
+    let prepare = |decision| caller.work(decision);
+    let cancel = app.imports.command(row.id, ImportCommand::Cancel, prepare);
+    cancel.await?;
+    Ok(Json(one(&app, row.id).await?))
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct UndoQuery {
+    /// Only tell what would be undone.
+    dry_run: Option<bool>,
+}
+
+/// What undoing would do.
+#[derive(Debug, Serialize, ToSchema)]
+struct ForeseenUndo {
+    import_file: ImportFileView,
+    dry_run: bool,
+    /// Leads that would be taken away again.
+    removed_leads: i64,
+    /// Leads that would be as before.
+    restored_leads: i64,
+    /// Leads that were changed since and would stay.
+    kept_leads: usize,
+    /// Of those the first 1,000.
+    kept: Vec<KeptLeadView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct KeptLeadView {
+    lead_id: i64,
+    row: i64,
+}
+
+/// Undo an import
+///
+/// Brings every lead that the import touched back to the state before it, by further events: leads that it created go, except
+/// those that were changed since, which stay and are listed. Takes its time: follow the status. A repeat changes nothing.
+#[utoipa::path(post, path = "/import/{import_code}/undo", tag = "Import", security(("bearer" = [])),
+    params(("import_code" = String, Path), UndoQuery),
+    responses((status = 200, description = "What would be undone (dry run)", body = ForeseenUndo),
+        (status = 202, description = "Undoing has begun", body = ImportEnvelope),
+        (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
+        (status = 404, description = "No such import"), (status = 422, description = "It is still under way")))]
+async fn undo_import(
+    State(app): State<App>,
+    caller: Caller,
+    Path(code): Path<String>,
+    Query(query): Query<UndoQuery>,
+) -> Result<Response, Problem> {
+    let row = allowed(&app, &caller, &code).await?;
+    if query.dry_run.unwrap_or(false) {
+        return Ok(Json(foreseen(&app, row).await?).into_response());
+    }
+    let prepare = |decision| caller.work(decision);
+    let undo = app
+        .imports
+        .command(row.id, ImportCommand::RequestUndo, prepare);
+    undo.await?;
+    Ok((StatusCode::ACCEPTED, Json(one(&app, row.id).await?)).into_response())
+}
+
+async fn foreseen(app: &App, row: ImportRow) -> Result<ForeseenUndo, Problem> {
+    if matches!(row.status.as_str(), "pending" | "processing") {
+        return Err(refused(ImportError::StillUnderWay));
+    }
+    let mut connection = app.pool.acquire().await?;
+    let foreseen = undo::foresee(&mut connection, row.id).await?;
+    let kept = foreseen.kept.iter().take(NAMED_LEADS);
+    Ok(ForeseenUndo {
+        dry_run: true,
+        removed_leads: foreseen.removed,
+        restored_leads: foreseen.restored,
+        kept_leads: foreseen.kept.len(),
+        kept: kept
+            .map(|(lead_id, row)| KeptLeadView {
+                lead_id: *lead_id,
+                row: *row,
+            })
+            .collect(),
+        import_file: ImportFileView::new(row, app.clock.now()),
+    })
+}
+
+/// How a refusal of an import's rules is answered.
+pub fn refused(error: ImportError) -> Problem {
+    let detail = error.to_string();
+    let code = match error {
+        ImportError::NotRequested => return Problem::not_found("import"),
+        ImportError::AlreadyRequested => {
+            return Problem::internal(anyhow::anyhow!("an id was given twice"));
+        }
+        ImportError::StillUnderWay => "import_under_way",
+        ImportError::NotPending
+        | ImportError::NotProcessing
+        | ImportError::NotNext
+        | ImportError::NotUndoing => "import_ended",
+    };
+    Problem::refused(code, detail)
+}
+
+/// The company imported the same bytes before.
+pub fn imported_before(import_id: i64) -> Problem {
+    let detail = format!(
+        "This company imported the same file before (import {import_id}); send force=true to import it again."
+    );
+    Problem::refused("imported_before", detail)
+        .with_error("force", "is needed to import the same file again")
+}
+
+impl From<FileError> for Problem {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::TooLarge => Self::too_large(),
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl From<ImportRefusal> for Problem {
+    fn from(refusal: ImportRefusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            ImportRefusal::Storage(error) => error.into(),
+            ImportRefusal::Unreadable(crate::tabular::TabularError::Io(error)) => {
+                Self::internal(error)
+            }
+            ImportRefusal::Unreadable(_) => {
+                Self::refused("unreadable_file", detail.clone()).with_error("file", detail)
+            }
+            ImportRefusal::Header(_) => {
+                Self::refused("header_not_understood", detail.clone()).with_error("mapping", detail)
+            }
+            ImportRefusal::TooManyForDryRun => {
+                Self::refused("dry_run_too_large", detail.clone()).with_error("dry_run", detail)
+            }
+            ImportRefusal::Database(error) => error.into(),
+            ImportRefusal::Commit(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! One import that this node has taken: its file, how far it is read, and the next step.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use aggregates::ids::{CompanyId, UserId};
+use aggregates::import::{ImportCommand, ImportOptions, ImportStatus, RowOutcomes};
+use projections::companies;
+use projections::imports::catalogue::Catalogue;
+use projections::imports::list::{self, ImportRow};
+
+use super::columns::Columns;
+use super::decision::{self, Common};
+use super::engine::{ImportRefusal, Imports, OpenFile};
+use super::files::{FileError, Spooled};
+use super::pace::Pace;
+use super::reading::{self, Ahead, Read};
+use super::rows::{ReadyRow, resolve};
+use super::runner::RunError;
+use super::undo::Undoing;
+use crate::ledger::{self, Actor, CommitError, Provenance, Refusal, Work};
+
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// There is more to do.
+    More,
+    /// Nothing more happens by itself.
+    AtRest,
+    /// This node's object store does not have the file.
+    NotHere,
+}
+
+/// See the module's text.
+pub struct Running {
+    id: i64,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Nothing is known of it but its id.
+    Unknown,
+    Rows(Box<Rows>),
+    Undoing(Box<Undoing>),
+}
+
+/// An import whose rows are being processed.
+struct Rows {
+    /// Keeps the file.
+    _file: Spooled,
+    columns: Columns,
+    options: ImportOptions,
+    common: Common,
+    ahead: Ahead,
+    waiting: VecDeque<Read>,
+    catalogue: Catalogue,
+    /// The ledger position of the last event that touched catalogues, when the catalogue was read.
+    catalogue_as_of: i64,
+}
+
+impl Running {
+    /// An import that was just taken.
+    #[must_use]
+    pub fn new(id: i64) -> Self {
+        Self {
+            id,
+            stage: Stage::Unknown,
+        }
+    }
+
+    /// The import.
+    #[must_use]
+    pub fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// Begins again from what the ledger says, after something went wrong.
+    pub fn forget(&mut self) {
+        self.stage = Stage::Unknown;
+    }
+
+    /// Does a little of it: one commit.
+    ///
+    /// # Errors
+    /// See [`RunError`]; the step may be made again after [`Running::forget`].
+    pub async fn step(&mut self, imports: &Imports, pace: &mut Pace) -> Result<Step, RunError> {
+        let outcome = match &mut self.stage {
+            Stage::Unknown => self.open(imports).await,
+            Stage::Rows(rows) => rows.step(imports, pace).await,
+            Stage::Undoing(undoing) => undoing.step(imports).await,
+        };
+        match outcome {
+            // It was cancelled, or somebody else went on with it: the ledger tells.
+            Err(RunError::Ledger(CommitError::Refused(Refusal::Import(_)))) => {
+                self.forget();
+                Ok(Step::More)
+            }
+            // A defect: it would meet the same rows for ever.
+            Err(RunError::Ledger(CommitError::Broken(why))) => {
+                tracing::error!(import = self.id, why, "an import cannot go on");
+                let reason = "internal".to_owned();
+                command(imports, self.id, ImportCommand::Fail { reason }).await?;
+                Ok(Step::AtRest)
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn open(&mut self, imports: &Imports) -> Result<Step, RunError> {
+        let mut connection = imports.pool.acquire().await?;
+        let row = list::by_id(&mut connection, self.id).await?;
+        drop(connection);
+        let Some(row) = row else {
+            return Ok(Step::AtRest);
+        };
+        match ImportStatus::from_code(&row.status) {
+            Some(ImportStatus::Undoing) => {
+                let common = common(imports, &row).await?;
+                let undoing = Undoing::plan(imports, common).await?;
+                self.stage = Stage::Undoing(Box::new(undoing));
+                Ok(Step::More)
+            }
+            Some(ImportStatus::Pending | ImportStatus::Processing) => {
+                let Some(file) = imports.files.fetch(&row.import_code).await? else {
+                    return missing(imports, &row).await;
+                };
+                match Rows::open(imports, &row, file).await? {
+                    Ok(rows) => {
+                        self.stage = Stage::Rows(Box::new(rows));
+                        Ok(Step::More)
+                    }
+                    Err(reason) => {
+                        command(imports, self.id, ImportCommand::Fail { reason }).await?;
+                        Ok(Step::AtRest)
+                    }
+                }
+            }
+            _ => Ok(Step::AtRest),
+        }
+    }
+}
+
+/// A file that no node has found for a day is gone.
+async fn missing(imports: &Imports, row: &ImportRow) -> Result<Step, RunError> {
+    if imports.clock.now() - row.created_at < chrono::TimeDelta::days(1) {
+        return Ok(Step::NotHere);
+    }
+    let reason = "file_missing".to_owned();
+    command(imports, row.id, ImportCommand::Fail { reason }).await?;
+    Ok(Step::AtRest)
+}
+
+async fn common(imports: &Imports, row: &ImportRow) -> Result<Common, RunError> {
+    let mut connection = imports.pool.acquire().await?;
+    let company = companies::by_id(&mut connection, CompanyId(row.company_id)).await?;
+    let company = company.ok_or(sqlx::Error::RowNotFound)?;
+    let options: ImportOptions = serde_json::from_value(row.options.clone()).unwrap_or_default();
+    Ok(Common {
+        import_id: row.id,
+        code: row.import_code.as_str().into(),
+        company: company.into(),
+        policy: options.duplicates,
+        provenance: provenance(row.user_id, &row.import_code),
+    })
+}
+
+/// The events of an import are its user's, whoever runs it.
+#[must_use]
+pub fn provenance(user_id: Option<i64>, code: &str) -> Provenance {
+    Provenance {
+        actor: user_id.map_or(Actor::System, |id| Actor::User(UserId(id))),
+        ..Provenance::system(&format!("import {code}"))
+    }
+}
+
+async fn command(imports: &Imports, id: i64, command: ImportCommand) -> Result<(), CommitError> {
+    let prepare = |decision| Work::new(Provenance::system("import"), decision);
+    imports.command(id, command, prepare).await
+}
+
+impl Rows {
+    /// Opens the file where the import is; the inner error is why it cannot be read.
+    async fn open(
+        imports: &Imports,
+        row: &ImportRow,
+        file: Spooled,
+    ) -> Result<Result<Self, String>, RunError> {
+        let common = common(imports, row).await?;
+        let options: ImportOptions =
+            serde_json::from_value(row.options.clone()).unwrap_or_default();
+        let reopened = file.open().map_err(FileError::from)?;
+        let opened = match imports.open(reopened, &common.company, &options).await {
+            Ok(opened) => opened,
+            Err(ImportRefusal::Database(error)) => return Err(error.into()),
+            Err(ImportRefusal::Header(_)) => return Ok(Err("header_not_understood".to_owned())),
+            Err(_) => return Ok(Err("unreadable_file".to_owned())),
+        };
+        let OpenFile {
+            reader,
+            columns,
+            region,
+        } = opened;
+        if row.started_at.is_none() {
+            let counting = file.open().map_err(FileError::from)?;
+            let Ok(total_rows) = reading::count(counting, &options).await else {
+                return Ok(Err("unreadable_file".to_owned()));
+            };
+            let columns = columns.understood();
+            let start = ImportCommand::Start {
+                total_rows,
+                columns,
+            };
+            let provenance = common.provenance.clone();
+            let prepare = |decision| Work::new(provenance, decision);
+            imports.command(row.id, start, prepare).await?;
+        }
+        let next = aggregates::import::FIRST_ROW + row.processed_rows();
+        Ok(Ok(Self {
+            _file: file,
+            ahead: reading::ahead(reader, columns.clone(), region, next),
+            columns,
+            options,
+            common,
+            waiting: VecDeque::new(),
+            catalogue: Catalogue::default(),
+            catalogue_as_of: -1,
+        }))
+    }
+
+    async fn step(&mut self, imports: &Imports, pace: &mut Pace) -> Result<Step, RunError> {
+        let id = self.common.import_id;
+        let wanted = pace.rows();
+        while self.waiting.len() < wanted {
+            match self.ahead.recv().await {
+                Some(Ok(rows)) => self.waiting.extend(rows),
+                Some(Err(error)) if self.waiting.is_empty() => {
+                    tracing::warn!(%error, import = id, "a file cannot be read to its end");
+                    let reason = "unreadable_file".to_owned();
+                    command(imports, id, ImportCommand::Fail { reason }).await?;
+                    return Ok(Step::AtRest);
+                }
+                // What was read before the fault comes first; the fault is met again.
+                Some(Err(_)) | None => break,
+            }
+        }
+        if self.waiting.is_empty() {
+            let provenance = self.common.provenance.clone();
+            let prepare = |decision| Work::new(provenance, decision);
+            imports
+                .command(id, ImportCommand::Complete, prepare)
+                .await?;
+            return Ok(Step::AtRest);
+        }
+        self.refresh(imports).await?;
+        let rows = self.waiting.len().min(wanted);
+        let chunk = self.waiting.drain(..rows);
+        let (columns, catalogue, options) = (&self.columns, &self.catalogue, &self.options);
+        let company = CompanyId(self.common.company.id);
+        let chunk = chunk.map(|read| ReadyRow {
+            row: read.row,
+            lead: read
+                .said
+                .and_then(|said| resolve(said, columns, catalogue, company, options)),
+        });
+        let chunk: Arc<Vec<ReadyRow>> = Arc::new(chunk.collect());
+        let decided = Arc::new(Mutex::new(None));
+        let work = decision::work(self.common.clone(), &chunk, decided.clone(), None);
+        let began = Instant::now();
+        let committed = imports.ledger.commit(work).await?;
+        let decided = decided
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let events = decided.as_ref().map_or(0, events_of);
+        pace.learn(rows, began.elapsed(), events, committed.position);
+        Ok(Step::More)
+    }
+
+    /// Reads company and catalogue anew when something that touches them has happened.
+    async fn refresh(&mut self, imports: &Imports) -> Result<(), RunError> {
+        let mut connection = imports.pool.acquire().await?;
+        let as_of = ledger::authority_position(&mut connection).await?;
+        if as_of == self.catalogue_as_of {
+            return Ok(());
+        }
+        let id = CompanyId(self.common.company.id);
+        let company = companies::by_id(&mut connection, id).await?;
+        self.common.company = company.ok_or(sqlx::Error::RowNotFound)?.into();
+        drop(connection);
+        self.catalogue = imports.catalogue(&self.common.company).await?;
+        self.catalogue_as_of = as_of;
+        Ok(())
+    }
+}
+
+/// How many events a chunk appended.
+fn events_of(outcomes: &RowOutcomes) -> i64 {
+    let updates = outcomes.updated.iter();
+    let updates: i64 = updates.map(|row| row.to_version - row.from_version).sum();
+    outcomes.counts().imported + updates + 1
+}
