@@ -193,6 +193,20 @@ pub async fn clear(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error
     Ok(last.len() as u64)
 }
 
+/// The codes of the imports by which leads came or changed whose erasure is not cleared yet: their files hold what was erased.
+///
+/// # Errors
+/// What the database answers.
+pub async fn imports_to_forget(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT DISTINCT split_part(e.metadata ->> 'source', ' ', 2) FROM destroyed_keys d \
+         JOIN events e ON e.aggregate_type = d.aggregate_type AND e.aggregate_id = d.aggregate_id::text \
+         WHERE d.cleared_at IS NULL AND e.metadata ->> 'source' LIKE 'import %'",
+    )
+    .fetch_all(pool)
+    .await
+}
+
 /// Forgets the kept answers that may tell about these leads; the requests are answered anew when they are repeated.
 ///
 /// # Errors

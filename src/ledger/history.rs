@@ -9,6 +9,7 @@ use projections::history::{FieldChange, changes};
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
 
 use super::load;
+use super::provenance;
 use super::stream::{self, StreamKey, StreamKind};
 
 /// How many events are read at once.
@@ -48,6 +49,8 @@ pub struct Filter {
     pub to: Option<DateTime<Utc>>,
     /// Up to this position.
     pub up_to: Option<i64>,
+    /// Without opening personal data: it reads as if it were erased.
+    pub sealed: bool,
 }
 
 /// Which part of the history is wanted.
@@ -72,7 +75,10 @@ pub async fn read(
     part: Part,
     mut keep: impl FnMut(&mut Entry) -> bool,
 ) -> Result<(Vec<Entry>, bool), sqlx::Error> {
-    let key = load::keys(connection, &[stream]).await?.remove(&stream);
+    let mut key = load::keys(connection, &[stream]).await?.remove(&stream);
+    if filter.sealed {
+        key = None;
+    }
     let mut found = Vec::new();
     let mut after = part.after;
     loop {
@@ -148,19 +154,26 @@ fn entry(
         event_version: row.try_get(4)?,
         payload: row.try_get(6)?,
     };
-    let event = stream::decode(stream.kind, stored, load::cipher_of(key)).ok();
+    let cipher = load::cipher_of(key);
+    // A foreign writer's may hold other things than texts; what is no text is left out.
+    let stored_metadata: serde_json::Value = serde_json::from_str(metadata).unwrap_or_default();
+    let texts = stored_metadata.as_object().into_iter().flatten();
+    let mut metadata: BTreeMap<String, String> = texts
+        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+        .collect();
+    if metadata.remove(provenance::SEALED_REASON).is_some()
+        && let Some(reason) = provenance::reason_of(&stored_metadata, cipher.as_ref())
+    {
+        metadata.insert("reason".to_owned(), reason);
+    }
+    let event = stream::decode(stream.kind, stored, cipher).ok();
     Ok(Entry {
         position: row.try_get(0)?,
         sequence: row.try_get(1)?,
         recorded_at: row.try_get(2)?,
         event_type: row.try_get(3)?,
         event_version: row.try_get(4)?,
-        // A foreign writer's may hold other things than texts; what is no text is left out.
-        metadata: serde_json::from_str::<BTreeMap<String, serde_json::Value>>(metadata)
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
-            .collect(),
+        metadata,
         changes: event.as_ref().map(changes).unwrap_or_default(),
         event,
     })

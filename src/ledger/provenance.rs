@@ -13,7 +13,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::stream::StreamKind;
 
 /// Instead of `reason` in the metadata of leads' events.
-const SEALED_REASON: &str = "sealed_reason";
+pub(super) const SEALED_REASON: &str = "sealed_reason";
 
 /// Who acted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sqlx::Row;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::imports::{Scene, code, people};
 use crate::server::{Person, TestServer, int};
 
 /// Everything that is logged while it lives.
@@ -335,5 +336,25 @@ async fn nothing_of_an_erased_person_is_left_and_all_of_another() {
     assert!(logged.len() > 1_000, "{} bytes were logged", logged.len());
     let all: Vec<_> = a.markers.iter().chain(&b.markers).cloned().collect();
     assert_eq!(in_bytes("the log", &logged, &all), Vec::<String>::new());
+    server.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_that_an_erased_lead_came_in_is_gone() {
+    let scene = Scene::start().await;
+    let import = scene.import(&people(3, "example.com"), &[]).await;
+    assert_eq!(int(&import["imported_rows"]), 3);
+    let address = ["p1@example.com".to_owned()];
+    let server = &scene.server;
+    let before = everywhere(server, &address).await.join("\n");
+    assert!(before.contains(code(&import)), "the file is kept: {before}");
+    let leads = scene.leads().await;
+    let lead = leads
+        .iter()
+        .find(|lead| lead["email"] == address[0].as_str());
+    let lead = int(&lead.expect("an imported lead")["id"]);
+    step(server, &scene.ana, lead, "block").await;
+    step(server, &scene.ana, lead, "erase").await;
+    assert_eq!(everywhere(server, &address).await, Vec::<String>::new());
     server.assert_sound().await;
 }

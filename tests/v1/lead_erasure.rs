@@ -301,3 +301,32 @@ async fn what_is_wrong_about_a_step_is_named() {
         .expect(404)
         .await;
 }
+
+#[tokio::test]
+async fn the_history_of_a_blocked_lead_is_opened_for_owners_only() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let auditor = server.member(company, &ana, Role::Auditor, "Bo").await;
+    let lead = server.lead(&ana, company, json!({"first_name": "Cyrano"}));
+    let lead = int(&lead.await["id"]);
+    let change = server.put(format!("/api/v1/leads/{lead}"));
+    let change = change.token(&ana.token).header("x-reason", "Roxane asked");
+    change.json(&json!({"stage_id": 2})).expect(200).await;
+    let path = format!("/api/v1/leads/{lead}/history");
+    let by = async |person: &Person| shown(&server, person, path.clone()).await.to_string();
+    for person in [&ana, &auditor.person] {
+        let history = by(person).await;
+        assert!(history.contains("Cyrano"), "{history}");
+        assert!(history.contains("Roxane asked"), "{history}");
+    }
+    done(&server, &ana, lead, "block").await;
+    assert!(by(&ana).await.contains("Cyrano"));
+    let history = by(&auditor.person).await;
+    assert!(!history.contains("Cyrano"), "{history}");
+    assert!(!history.contains("Roxane asked"), "{history}");
+    done(&server, &ana, lead, "erase").await;
+    assert!(!by(&ana).await.contains("Cyrano"));
+    let reads = shown(&server, &ana, format!("/api/v1/leads/{lead}/reads")).await;
+    assert_eq!(reads["meta"]["total_count"], 5, "{reads}");
+}

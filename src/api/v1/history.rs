@@ -52,10 +52,16 @@ async fn lead_history(
     headers: HeaderMap,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
-    let wanted = query.check(&headers, &uri)?;
+    let mut wanted = query.check(&headers, &uri)?;
     let absent = || Problem::not_found("lead");
     let row = app.reads.lead.get(LeadId(id)).await?.ok_or_else(absent)?;
     may_audit(&app, &caller, row.company_id, "lead").await?;
+    // What is blocked is opened by nobody but those who may erase it, also as of an earlier moment.
+    if row.blocked_at.is_some() {
+        let scope = caller.scope(&app, CompanyId(row.company_id)).await?;
+        wanted.filter.sealed = scope.require(Right::Govern).is_err();
+    }
+    caller.has_read(&app, "GET /leads/{id}/history", [(id, row.company_id)]);
     answer(&app, StreamKey::new(StreamKind::Lead, id), wanted, |_| true).await
 }
 

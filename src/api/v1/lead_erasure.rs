@@ -25,6 +25,7 @@ use crate::app::App;
 use crate::ledger::erasure::{self, Certified};
 use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind};
 use crate::legal_hold;
+use crate::worker::erasures;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(erase_lead, show_erasure, unblock_lead))
@@ -193,7 +194,7 @@ async fn erase_lead(
     app.ledger.commit(work.on(stream).sweeping(find)).await?;
     if erase {
         // What this misses, or a crash right here leaves, the background work does.
-        erasure::clear(app.pool.today(), app.clock.now()).await?;
+        erasures::clear(&app).await?;
     }
     one(&app, id).await
 }

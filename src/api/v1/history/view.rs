@@ -103,6 +103,7 @@ impl HistoryQuery {
                 from: self.from,
                 to: self.to,
                 up_to: None,
+                sealed: false,
             },
             part: Part {
                 descending,
