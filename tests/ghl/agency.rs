@@ -21,7 +21,12 @@ pub const PASSWORD: &str = "Long-enough-2026";
 
 impl Agency {
     pub async fn start() -> Self {
-        let server = TestServer::start().await;
+        Self::start_with(&[]).await
+    }
+
+    /// With further arguments of the server's command line.
+    pub async fn start_with(arguments: &[&str]) -> Self {
+        let server = TestServer::start_with(arguments).await;
         let owner = server.sign_up("Olivia").await;
         let id = server.company(&owner, "Agency").await;
         let below = async |name: &str| {

@@ -104,7 +104,8 @@ async fn a_ledger_from_before_the_tree_gets_one() {
     let options = database.connect_options();
     let found = verify::run(&options, &[], |_, _| {}).await.unwrap();
     assert_eq!(found.differences.len(), 3, "{:?}", found.differences);
-    assert!(found.differences[1].contains("positions 49 to 64"));
+    let named = |what: &str| found.differences.iter().any(|found| found.contains(what));
+    assert!(named("positions 49 to 64"), "{:?}", found.differences);
     rebuild::run(&options, &[], |_, _| {}).await.unwrap();
     assert_eq!(nodes(&database).await, grown);
     checkpoints::make(database.pool(), now()).await.unwrap();

@@ -406,7 +406,7 @@ async fn tamper_with_row(
         );
         let columns: Vec<(String, String)> = sqlx::query_as(
             "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute \
-             WHERE attrelid = format('public.%I', $1)::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''",
+             WHERE attrelid = format('public.%I', $1)::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attname <> 'since'",
         )
         .bind(name)
         .fetch_all(&mut *connection)

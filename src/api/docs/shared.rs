@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, Ref, RefOr, Required, ResponseBuilder};
 use crate::api::problem::Problem;
 
 /// What a parameter is, by its name, where the operation does not say.
-const PARAMETERS: [(&str, &str); 23] = [
+const PARAMETERS: [(&str, &str); 27] = [
     ("access_id", "Role: an id of `GET /api/v1/accesses`."),
     ("campaign_id", "Id of a campaign."),
     (
@@ -29,6 +29,16 @@ const PARAMETERS: [(&str, &str); 23] = [
         "The last segment of an `avatar_route`: 64 hexadecimal digits and an extension.",
     ),
     ("hold_id", "Id of a legal hold on it."),
+    ("upload_id", "Of an upload in parts."),
+    ("part", "Number of the part, from 1."),
+    (
+        "import_code",
+        "The import's code, as the upload of the file answered it.",
+    ),
+    (
+        "signature",
+        "Of the address that the upload gave; it stands in for a login.",
+    ),
     ("id", "Id of what the path names before it."),
     ("lead_id", "Id of a lead."),
     (

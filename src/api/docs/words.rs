@@ -5,7 +5,16 @@ use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, RefOr, Tag};
 
-const TAGS: [(&str, &str); 26] = [
+const TAGS: [(&str, &str); 29] = [
+    (
+        "Erasure",
+        "Blocking and erasing a person's data, the certificate of it, and everything that is held on a person.",
+    ),
+    (
+        "Legal Holds",
+        "What must not be erased, undone or deleted while the hold stands.",
+    ),
+    ("Lead Reads", "Who saw a lead's personal data, and when."),
     (
         "Users",
         "Sign-up, sign-in, passwords, proofs of e-mail, profiles and pictures.",
@@ -93,6 +102,34 @@ const TAGS: [(&str, &str); 26] = [
 
 /// Name, what it is, and an example in JSON.
 const FIELDS: &[(&str, &str, &str)] = &[
+    ("dry_run", "Only tell what would happen.", "true"),
+    (
+        "duplicates",
+        "What happens to a row that is like a lead or a row before: `create` (the lead is flagged), `skip` or `update`.",
+        "\"skip\"",
+    ),
+    (
+        "file",
+        "A .csv or .xlsx file.",
+        "\"(the bytes of leads.csv)\"",
+    ),
+    (
+        "force",
+        "Also when the company imported the same file before.",
+        "false",
+    ),
+    ("mapping", "Header to field, as a JSON object.", "\"{}\""),
+    ("sheet", "The name of a workbook's sheet.", "\"Leads\""),
+    (
+        "update",
+        "With `duplicates` of `update`: `fill` what is empty, or `overwrite`.",
+        "\"fill\"",
+    ),
+    (
+        "until",
+        "When it ends by itself; without it, when it is released.",
+        "\"2027-12-31T00:00:00Z\"",
+    ),
     (
         "amount",
         "A decimal number as text, with a point.",

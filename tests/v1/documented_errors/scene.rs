@@ -29,7 +29,8 @@ pub struct Scene {
 
 impl Scene {
     pub async fn set() -> Self {
-        let server = TestServer::start().await;
+        // Every refusal in one go is more than a token may ask for in ten seconds.
+        let server = TestServer::start_with(&["--token-rate", "10000"]).await;
         let owner = server.owner().await;
         let (ana, eve) = (server.sign_up("Ana").await, server.sign_up("Eve").await);
         let call = server.post("/api/v1/companies").token(&ana.token);

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::{ImageFormat, RgbImage};
 use serde_json::{Value, json};
 
+use crate::imports;
 use crate::server::{Member, Person, TestServer, int};
 
 /// How many steps the life has.
@@ -33,6 +34,7 @@ pub struct Life {
     integration_token: i64,
     legal_term: i64,
     avatar: String,
+    import: String,
 }
 
 const NOTHING: i64 = 987_654;
@@ -61,6 +63,7 @@ impl Life {
             integration_token: NOTHING,
             legal_term: NOTHING,
             avatar: format!("{}.png", "0".repeat(64)),
+            import: "01890000-0000-7000-8000-000000000000".to_owned(),
         }
     }
 
@@ -90,6 +93,10 @@ impl Life {
                     continue;
                 }
                 "invitations" => self.invitation,
+                "import" => {
+                    path.push_str(&self.import);
+                    continue;
+                }
                 "avatars" => {
                     path.push_str(&self.avatar);
                     continue;
@@ -219,6 +226,11 @@ impl Life {
                 self.legal_term = int(&made["legal_term"]["id"]);
                 let path = format!("{here}/membership?membership_id=2");
                 self.post(server, path, json!({})).await;
+                let file = STANDARD.encode("email\nfile@example.com\nnobody\n");
+                let path = format!("{here}/import/leads");
+                let made = self.post(server, path, json!({"file_base64": file})).await;
+                self.import = imports::code(&made["import_file"]).to_owned();
+                imports::ended(server, &self.ana, &self.import).await;
             }
         }
     }
