@@ -122,19 +122,16 @@ async fn step(
         writeln!(told, "  cannot be read")?;
     }
     for change in &entry.changes {
-        match change.withheld {
-            Some(why) => {
-                writeln!(told, "  {}: {why}", change.field)?;
-                state.insert(change.field.clone(), why.to_owned());
-            }
-            None => {
-                let (from, to) = (shown(&change.from), shown(&change.to));
-                writeln!(told, "  {}: {from} -> {to}", change.field)?;
-                if change.to.is_null() {
-                    state.remove(&change.field);
-                } else {
-                    state.insert(change.field.clone(), to);
-                }
+        if let Some(why) = change.withheld {
+            writeln!(told, "  {}: {why}", change.field)?;
+            state.insert(change.field.clone(), why.to_owned());
+        } else {
+            let (from, to) = (shown(&change.from), shown(&change.to));
+            writeln!(told, "  {}: {from} -> {to}", change.field)?;
+            if change.to.is_null() {
+                state.remove(&change.field);
+            } else {
+                state.insert(change.field.clone(), to);
             }
         }
         // A note that was removed takes its text along.

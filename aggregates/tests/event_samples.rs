@@ -80,9 +80,14 @@ fn read<A: Aggregate>(event: &str, version: &str, payload: &Value) -> A::Event {
         .unwrap_or_else(|error| panic!("{event} of version {version} is not read: {error}"))
 }
 
-fn check<A: Aggregate + Decide>()
+fn check<A>()
 where
-    A: serde::Serialize + serde::de::DeserializeOwned + std::fmt::Debug + PartialEq,
+    A: Aggregate
+        + Decide
+        + serde::Serialize
+        + serde::de::DeserializeOwned
+        + std::fmt::Debug
+        + PartialEq,
     A::Event: PartialEq + std::fmt::Debug,
 {
     let samples = samples::<A>();

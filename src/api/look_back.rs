@@ -32,14 +32,16 @@ use crate::ledger::moment::{self, Asked, Moment, NoMoment};
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Operations with moments of their own: what they prove is named by the size of the tree, and stays what it was; an import's file
-/// and its live status are of today.
-const NOT_OF_A_MOMENT: [&str; 6] = [
+/// and its live status are of today; who read what is a log beside the ledger.
+const NOT_OF_A_MOMENT: [&str; 8] = [
     "/api/v1/checkpoint",
     "/api/v1/proofs/inclusion",
     "/api/v1/proofs/consistency",
     "/api/v1/leads/{id}/evidence",
     "/api/v1/import/{import_code}/errors",
     "/api/v1/import/{import_code}/events",
+    "/api/v1/leads/{id}/personal_data",
+    "/api/v1/leads/{id}/reads",
 ];
 
 /// What the middleware needs: today's parts, and the routes that look back.

@@ -39,6 +39,9 @@ pub async fn compare(
     position: i64,
     findings: &mut Findings,
 ) -> Result<(), sqlx::Error> {
+    const WITHOUT_KEY: &str = "SELECT l.id FROM public.leads l WHERE NOT EXISTS (SELECT 1 FROM public.subject_keys k \
+         WHERE k.aggregate_type = 'lead' AND k.aggregate_id = l.id)";
+
     sqlx::query(
         "SELECT set_config('leadledger.as_of', $1::text, true), set_config('leadledger.as_of_under', '{}', true), \
          set_config('leadledger.as_of_at', (SELECT recorded_at::text FROM public.events WHERE position = $1), true)",
@@ -46,8 +49,6 @@ pub async fn compare(
     .bind(position)
     .execute(&mut *connection)
     .await?;
-    const WITHOUT_KEY: &str = "SELECT l.id FROM public.leads l WHERE NOT EXISTS (SELECT 1 FROM public.subject_keys k \
-         WHERE k.aggregate_type = 'lead' AND k.aggregate_id = l.id)";
     let any_without: bool = sqlx::query_scalar(&format!("SELECT EXISTS ({WITHOUT_KEY})"))
         .fetch_one(&mut *connection)
         .await?;

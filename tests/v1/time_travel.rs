@@ -27,14 +27,16 @@ const CONSTANT: [&str; 9] = [
     "/api/v1/users/{user_id}/providers",
 ];
 
-/// Proofs name the size of the tree, files of imports are of today: both refuse a moment.
-const REFUSING: [&str; 6] = [
+/// Proofs name the size of the tree; files of imports and the log of reads are of today: they refuse a moment.
+const REFUSING: [&str; 8] = [
     "/api/v1/checkpoint",
     "/api/v1/proofs/inclusion",
     "/api/v1/proofs/consistency",
     "/api/v1/leads/{id}/evidence",
     "/api/v1/import/{import_code}/errors",
     "/api/v1/import/{import_code}/events",
+    "/api/v1/leads/{id}/personal_data",
+    "/api/v1/leads/{id}/reads",
 ];
 
 /// Further ways to ask the same.

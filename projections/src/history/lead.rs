@@ -7,6 +7,10 @@ use aggregates::lead::erasure::DataStatus;
 use super::FieldChange;
 use super::diff::Diff;
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one arm an event: to be read as a table"
+)]
 pub(super) fn changes(event: &LeadEvent) -> Vec<FieldChange> {
     let diff = Diff::default();
     match event {

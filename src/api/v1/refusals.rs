@@ -28,11 +28,10 @@ impl From<CommitError> for Problem {
 }
 
 impl From<Refusal> for Problem {
-    #[expect(clippy::too_many_lines, reason = "a table with a row a rule")]
     fn from(refusal: Refusal) -> Self {
         let detail = refusal.to_string();
         match refusal {
-            Refusal::Lead(error) => lead(error, detail),
+            Refusal::Lead(error) => lead(&error, detail),
             Refusal::Company(CompanyError::Hold(error)) => hold(error, detail),
             Refusal::User(UserError::Erased) => Self::refused("erased", detail),
             Refusal::LegalHold { .. } => Self::refused("legal_hold", detail),
@@ -121,7 +120,7 @@ impl From<Refusal> for Problem {
     }
 }
 
-fn lead(error: LeadError, detail: String) -> Problem {
+fn lead(error: &LeadError, detail: String) -> Problem {
     match error {
         LeadError::NotCreated => Problem::not_found("lead"),
         LeadError::AlreadyCreated => Problem::internal(anyhow::anyhow!("an id was given twice")),
@@ -142,8 +141,8 @@ fn lead(error: LeadError, detail: String) -> Problem {
         LeadError::NotBlocked => {
             Problem::refused("not_blocked", detail.clone()).with_error("step", detail)
         }
-        LeadError::Hold(error) => hold(error, detail),
-        LeadError::Appointment(error) => appointments::refused(error),
+        LeadError::Hold(error) => hold(*error, detail),
+        LeadError::Appointment(error) => appointments::refused(*error),
     }
 }
 
