@@ -57,13 +57,13 @@ pub async fn measure(plan: &Plan, postgres: &EmbeddedPostgres, report: &mut Repo
 
 /// Moves every fifth lead to another stage, one request a lead.
 async fn change(server: &Server, plan: &Plan) -> Result<()> {
-    let load = Load {
+    let pace = Load {
         clients: CLIENTS,
         time: plan.time,
         wanted: 200,
         keep_ids: false,
     };
-    let changed = http::run(&server.target, load, |client, turn| {
+    let changed = http::run(&server.target, pace, |client, turn| {
         let lead = u64::try_from(client + turn * CLIENTS).ok()? * CHANGED + 1;
         (lead <= FEW_LEADS).then(|| Call {
             method: "PUT",

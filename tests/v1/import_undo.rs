@@ -85,14 +85,14 @@ async fn a_cancelled_import_stops_between_rows_and_says_where() {
         processed,
         "nothing comes after it"
     );
-    let list = format!("/api/v1/companies/{}/leads", scene.company);
-    let list = scene
+    let leads = format!("/api/v1/companies/{}/leads", scene.company);
+    let leads = scene
         .server
-        .get(list)
+        .get(leads)
         .token(&scene.ana.token)
         .expect(200)
         .await;
-    assert_eq!(int(&list["meta"]["total_count"]), processed);
+    assert_eq!(int(&leads["meta"]["total_count"]), processed);
     post(&scene, &begun, "cancel").expect(200).await;
     let events = scene.server.payloads("import", int(&begun["id"])).await;
     let last = events.last().expect("events");

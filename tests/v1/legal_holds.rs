@@ -30,8 +30,8 @@ async fn step(server: &TestServer, by: &Person, lead: i64, step: &str) -> Option
     }
 }
 
-fn held() -> Option<String> {
-    Some("legal_hold".to_owned())
+fn held() -> String {
+    "legal_hold".to_owned()
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn a_hold_on_a_lead_stops_erasure_and_deletion_until_it_is_released() {
     let first = hold(&server, &ana, &of_lead, json!({"reason": "Case 1"})).await;
     let second = hold(&server, &ana, &of_lead, json!({"reason": "Case 2"})).await;
 
-    assert_eq!(step(&server, &ana, lead, "block").await, held());
+    assert_eq!(step(&server, &ana, lead, "block").await, Some(held()));
     let delete = || {
         let call = server.delete(format!("/api/v1/{of_lead}/notes/{note}"));
         call.token(&ana.token)
@@ -58,7 +58,7 @@ async fn a_hold_on_a_lead_stops_erasure_and_deletion_until_it_is_released() {
     release(&server, &ana, &of_lead, first).await;
     assert_eq!(
         step(&server, &ana, lead, "block").await,
-        held(),
+        Some(held()),
         "the second"
     );
     release(&server, &ana, &of_lead, second).await;
@@ -66,7 +66,7 @@ async fn a_hold_on_a_lead_stops_erasure_and_deletion_until_it_is_released() {
     assert_eq!(step(&server, &ana, lead, "block").await, None);
     // What is blocked can be held too, and is then not erased.
     let third = hold(&server, &ana, &of_lead, json!({"reason": "Case 3"})).await;
-    assert_eq!(step(&server, &ana, lead, "erase").await, held());
+    assert_eq!(step(&server, &ana, lead, "erase").await, Some(held()));
     let released = release(&server, &ana, &of_lead, third).await;
     assert_eq!(released["legal_hold"]["standing"], false);
     assert_eq!(
@@ -104,7 +104,7 @@ async fn a_hold_on_a_company_holds_below_it_and_nothing_moves_away_from_under_it
     let of_company = format!("companies/{above}");
     let id = hold(&server, &ana, &of_company, json!({"reason": "Case 9"})).await;
 
-    assert_eq!(step(&server, &ana, lead, "block").await, held());
+    assert_eq!(step(&server, &ana, lead, "block").await, Some(held()));
     assert_eq!(step(&server, &ana, other, "block").await, None, "not held");
     let move_to = |parent: Value| {
         let call = server.put(format!("/api/v1/companies/{below}"));
@@ -116,7 +116,7 @@ async fn a_hold_on_a_company_holds_below_it_and_nothing_moves_away_from_under_it
     move_to(json!(beside)).expect(200).await;
     assert_eq!(
         step(&server, &ana, lead, "block").await,
-        held(),
+        Some(held()),
         "still below"
     );
     release(&server, &ana, &of_company, id).await;
@@ -169,7 +169,7 @@ async fn a_hold_ends_by_time_alone() {
         json!({"reason": "Case 1", "until": until}),
     )
     .await;
-    assert_eq!(step(&server, &ana, lead, "block").await, held());
+    assert_eq!(step(&server, &ana, lead, "block").await, Some(held()));
     clock.set(until);
     assert_eq!(step(&server, &ana, lead, "block").await, None);
     let list = server.get(format!("/api/v1/{of_lead}/legal_holds"));

@@ -205,7 +205,8 @@ impl Life {
                     .await;
                 self.invitation = int(&made["invitation"]["id"]);
                 let code = made["invitation"]["code"].as_str();
-                self.code = code.expect("an administrator is shown the code").to_owned();
+                code.expect("an administrator is shown the code")
+                    .clone_into(&mut self.code);
             }
             10 => {
                 let invitation = json!({"email": self.bea.person.email, "company_id": self.child, "access_id": 4});
@@ -229,7 +230,7 @@ impl Life {
                 let file = STANDARD.encode("email\nfile@example.com\nnobody\n");
                 let path = format!("{here}/import/leads");
                 let made = self.post(server, path, json!({"file_base64": file})).await;
-                self.import = imports::code(&made["import_file"]).to_owned();
+                imports::code(&made["import_file"]).clone_into(&mut self.import);
                 imports::ended(server, &self.ana, &self.import).await;
             }
         }
@@ -324,7 +325,7 @@ impl Life {
                     server,
                     format!("/api/v1/leads/{}/notes/{}", self.lead, self.note),
                 )
-                .await
+                .await;
             }
             25 => {
                 let path = format!("/api/v1/appointments/{}/cancel", self.appointment);
@@ -333,18 +334,18 @@ impl Life {
             }
             26 => {
                 self.delete(server, format!("{here}/questions/{}", self.question))
-                    .await
+                    .await;
             }
             27 => {
                 self.delete(server, format!("{here}/sources/{}", self.source))
-                    .await
+                    .await;
             }
             28 => {
                 self.delete(
                     server,
                     format!("{here}/integration_tokens/{}", self.integration_token),
                 )
-                .await
+                .await;
             }
             29 => {
                 let picture = json!({"user_id": self.bea.person.id, "avatar_base64": picture()});
@@ -352,7 +353,8 @@ impl Life {
                     .put(server, "/api/v1/users/avatar".to_owned(), picture)
                     .await;
                 let route = changed["user"]["avatar_route"].as_str().expect("an avatar");
-                self.avatar = route.rsplit('/').next().expect("a file").to_owned();
+                let file = route.rsplit('/').next();
+                file.expect("a file").clone_into(&mut self.avatar);
             }
             30 => {
                 let path = format!("/api/v1/leads/{}", self.twin);
@@ -370,14 +372,12 @@ impl Life {
                     .post(server, "/api/v1/invitations".to_owned(), invitation)
                     .await;
                 self.invitation = int(&made["invitation"]["id"]);
-                self.code = made["invitation"]["code"]
-                    .as_str()
-                    .expect("a code")
-                    .to_owned();
+                let code = made["invitation"]["code"].as_str();
+                code.expect("a code").clone_into(&mut self.code);
             }
             33 => {
                 self.delete(server, format!("/api/v1/invitations/{}", self.invitation))
-                    .await
+                    .await;
             }
             34 => {
                 let path = format!(
