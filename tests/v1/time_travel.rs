@@ -14,7 +14,7 @@ use crate::server::{Answer, Person, TestServer, int};
 use life::{Life, STEPS};
 
 /// What the answers are made of never changes.
-const CONSTANT: [&str; 9] = [
+const CONSTANT: [&str; 10] = [
     "/api/v1/accesses",
     "/api/v1/accesses/{id}",
     "/api/v1/stages",
@@ -23,6 +23,8 @@ const CONSTANT: [&str; 9] = [
     "/api/v1/users/password",
     "/api/v1/users/email/prove",
     "/api/v1/invitations/accept",
+    // Whether a person is erased is asked of today, whatever the moment; nobody is in this life.
+    "/api/v1/leads/{id}/erasure",
     // Needs an identity provider; its own tests link some.
     "/api/v1/users/{user_id}/providers",
 ];

@@ -227,6 +227,14 @@ impl Life {
                 self.legal_term = int(&made["legal_term"]["id"]);
                 let path = format!("{here}/membership?membership_id=2");
                 self.post(server, path, json!({})).await;
+                // Released at once: a standing one would stop what is lost later.
+                for held in [here.clone(), format!("/api/v1/leads/{}", self.lead)] {
+                    let holds = format!("{held}/legal_holds");
+                    let hold = self.post(server, holds.clone(), json!({"reason": "Case 1"}));
+                    let hold = int(&hold.await["legal_hold"]["id"]);
+                    let release = server.post(format!("{holds}/{hold}/release"));
+                    release.token(&self.ana.token).expect(200).await;
+                }
                 let file = STANDARD.encode("email\nfile@example.com\nnobody\n");
                 let path = format!("{here}/import/leads");
                 let made = self.post(server, path, json!({"file_base64": file})).await;
