@@ -1,11 +1,13 @@
 """Requests that succeed, for operations that guessing never gets through: a token that was mailed, a complete list of ids, a
 picture, a user and their access that belong together. What they need was made by the seed."""
 
+import base64
 import collections
 import itertools
 import json
 import os
 import threading
+import urllib.parse
 import urllib.request
 
 with open(os.environ["FUZZ_SEEDED"], encoding="utf-8") as file:
@@ -31,16 +33,34 @@ def take(pool):
         return things.pop() if len(things) > 1 else things[0]
 
 
-def get(path):
-    headers = {"Authorization": f"Bearer {SEEDED['token']}"}
-    request = urllib.request.Request(f"{os.environ['LEADLEDGER_URL']}/api/v1{path}", headers=headers)
+def call(path, body=None):
+    """A request of the fuzzer's own beside those that are generated: it reads, or with a body it makes."""
+    headers = {"Authorization": f"Bearer {SEEDED['token']}", "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{os.environ['LEADLEDGER_URL']}/api/v1{path}", data, headers)
     with urllib.request.urlopen(request) as answer:
         return json.load(answer)
+
+
+get = call
+
+
+def a_note():
+    """On a lead of a new company: on any other the fuzzer may have placed a hold."""
+    company = call("/companies", {"name": "Casa Nueva"})["company"]["id"]
+    lead = call(f"/companies/{company}/leads", {"first_name": "Noted"})["lead"]["id"]
+    note = call(f"/leads/{lead}/notes", {"content": "To be removed."})["note"]["id"]
+    return {"lead_id": lead, "id": note}, None
 
 
 def questions_in_order():
     asked = get(f"/companies/{COMPANY}/questions?per_page=100")["questions"]
     return [question["id"] for question in reversed(asked)]
+
+
+def sources_in_order():
+    found = get(f"/companies/{COMPANY}/sources?per_page=100")["sources"]
+    return [source["id"] for source in reversed(found)]
 
 
 def of_other(user):
@@ -58,6 +78,17 @@ def ghl_user():
 def granted():
     user = take("ungranted")
     return {"user_id": user}, of_other(user)
+
+
+def a_file():
+    rows = f"first_name,email\nLeo,leo{number()}@lead.example\n"
+    return {"file_base64": base64.b64encode(rows.encode()).decode(), "name": "leads.csv"}
+
+
+def put_a_part():
+    upload, address = SEEDED["part"]
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(address).query))
+    return {"upload_id": upload, "part": 1}, b"first_name\nLeo\n", query
 
 
 # Operation to path parameters (None: as generated) and body (None: as generated).
@@ -91,9 +122,25 @@ GOOD = {
     "POST /api/v1/users/email/prove": lambda: (None, {"token": take("proofs"), "lang": "en"}),
     "PUT /api/v1/users/password": lambda: (None, {"token": take("resets"), "password": PASSWORD}),
     "POST /api/v1/users/password": lambda: (None, {"token": take("resets"), "password": PASSWORD, "lang": "es"}),
+    "PUT /api/v1/companies/{company_id}/sources/priority": lambda: ({"company_id": COMPANY}, {"source_ids": sources_in_order()}),
+    "POST /api/v1/leads/{id}/legal_holds/{hold_id}/release": lambda: (
+        {"id": SEEDED["lead"], "hold_id": take("lead_holds")}, None),
+    "DELETE /api/v1/leads/{lead_id}/notes/{id}": a_note,
+    "GET /api/v1/proofs/inclusion": lambda: (None, None, {"position": 1 + number() % 50}),
+    "GET /api/v1/proofs/consistency": lambda: (None, None, {"from": 1 + number() % 50}),
+    "GET /api/v1/avatars/{file}": lambda: ({"file": SEEDED["picture"]}, None),
+    "POST /api/v1/companies/{company_id}/import/leads": lambda: ({"company_id": COMPANY}, a_file()),
+    "POST /api/v1/companies/{company_id}/import/uploads/{upload_id}/complete": lambda: (
+        {"company_id": COMPANY, "upload_id": take("uploads")[0]}, {"name": "In parts"}),
+    "PUT /api/v1/import/uploads/{upload_id}/parts/{part}": put_a_part,
+    "GET /api/v1/import/{import_code}": lambda: ({"import_code": SEEDED["imports"][0]}, None),
+    "GET /api/v1/import/{import_code}/errors": lambda: ({"import_code": SEEDED["imports"][0]}, None),
+    "GET /api/v1/import/{import_code}/events": lambda: ({"import_code": SEEDED["imports"][0]}, None),
+    "POST /api/v1/import/{import_code}/undo": lambda: ({"import_code": take("imports")}, None),
+    "POST /api/v1/companies/{id}/legal_holds/{hold_id}/release": lambda: ({"id": OTHER, "hold_id": take("holds")}, None),
     "POST /users/": lambda: (None, ghl_user()),
     "PUT /users/{user_id}": lambda: ({"user_id": str(SEEDED["ghl_user"])}, {"firstName": f"Eva {number()}", "companyId": "2"}),
-    "POST /users/search/filter-by-email": lambda: (None, {"companyId": "2", "emails": ["member20@fuzz.example"]}),
+    "POST /users/search/filter-by-email": lambda: (None, {"companyId": "2", "emails": "member20@fuzz.example,nobody@fuzz.example"}),
 }
 
 _turns = collections.Counter()
@@ -101,20 +148,23 @@ _turns = collections.Counter()
 
 def improve(case):
     """Makes every third request that is meant to be good a good one, the first of each operation among them."""
-    operation = f"{case.method.upper()} {case.path}"
-    make = GOOD.get(operation)
-    if make is None or case.meta is None or case.meta.generation.mode.name != "POSITIVE":
+    if case.meta is None or case.meta.generation.mode.name != "POSITIVE":
         return
+    operation = f"{case.method.upper()} {case.path}"
     with _lock:
         turn = _turns[operation]
         _turns[operation] += 1
     if turn % 3:
         return
-    path, body = make()
-    if path is not None:
-        case.path_parameters.update(path)
-    if body is not None:
-        case.body = body
     # A version or a key that was guessed would have it refused for its own reason.
     for name in [name for name in case.headers or {} if name.lower() in ("if-match", "idempotency-key")]:
         del case.headers[name]
+    made = GOOD[operation]() if operation in GOOD else (None, None)
+    path, body, query = (*made, None)[:3]
+    if path is not None:
+        case.path_parameters.update(path)
+    if query is not None:
+        case.query = query
+    # A file comes in a form too, which stays as it was guessed.
+    if body is not None and not (case.media_type or "").startswith("multipart/"):
+        case.body = body

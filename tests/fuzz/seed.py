@@ -164,6 +164,34 @@ def link(subject):
     return post("/users/1/providers", body)["provider"]["id"]
 
 
+# Files: imports that ended, and uploads of which the only part is there. A hold for each that is to be released.
+def leads_file(n):
+    return f"first_name,email\nRosa,rosa{n}@lead.example\nX,no\n".encode()
+
+
+gray = f"/companies/{seeded['other_company']}"
+seeded["imports"] = []
+for n in range(20):
+    body = {"file_base64": base64.b64encode(leads_file(n)).decode(), "name": f"file {n}.csv", "source_id": None}
+    seeded["imports"].append(post(f"{at}/import/leads", body)["import_file"]["import_code"])
+seeded["uploads"] = []
+for n in range(20):
+    upload = post(f"{at}/import/uploads")["upload"]
+    address = BASE.removesuffix("/api/v1") + upload["part_url"].replace("{part}", "1")
+    typed = {"Content-Type": "application/octet-stream"}
+    urllib.request.urlopen(urllib.request.Request(address, leads_file(100 + n), typed, method="PUT")).close()
+    seeded["uploads"].append([upload["id"], upload["part_url"]])
+seeded["part"] = seeded["uploads"].pop()
+seeded["holds"] = [post(f"{gray}/legal_holds", {"reason": f"Case {n}"})["legal_hold"]["id"] for n in range(20)]
+seeded["lead"] = post(f"{at}/leads", {"first_name": "Held", "source_id": None})["lead"]["id"]
+holds = f"/leads/{seeded['lead']}/legal_holds"
+seeded["lead_holds"] = [post(holds, {"reason": f"Case {n}"})["legal_hold"]["id"] for n in range(20)]
+picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+avatar = {"company_id": seeded["other_company"], "avatar_base64": picture}
+seeded["picture"] = call("PUT", "/companies/avatar", avatar)["company"]["avatar_route"].rsplit("/", 1)[1]
+for code in seeded["imports"]:
+    while call("GET", f"/import/{code}")["import_file"]["status"] in ("pending", "processing"):
+        time.sleep(0.1)
 seeded["id_tokens"] = [id_token(f"new-{n}") for n in range(20)]
 seeded["providers"] = [link(f"linked-{n}") for n in range(20)]
 with open(os.environ["FUZZ_SEEDED"], "w", encoding="utf-8") as file:
