@@ -269,7 +269,7 @@ impl App {
         Self {
             reads: self.reads.at(&pool),
             pool,
-            clock: Clock::fixed(moment.clock),
+            clock: Clock::fixed(moment.clock()),
             today: Some(Arc::new(self.clone())),
             ..self.clone()
         }

@@ -411,6 +411,8 @@ pub enum ImportCommand {
     Fail {
         /// Why: a stable code.
         reason: String,
+        /// What is wrong and where, in words. Never what stands in a cell.
+        detail: Option<String>,
     },
     /// Process no more rows.
     Cancel,
@@ -486,6 +488,9 @@ pub enum ImportEvent {
     ImportFailed {
         /// Why.
         reason: String,
+        /// What is wrong and where, in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
     },
     /// It was stopped.
     ImportCancelled {
@@ -583,9 +588,9 @@ impl Decide for Import {
                 }]),
                 _ => Err(ImportError::NotProcessing),
             },
-            ImportCommand::Fail { reason } => match self.status {
+            ImportCommand::Fail { reason, detail } => match self.status {
                 ImportStatus::Pending | ImportStatus::Processing => {
-                    Ok(vec![ImportEvent::ImportFailed { reason }])
+                    Ok(vec![ImportEvent::ImportFailed { reason, detail }])
                 }
                 _ => Err(ImportError::NotProcessing),
             },

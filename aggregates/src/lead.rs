@@ -6,7 +6,8 @@
 //! - A note is added once and removed once; a removed note's text stays in the history only.
 //! - Who may only work on their own leads never changes anybody else's, however requests race.
 //! - What is blocked or erased does not change any more; see `erasure`.
-//! - A lead that was removed is there no more: it takes no command, and its history stays.
+//! - A lead that was removed is there no more: it takes no command but those that erase its
+//!   personal data, and its history stays.
 //!
 //! Whether referenced sources, campaigns, territories, questions and user accesses exist is looked up by the caller;
 //! that a lead is a duplicate is a matter of the read models, never of one lead.

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use aggregates::Decide;
 use aggregates::company::Company;
+use aggregates::import::Import;
 use aggregates::invitation::Invitation;
 use aggregates::lead::Lead;
 use aggregates::subscription::Subscription;
@@ -125,9 +126,12 @@ where
     }
     // In an order in which a stream could be: what begins it first, what ends it last.
     let order = |name: &String| {
-        let begins = ["Created", "Registered", "Started"]
+        let begins = ["Created", "Registered", "Started", "Requested"]
             .map(|end| name.to_lowercase() == format!("{}{}", A::TYPE, end.to_lowercase()));
-        let ends = name.ends_with("Erased") || name.ends_with("Deleted") || name.ends_with("Ended");
+        let ends = name.ends_with("Erased")
+            || name.ends_with("Deleted")
+            || name.ends_with("Ended")
+            || name.ends_with("Undone");
         (!begins.contains(&true), ends, name.clone())
     };
     let mut names: Vec<&String> = samples.keys().collect();
@@ -169,6 +173,11 @@ fn every_event_of_an_invitation_that_ever_was_is_read() {
 #[test]
 fn every_event_of_a_subscription_that_ever_was_is_read() {
     check::<Subscription>();
+}
+
+#[test]
+fn every_event_of_an_import_that_ever_was_is_read() {
+    check::<Import>();
 }
 
 #[test]

@@ -32,6 +32,7 @@ struct Row {
     counts: RowCounts,
     errors: Vec<FailedRow>,
     failure: Option<String>,
+    failure_detail: Option<String>,
     removed: i64,
     restored: i64,
     kept: i64,
@@ -171,9 +172,10 @@ impl Projection for Imports {
                 row.status = Some(ImportStatus::Completed.code());
                 row.finished_at = Some(at);
             }
-            ImportEvent::ImportFailed { reason } => {
+            ImportEvent::ImportFailed { reason, detail } => {
                 row.status = Some(ImportStatus::Failed.code());
                 row.failure = Some(reason.clone());
+                row.failure_detail.clone_from(detail);
                 row.finished_at = Some(at);
             }
             ImportEvent::ImportCancelled { .. } => {
@@ -233,11 +235,11 @@ fn write_new(statement: &mut Statement, rows: &[Row]) {
         s.sql(
             "INSERT INTO imports (id, import_code, company_id, user_id, name, import_type, status, file_hash, file_key, \
              file_size, options, columns, total_rows, imported_rows, updated_rows, skipped_rows, failed_rows, duplicate_rows, \
-             errors, failure, removed_leads, restored_leads, kept_leads, version, position, created_at, started_at, \
+             errors, failure, failure_detail, removed_leads, restored_leads, kept_leads, version, position, created_at, started_at, \
              finished_at, undone_at) \
              SELECT r.id, r.import_code, r.company_id, r.user_id, r.name, r.import_type, r.status, r.file_hash, r.file_key, \
              r.file_size, r.options, coalesce(r.columns, '[]'), r.total_rows, r.imported, r.updated, r.skipped, r.failed, \
-             r.duplicates, r.errors, r.failure, r.removed, r.restored, r.kept, r.version, r.position, r.created_at, \
+             r.duplicates, r.errors, r.failure, r.failure_detail, r.removed, r.restored, r.kept, r.version, r.position, r.created_at, \
              r.started_at, r.finished_at, r.undone_at FROM head, jsonb_to_recordset(",
         )
         .bind(json(&rows))
@@ -257,7 +259,8 @@ fn write_changed(statement: &mut Statement, rows: &[Row]) {
              updated_rows = i.updated_rows + r.updated, skipped_rows = i.skipped_rows + r.skipped, \
              failed_rows = i.failed_rows + r.failed, duplicate_rows = i.duplicate_rows + r.duplicates, \
              errors = jsonb_path_query_array(i.errors || r.errors, '$[0 to {}]'), \
-             failure = coalesce(r.failure, i.failure), removed_leads = i.removed_leads + r.removed, \
+             failure = coalesce(r.failure, i.failure), failure_detail = coalesce(r.failure_detail, i.failure_detail), \
+             removed_leads = i.removed_leads + r.removed, \
              restored_leads = i.restored_leads + r.restored, kept_leads = i.kept_leads + r.kept, \
              version = r.version, position = r.position, started_at = coalesce(r.started_at, i.started_at), \
              finished_at = coalesce(r.finished_at, i.finished_at), undone_at = coalesce(r.undone_at, i.undone_at) \
@@ -274,7 +277,7 @@ fn write_changed(statement: &mut Statement, rows: &[Row]) {
 const NEW_FIELDS: &str = "import_code text, company_id bigint, user_id bigint, name text, import_type text, file_hash text, \
      file_key bigint, file_size bigint, options jsonb, created_at timestamptz";
 const FIELDS: &str = "id bigint, status text, columns jsonb, total_rows bigint, imported bigint, updated bigint, \
-     skipped bigint, failed bigint, duplicates bigint, errors jsonb, failure text, removed bigint, restored bigint, kept bigint, \
+     skipped bigint, failed bigint, duplicates bigint, errors jsonb, failure text, failure_detail text, removed bigint, restored bigint, kept bigint, \
      version bigint, position bigint, started_at timestamptz, finished_at timestamptz, undone_at timestamptz";
 
 fn json(value: &impl Serialize) -> serde_json::Value {

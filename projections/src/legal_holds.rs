@@ -303,6 +303,25 @@ pub async fn by_id(
         .await
 }
 
+/// A hold that stands on the company or on one above.
+///
+/// # Errors
+/// What the database answers.
+pub async fn standing_over(
+    connection: &mut PgConnection,
+    company: CompanyId,
+    now: DateTime<Utc>,
+) -> Result<Option<LegalHoldRow>, sqlx::Error> {
+    sqlx::query_as(&format!(
+        "{SELECT}lead_id IS NULL AND released_at IS NULL AND (until IS NULL OR until > $2) \
+         AND company_id IN (SELECT unnest(path) FROM companies WHERE id = $1) ORDER BY id LIMIT 1"
+    ))
+    .bind(company.get())
+    .bind(now)
+    .fetch_optional(connection)
+    .await
+}
+
 /// The companies whose holds hold any of these: theirs, and all above.
 ///
 /// # Errors

@@ -45,7 +45,7 @@ pub fn describe(mut collected: OpenApi) -> OpenApi {
     for (path, item) in &mut collected.paths.paths {
         let ours = path.starts_with("/api/");
         if let Some(get) = item.get.as_mut().filter(|_| path.starts_with("/api/v1/")) {
-            look_back::describe(path, get);
+            look_back::describe(get);
         }
         for (method, operation) in operations(item) {
             if ours {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use aggregates::access::{Reach, Right};
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -30,19 +30,6 @@ use crate::ledger::moment::{self, Asked, Moment, NoMoment};
 
 /// The largest answer that is given its `meta.as_of`: lists of 100 rows are far smaller.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
-
-/// Operations with moments of their own: what they prove is named by the size of the tree, and stays what it was; an import's file
-/// and its live status are of today; who read what is a log beside the ledger.
-const NOT_OF_A_MOMENT: [&str; 8] = [
-    "/api/v1/checkpoint",
-    "/api/v1/proofs/inclusion",
-    "/api/v1/proofs/consistency",
-    "/api/v1/leads/{id}/evidence",
-    "/api/v1/import/{import_code}/errors",
-    "/api/v1/import/{import_code}/events",
-    "/api/v1/leads/{id}/personal_data",
-    "/api/v1/leads/{id}/reads",
-];
 
 /// What the middleware needs: today's parts, and the routes that look back.
 #[derive(Clone)]
@@ -69,11 +56,6 @@ impl LookBack {
 
     async fn carry_out(&self, request: Request, asked: Asked) -> Result<Response, Problem> {
         let (mut parts, _) = request.into_parts();
-        let path = parts.extensions.get::<MatchedPath>();
-        if path.is_some_and(|path| NOT_OF_A_MOMENT.contains(&path.as_str())) {
-            let message = "is not taken here: a proof names the size of the tree instead";
-            return Err(Problem::malformed_query(FieldErrors::of("as_of", message)));
-        }
         let mut caller = Caller::from_request_parts(&mut parts, &self.today).await?;
         caller.authority = Arc::new(auditing(&caller.authority)?);
         let mut connection = self.today.pool.acquire().await?;
@@ -185,11 +167,8 @@ async fn with_moment(response: Response, moment: Moment) -> Result<Response, Pro
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
-/// Says of the operation at this path that it takes `as_of`, unless it does not.
-pub fn describe(path: &str, operation: &mut Operation) {
-    if NOT_OF_A_MOMENT.contains(&path) {
-        return;
-    }
+/// Says of an operation that it takes `as_of`.
+pub fn describe(operation: &mut Operation) {
     let parameters = operation.parameters.get_or_insert_default();
     parameters.push(parameter().into());
 }

@@ -14,7 +14,8 @@ impl Caller {
         leads: impl IntoIterator<Item = (i64, i64)>,
     ) {
         app.ledger.note_reads(LeadReads {
-            read_at: app.clock.now(),
+            // Also of the past it is read today.
+            read_at: app.today().clock.now(),
             leads: leads.into_iter().collect(),
             reader: self.write.provenance.actor.to_string(),
             operation,

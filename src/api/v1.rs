@@ -16,6 +16,7 @@ mod integration_tokens;
 mod invitations;
 mod lead_lists;
 mod lead_notes;
+mod lead_on_record;
 mod leads;
 mod legal_terms;
 mod link_pages;

@@ -42,6 +42,7 @@ pub async fn stream(
     let writer = Writer {
         imports: imports.clone(),
         import: import.id,
+        until: aggregates::import::FIRST_ROW + import.processed_rows(),
         handle: Handle::current(),
     };
     // A file without a header has no rows that could have failed.
@@ -62,6 +63,8 @@ pub async fn stream(
 struct Writer {
     imports: Imports,
     import: i64,
+    /// The first row that is not processed yet, as the import's row says.
+    until: i64,
     handle: Handle,
 }
 
@@ -109,6 +112,7 @@ impl Writer {
         };
         *after = last.first_row;
         let failed = chunks.into_iter().flat_map(|chunk| chunk.failed);
+        let failed = failed.filter(|row| row.row < self.until);
         let reason = |code: &str, column: Option<&str>| message(code, column);
         Ok(Some(
             failed

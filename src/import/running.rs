@@ -20,6 +20,7 @@ use super::rows::{ReadyRow, resolve};
 use super::runner::RunError;
 use super::undo::Undoing;
 use crate::ledger::{self, Actor, CommitError, Provenance, Refusal, Work};
+use crate::tabular::TabularError;
 
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,41 @@ pub enum Step {
     AtRest,
     /// This node's object store does not have the file.
     NotHere,
+}
+
+/// Why a file fails as a whole.
+struct Fault {
+    /// A stable code.
+    reason: &'static str,
+    /// What is wrong and where, in words.
+    detail: Option<String>,
+}
+
+impl Fault {
+    fn of(reason: &'static str) -> Self {
+        Self {
+            reason,
+            detail: None,
+        }
+    }
+
+    /// What is wrong with the file itself; the error is when that is the disk, which is tried again.
+    fn of_file(error: TabularError) -> Result<Self, RunError> {
+        match error {
+            TabularError::Io(error) => Err(FileError::from(error).into()),
+            error => Ok(Self {
+                reason: "unreadable_file",
+                detail: Some(format!("the file {error}")),
+            }),
+        }
+    }
+
+    fn into_command(self) -> ImportCommand {
+        ImportCommand::Fail {
+            reason: self.reason.to_owned(),
+            detail: self.detail,
+        }
+    }
 }
 
 /// See the module's text.
@@ -99,8 +135,7 @@ impl Running {
             // A defect: it would meet the same rows for ever.
             Err(RunError::Ledger(CommitError::Broken(why))) => {
                 tracing::error!(import = self.id, why, "an import cannot go on");
-                let reason = "internal".to_owned();
-                command(imports, self.id, ImportCommand::Fail { reason }).await?;
+                command(imports, self.id, Fault::of("internal").into_command()).await?;
                 Ok(Step::AtRest)
             }
             outcome => outcome,
@@ -130,8 +165,8 @@ impl Running {
                         self.stage = Stage::Rows(Box::new(rows));
                         Ok(Step::More)
                     }
-                    Err(reason) => {
-                        command(imports, self.id, ImportCommand::Fail { reason }).await?;
+                    Err(fault) => {
+                        command(imports, self.id, fault.into_command()).await?;
                         Ok(Step::AtRest)
                     }
                 }
@@ -146,8 +181,7 @@ async fn missing(imports: &Imports, row: &ImportRow) -> Result<Step, RunError> {
     if imports.clock.now() - row.created_at < chrono::TimeDelta::days(1) {
         return Ok(Step::NotHere);
     }
-    let reason = "file_missing".to_owned();
-    command(imports, row.id, ImportCommand::Fail { reason }).await?;
+    command(imports, row.id, Fault::of("file_missing").into_command()).await?;
     Ok(Step::AtRest)
 }
 
@@ -185,7 +219,7 @@ impl Rows {
         imports: &Imports,
         row: &ImportRow,
         file: Spooled,
-    ) -> Result<Result<Self, String>, RunError> {
+    ) -> Result<Result<Self, Fault>, RunError> {
         let common = common(imports, row).await?;
         let options: ImportOptions =
             serde_json::from_value(row.options.clone()).unwrap_or_default();
@@ -193,8 +227,16 @@ impl Rows {
         let opened = match imports.open(reopened, &common.company, &options).await {
             Ok(opened) => opened,
             Err(ImportRefusal::Database(error)) => return Err(error.into()),
-            Err(ImportRefusal::Header(_)) => return Ok(Err("header_not_understood".to_owned())),
-            Err(_) => return Ok(Err("unreadable_file".to_owned())),
+            Err(ImportRefusal::Header(error)) => {
+                return Ok(Err(Fault {
+                    reason: "header_not_understood",
+                    detail: Some(error.to_string()),
+                }));
+            }
+            Err(ImportRefusal::Unreadable(error)) => return Fault::of_file(error).map(Err),
+            Err(ImportRefusal::Storage(error)) => return Err(error.into()),
+            Err(ImportRefusal::Commit(error)) => return Err(error.into()),
+            Err(ImportRefusal::TooManyForDryRun) => return Ok(Err(Fault::of("internal"))),
         };
         let OpenFile {
             reader,
@@ -203,8 +245,9 @@ impl Rows {
         } = opened;
         if row.started_at.is_none() {
             let counting = file.open().map_err(FileError::from)?;
-            let Ok(total_rows) = reading::count(counting, &options).await else {
-                return Ok(Err("unreadable_file".to_owned()));
+            let total_rows = match reading::count(counting, &options).await {
+                Ok(total_rows) => total_rows,
+                Err(error) => return Fault::of_file(error).map(Err),
             };
             let columns = columns.understood();
             let start = ImportCommand::Start {
@@ -236,8 +279,7 @@ impl Rows {
                 Some(Ok(rows)) => self.waiting.extend(rows),
                 Some(Err(error)) if self.waiting.is_empty() => {
                     tracing::warn!(%error, import = id, "a file cannot be read to its end");
-                    let reason = "unreadable_file".to_owned();
-                    command(imports, id, ImportCommand::Fail { reason }).await?;
+                    command(imports, id, Fault::of_file(error)?.into_command()).await?;
                     return Ok(Step::AtRest);
                 }
                 // What was read before the fault comes first; the fault is met again.

@@ -44,7 +44,7 @@ pub async fn pack(
         };
         let latest = checkpoints::latest(&mut transaction).await?;
         let taken_in = stream_map::size(&mut transaction).await?;
-        if let Some(latest) = latest.filter(|latest| latest.size == taken_in && latest.size >= end)
+        if let Some(latest) = latest.filter(|latest| latest.size <= taken_in && latest.size >= end)
         {
             return Ok(Some(gather(&mut transaction, stream, latest).await?));
         }
@@ -52,6 +52,47 @@ pub async fn pack(
         checkpoints::make(pool, now).await?;
     }
     Err(ProofError::Busy)
+}
+
+/// Why there is no pack as of a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPack {
+    /// No checkpoint covered an event of the stream then.
+    NotCovered,
+    /// Evidence is kept from this size of the ledger on.
+    NotKept(i64),
+}
+
+/// The pack of a stream as of the latest checkpoint of the moment that the connection is bound to. Nothing is made: what no checkpoint
+/// covered then is not in it.
+///
+/// # Errors
+/// See [`ProofError`].
+pub async fn pack_then(
+    connection: &mut PgConnection,
+    stream: StreamKey,
+) -> Result<Result<EvidencePack, NoPack>, ProofError> {
+    let begun: Option<i64> = sqlx::query_scalar(
+        "SELECT min(position) FROM events WHERE aggregate_type = $1 AND aggregate_id = $2",
+    )
+    .bind(stream.kind.name())
+    .bind(stream.id.to_string())
+    .fetch_one(&mut *connection)
+    .await?;
+    let latest = checkpoints::latest(connection).await?;
+    let covering = latest.filter(|latest| begun.is_some_and(|begun| begun <= latest.size));
+    let Some(covering) = covering else {
+        return Ok(Err(NoPack::NotCovered));
+    };
+    let kept_from = stream_map::kept_from(connection).await?;
+    if covering.size < kept_from {
+        return Ok(Err(NoPack::NotKept(kept_from)));
+    }
+    // While the map is made anew it is behind.
+    if covering.size > stream_map::size(connection).await? {
+        return Err(ProofError::Busy);
+    }
+    Ok(Ok(gather(connection, stream, covering).await?))
 }
 
 async fn gather(
@@ -62,7 +103,7 @@ async fn gather(
     let (aggregate_type, aggregate_id) = (stream.kind.name(), stream.id.to_string());
     let mut map = StreamMap::default();
     let key = stream_key(aggregate_type, &aggregate_id);
-    stream_map::bring(connection, &mut map, &[key]).await?;
+    stream_map::bring(connection, &mut map, &[key], checkpoint.size).await?;
     let missing = ProofError::Damaged("the map lacks a stream");
     let (end, stream_proof) = map.prove(&key).ok_or(missing)?;
     let keys = load::keys(connection, &[stream]).await?;

@@ -27,8 +27,16 @@ pub struct Moment {
     pub position: i64,
     /// When that position was recorded.
     pub recorded_at: DateTime<Utc>,
-    /// What the clock showed: the asked instant, or `recorded_at` when a position was asked for.
-    pub clock: DateTime<Utc>,
+    /// The instant that was asked for; `None` when a position was.
+    pub instant: Option<DateTime<Utc>>,
+}
+
+impl Moment {
+    /// What the clock showed: the asked instant, or the time at which the asked position was recorded.
+    #[must_use]
+    pub fn clock(&self) -> DateTime<Utc> {
+        self.instant.unwrap_or(self.recorded_at)
+    }
 }
 
 /// Why there is nothing to be read as of a moment.
@@ -84,7 +92,7 @@ pub async fn resolve(
     Ok(Ok(Moment {
         position,
         recorded_at,
-        clock: instant.unwrap_or(recorded_at),
+        instant,
     }))
 }
 
@@ -145,6 +153,12 @@ impl Reader {
         &self.live
     }
 
+    /// The moment that reads are bound to; `None` for today.
+    #[must_use]
+    pub fn moment(&self) -> Option<Moment> {
+        self.at.as_ref().map(|bound| bound.moment)
+    }
+
     /// A connection on which the read tables are those of the moment, or of today.
     ///
     /// # Errors
@@ -180,14 +194,17 @@ impl Bound {
     async fn set_on(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let Self { moment, under } = self;
         let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
+        let until = moment.instant.map_or_else(|| "infinity".to_owned(), text);
         sqlx::query(
             "SELECT set_config('leadledger.as_of', $1, false), set_config('leadledger.as_of_at', $2, false), \
-             set_config('leadledger.as_of_clock', $3, false), set_config('leadledger.as_of_under', $4, false)",
+             set_config('leadledger.as_of_clock', $3, false), set_config('leadledger.as_of_under', $4, false), \
+             set_config('leadledger.as_of_until', $5, false)",
         )
         .bind(moment.position.to_string())
         .bind(text(moment.recorded_at))
-        .bind(text(moment.clock))
+        .bind(text(moment.clock()))
         .bind(under)
+        .bind(until)
         .execute(connection)
         .await?;
         Ok(())

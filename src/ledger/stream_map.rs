@@ -16,6 +16,13 @@ pub(super) async fn size(connection: &mut PgConnection) -> Result<i64, sqlx::Err
         .await
 }
 
+/// The size from which on the map's earlier tiles are kept: older checkpoints have no evidence any more.
+pub(super) async fn kept_from(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT kept_from FROM stream_map")
+        .fetch_one(connection)
+        .await
+}
+
 /// Takes the events after position `from`, where the map is, up to `to` in, and answers the map's root. The caller holds the checkpoints'
 /// lock in a transaction.
 pub(super) async fn advance(
@@ -23,6 +30,24 @@ pub(super) async fn advance(
     from: i64,
     to: i64,
 ) -> Result<Hash, sqlx::Error> {
+    let settled: i64 = sqlx::query_scalar("SELECT settled FROM stream_map")
+        .fetch_one(&mut *connection)
+        .await?;
+    // A map that is made anew rests where it was, so that its tiles there are those that held then.
+    if from < settled && settled < to {
+        advance_settled(connection, from, settled, settled).await?;
+        return advance_settled(connection, settled, to, settled).await;
+    }
+    advance_settled(connection, from, to, settled).await
+}
+
+async fn advance_settled(
+    connection: &mut PgConnection,
+    from: i64,
+    to: i64,
+    settled: i64,
+) -> Result<Hash, sqlx::Error> {
+    let since = to.max(settled);
     let rows = sqlx::query(
         "SELECT aggregate_type, aggregate_id, count(*), (array_agg(leaf_hash ORDER BY position DESC))[1] \
          FROM events WHERE position > $1 AND position <= $2 GROUP BY 1, 2",
@@ -43,7 +68,7 @@ pub(super) async fn advance(
     }
     let mut map = StreamMap::default();
     let keys: Vec<Hash> = touched.iter().map(|end| end.key).collect();
-    bring(connection, &mut map, &keys).await?;
+    bring(connection, &mut map, &keys, NOW).await?;
     for end in touched {
         let before = map.get(&end.key).map_or(0, |end| end.events);
         map.set(StreamEnd {
@@ -54,34 +79,53 @@ pub(super) async fn advance(
     let (root, changed) = map.settle();
     let contents = |path: &TilePath| map.tile(path).map_or_else(Vec::new, Tile::to_bytes);
     sqlx::query(
-        "INSERT INTO stream_map_tiles (path, content) SELECT * FROM unnest($1::bytea[], $2::bytea[]) \
-         ON CONFLICT (path) DO UPDATE SET content = excluded.content",
+        "INSERT INTO past.stream_map_tiles (path, valid_from, valid_until, content) \
+         SELECT path, since, $2, content FROM stream_map_tiles WHERE path = ANY($1::bytea[]) AND since < $2",
+    )
+    .bind(&changed)
+    .bind(since)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "INSERT INTO stream_map_tiles (path, content, since) SELECT r.*, $3 FROM unnest($1::bytea[], $2::bytea[]) AS r \
+         ON CONFLICT (path) DO UPDATE SET content = excluded.content, since = excluded.since",
     )
     .bind(&changed)
     .bind(changed.iter().map(contents).collect::<Vec<_>>())
+    .bind(since)
     .execute(&mut *connection)
     .await?;
-    sqlx::query("UPDATE stream_map SET size = $1")
+    sqlx::query("UPDATE stream_map SET size = $1, settled = $2")
         .bind(to)
+        .bind(since)
         .execute(connection)
         .await?;
     Ok(root)
 }
 
-/// Brings the tiles on the ways to these keys, and the topmost one in any case.
+/// For [`bring`]: the tiles as they are.
+pub(super) const NOW: i64 = i64::MAX;
+
+/// Brings the tiles on the ways to these keys as they were when the map had this size, and the topmost one in any case.
 pub(super) async fn bring(
     connection: &mut PgConnection,
     map: &mut StreamMap,
     keys: &[Hash],
+    size: i64,
 ) -> Result<(), sqlx::Error> {
     let mut wanted: HashSet<TilePath> = HashSet::from([TilePath::new()]);
     while !wanted.is_empty() {
         let paths: Vec<&TilePath> = wanted.iter().collect();
         let rows =
-            sqlx::query("SELECT path, content FROM stream_map_tiles WHERE path = ANY($1::bytea[])")
-                .bind(paths)
-                .fetch_all(&mut *connection)
-                .await?;
+            sqlx::query(
+                "SELECT path, content FROM stream_map_tiles WHERE path = ANY($1::bytea[]) AND since <= $2 \
+                 UNION ALL SELECT path, content FROM past.stream_map_tiles \
+                 WHERE path = ANY($1::bytea[]) AND valid_from <= $2 AND valid_until > $2",
+            )
+            .bind(paths)
+            .bind(size)
+            .fetch_all(&mut *connection)
+            .await?;
         for row in rows {
             let tile = Tile::from_bytes(row.try_get(1)?).ok_or(sqlx::Error::RowNotFound)?;
             let path: TilePath = row.try_get(0)?;
@@ -102,6 +146,13 @@ pub(super) async fn bring(
 
 /// Forgets the map, so that the next checkpoint makes it anew from the events. The caller holds the checkpoints' lock in a transaction.
 pub(super) async fn forget(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO past.stream_map_tiles (path, valid_from, valid_until, content) \
+         SELECT t.path, t.since, m.settled, t.content FROM stream_map_tiles t, stream_map m WHERE t.since < m.settled \
+         ON CONFLICT DO NOTHING",
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query("DELETE FROM stream_map_tiles")
         .execute(&mut *connection)
         .await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aggregates::Decide;
-use aggregates::ids::NoteId;
+use aggregates::ids::{CompanyId, NoteId};
 use aggregates::lead::{Lead, LeadEvent};
 use chrono::{DateTime, Utc};
 use projections::DomainEvent;
@@ -54,6 +54,25 @@ pub struct SubjectData {
     pub notes: BTreeMap<NoteId, HeldNote>,
     /// Every event of its stream, the oldest first.
     pub events: Vec<OpenedEvent>,
+}
+
+/// The company of the lead's latest event; also of a lead that was taken away again.
+///
+/// # Errors
+/// What the database answers.
+pub async fn company_of(
+    connection: &mut PgConnection,
+    lead: i64,
+) -> Result<Option<CompanyId>, sqlx::Error> {
+    let company: Option<i64> = sqlx::query_scalar(
+        "SELECT company_id FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND position IS NOT NULL \
+         AND company_id IS NOT NULL ORDER BY sequence DESC LIMIT 1",
+    )
+    .bind(StreamKind::Lead.name())
+    .bind(lead.to_string())
+    .fetch_optional(connection)
+    .await?;
+    Ok(company.map(CompanyId))
 }
 
 /// Reads the stream of the lead and opens it.

@@ -156,7 +156,7 @@ async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::Error
     }
     let (streams, tiles) = map.settle();
     for path in tiles {
-        sqlx::query("INSERT INTO stream_map_tiles VALUES ($1, $2)")
+        sqlx::query("INSERT INTO stream_map_tiles (path, content, since) VALUES ($1, $2, 1)")
             .bind(&path)
             .bind(map.tile(&path).unwrap().to_bytes())
             .execute(&mut *connection)
@@ -284,7 +284,7 @@ const TILES: [&str; 8] = [
     "UPDATE stream_map_tiles SET content = content || content WHERE path = ''",
     "DELETE FROM stream_map_tiles WHERE path = ''",
     "UPDATE stream_map_tiles SET path = path || '\\x01'",
-    "INSERT INTO stream_map_tiles SELECT '\\x0f0f', content FROM stream_map_tiles WHERE path = ''",
+    "INSERT INTO stream_map_tiles (path, content, since) SELECT '\\x0f0f', content, since FROM stream_map_tiles WHERE path = ''",
     "UPDATE stream_map SET size = size + 1",
     "UPDATE stream_map SET size = size - 1",
 ];

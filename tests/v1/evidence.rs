@@ -279,3 +279,61 @@ fn hash(value: &Value) -> [u8; 32] {
 fn hashes(value: &Value) -> Vec<[u8; 32]> {
     value.as_array().expect("a list").iter().map(hash).collect()
 }
+
+#[tokio::test]
+async fn the_pack_of_then_is_given_again_and_still_verifies() {
+    let clock = Clock::fixed("2027-01-01T09:00:00Z".parse().expect("an instant"));
+    let server = TestServer::start_by(clock.clone()).await;
+    let (ana, lead) = a_life(&server).await;
+    let key = keys(&server).await;
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let file = folder.path().join("keys");
+    std::fs::write(&file, &key).expect("writing a file");
+    let key = file.to_str().expect("a path");
+    let path = format!("/api/v1/leads/{lead}/evidence");
+
+    let mut then = Vec::new();
+    for n in 0..4 {
+        clock.advance(TimeDelta::seconds(10));
+        let change = server
+            .put(format!("/api/v1/leads/{lead}"))
+            .token(&ana.token);
+        change
+            .json(&json!({"first_name": format!("Lucía {n}")}))
+            .expect(200)
+            .await;
+        let pack = server.get(&path).token(&ana.token).answer().await;
+        then.push((clock.now(), pack.text));
+    }
+    // The map is made anew: what held at the checkpoints still does.
+    let mut connection = server
+        .database
+        .pool()
+        .acquire()
+        .await
+        .expect("a connection");
+    leadledger::ledger::checkpoints::rebuild(&mut connection)
+        .await
+        .expect("a rebuilt map");
+    drop(connection);
+    clock.advance(TimeDelta::seconds(10));
+    pack(&server, &ana, lead).await;
+    for (instant, text) in &then {
+        let as_of = instant.format("%FT%TZ");
+        let again = server
+            .get(format!("{path}?as_of={as_of}"))
+            .token(&ana.token);
+        let mut again = again.expect(200).await;
+        again.as_object_mut().expect("an object").remove("meta");
+        let first: Value = serde_json::from_str(text).expect("a pack");
+        assert_eq!(again, first, "as of {as_of}");
+        let (holds, told) = check(&again, key);
+        assert!(holds, "as of {as_of}: {told}");
+    }
+    // Before the first checkpoint there was none.
+    for path in ["/api/v1/checkpoint", path.as_str()] {
+        let none = server.get(format!("{path}?as_of=1")).token(&ana.token);
+        none.expect(404).await;
+    }
+    server.assert_sound().await;
+}

@@ -69,6 +69,78 @@ async fn undoing_brings_every_lead_back_but_those_changed_since() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_undo_took_away_is_on_record_until_it_is_erased() {
+    let scene = Scene::start().await;
+    let server = &scene.server;
+    let import = scene.import(&people(3, "example.com"), &[]).await;
+    let list = format!("/api/v1/companies/{}/leads", scene.company);
+    let found = server.get(format!("{list}?search=p1@example.com"));
+    let found = found.token(&scene.ana.token).expect(200).await;
+    let lead = format!("/api/v1/leads/{}", int(&found["leads"][0]["id"]));
+    post(&scene, &import, "undo").expect(202).await;
+    assert_eq!(scene.ended(code(&import)).await["status"], "undone");
+
+    let get = |path: String| server.get(path).token(&scene.ana.token);
+    get(lead.clone()).expect(404).await;
+    let history = get(format!("{lead}/history")).expect(200).await;
+    assert_eq!(history["history"].as_array().map(Vec::len), Some(2));
+    let evidence = get(format!("{lead}/evidence")).expect(200).await;
+    assert_eq!(evidence["stream_events"], 2);
+    let data = get(format!("{lead}/personal_data")).expect(200).await;
+    assert_eq!(data["personal_data"]["email"], "p1@example.com");
+    let stranger = server.sign_up("Eve").await;
+    for what in ["history", "evidence", "personal_data", "erasure", "reads"] {
+        let call = server.get(format!("{lead}/{what}")).token(&stranger.token);
+        call.expect(404).await;
+    }
+
+    let step = |step: &str| {
+        let call = server.post(format!("{lead}/erasure"));
+        let call = call.token(&scene.ana.token);
+        call.json(&json!({"step": step, "reason": "subject_request"}))
+    };
+    let holds = format!("/api/v1/companies/{}/legal_holds", scene.company);
+    let hold = server.post(&holds).token(&scene.ana.token);
+    let hold = hold.json(&json!({"reason": "Case 7"})).expect(201).await;
+    let refused = step("block").expect(422).await;
+    assert_eq!(refused["code"], "legal_hold", "{refused}");
+    let release = format!("{holds}/{}/release", int(&hold["legal_hold"]["id"]));
+    let release = server.post(release).token(&scene.ana.token);
+    release.expect(200).await;
+    step("block").expect(200).await;
+    let unblock = server.delete(format!("{lead}/erasure"));
+    unblock.token(&scene.ana.token).expect(404).await;
+    let erased = step("erase").expect(200).await;
+    assert!(erased["erasure"]["certificate"].is_string(), "{erased}");
+    let data = get(format!("{lead}/personal_data")).expect(200).await;
+    assert!(data["personal_data"]["email"].is_null(), "{data}");
+    assert!(!data.to_string().contains("p1@"), "{data}");
+    server.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_company_keeps_what_was_imported() {
+    let scene = Scene::start().await;
+    let server = &scene.server;
+    let import = scene.import(&people(3, "example.com"), &[]).await;
+    let holds = format!("/api/v1/companies/{}/legal_holds", scene.company);
+    let hold = server.post(&holds).token(&scene.ana.token);
+    let hold = hold.json(&json!({"reason": "Case 7"})).expect(201).await;
+    for what in ["undo?dry_run=true", "undo"] {
+        let refused = post(&scene, &import, what).expect(422).await;
+        assert_eq!(refused["code"], "legal_hold", "{refused}");
+    }
+    assert_eq!(scene.leads().await.len(), 3);
+    let release = format!("{holds}/{}/release", int(&hold["legal_hold"]["id"]));
+    let release = server.post(release).token(&scene.ana.token);
+    release.expect(200).await;
+    post(&scene, &import, "undo").expect(202).await;
+    assert_eq!(scene.ended(code(&import)).await["status"], "undone");
+    assert_eq!(scene.leads().await.len(), 0);
+    server.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_import_stops_between_rows_and_says_where() {
     let scene = Scene::start().await;
     let begun = scene.upload(&people(30_000, "example.com"), &[]).await;

@@ -189,3 +189,29 @@ async fn a_server_that_died_leaves_a_gap_on_record() {
     assert_eq!(found["gaps"][1]["until"], Value::Null);
     assert!(found["gaps"][1]["since"].is_string(), "{found}");
 }
+
+#[tokio::test]
+async fn a_look_into_the_past_is_a_read_of_today() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = int(&server
+        .lead(&ana, company, json!({"first_name": "Cy"}))
+        .await["id"]);
+    let before = server.app.clock.now();
+    let position: i64 = sqlx::query_scalar("SELECT position FROM ledger_head")
+        .fetch_one(server.database.pool())
+        .await
+        .expect("the ledger's end");
+    let path = format!("/api/v1/leads/{lead}?as_of={position}");
+    server.get(path).token(&ana.token).expect(200).await;
+    let found = reads(&server, &ana, lead).await;
+    let read_at = found["reads"][0]["read_at"].as_str().expect("a time");
+    let read_at: chrono::DateTime<chrono::Utc> = read_at.parse().expect("an instant");
+    assert!(read_at >= before, "{found}");
+    // As of then, nobody had read anything.
+    let path = format!("/api/v1/leads/{lead}/reads?as_of={position}");
+    let then = server.get(path).token(&ana.token).expect(200).await;
+    assert_eq!(then["reads"], json!([]));
+    assert_eq!(then["meta"]["total_count"], 0);
+}

@@ -17,6 +17,7 @@ mod history;
 mod idempotency;
 mod import_command;
 mod import_duplicates;
+mod import_hostile;
 mod import_nodes;
 mod import_undo;
 mod imports;

@@ -5,6 +5,7 @@
 //!   GDPR's restriction of processing.
 //! - Nothing about a blocked or erased lead changes but who it is assigned to, which ends with that access.
 //! - Blocking can be taken back, erasing cannot.
+//! - A lead that was removed is blocked and erased like any other; its block is not taken back, since nothing would be shown.
 //!
 //! None of the events holds personal data that the lead's key does not seal. Destroying that key is the ledger's business: it happens in the
 //! transaction of [`LeadEvent::LeadErased`].
@@ -108,7 +109,11 @@ impl Lead {
         &self,
         command: ErasureCommand,
     ) -> Result<Vec<LeadEvent>, LeadError> {
-        self.existing(&None)?;
+        // A lead that was taken away is still on record: what is held of it can be erased.
+        let on_record = self.exists() || (self.removed && command != ErasureCommand::Unblock);
+        if !on_record {
+            return Err(LeadError::NotCreated);
+        }
         match (command, self.data_status) {
             (ErasureCommand::Block { reason }, DataStatus::InUse) => {
                 Ok(vec![LeadEvent::LeadBlocked { reason }])
@@ -132,7 +137,9 @@ impl Lead {
 
     fn erased(&self, reason: ErasureReason, now: DateTime<Utc>) -> Vec<LeadEvent> {
         let to_come = self.appointments.iter().filter(|(_, appointment)| {
-            appointment.status == AppointmentStatus::Scheduled && appointment.starts_at > now
+            self.exists()
+                && appointment.status == AppointmentStatus::Scheduled
+                && appointment.starts_at > now
         });
         let cancelled = to_come.map(|(id, appointment)| LeadEvent::LeadAppointmentCancelled {
             appointment_id: id,

@@ -142,7 +142,9 @@ pub(super) fn import(event: &ImportEvent) -> Vec<FieldChange> {
             .new_value("columns", columns),
         ImportEvent::ImportRowsProcessed { rows } => diff.new_value("rows", rows),
         ImportEvent::ImportCompleted { counts } => diff.new_value("counts", counts),
-        ImportEvent::ImportFailed { reason } => diff.new_value("failed", reason),
+        ImportEvent::ImportFailed { reason, detail } => diff
+            .new_value("failed", reason)
+            .new_value("failure_detail", detail),
         ImportEvent::ImportCancelled { after_row } => {
             diff.new_value("cancelled_after_row", after_row)
         }

@@ -72,7 +72,8 @@ impl Holders {
 /// The oldest lead of the company that has each key, for the keys that some lead has.
 ///
 /// `BETWEEN` instead of `=` for the same reason as in `duplicates`: the planner shall walk the key's index whatever its
-/// statistics say.
+/// statistics say. `min(l.id + 0)` likewise: for `min(l.id)` it would walk the primary key from its beginning, past every lead
+/// there is, in search of one that has the key.
 ///
 /// # Errors
 /// What the database answers.
@@ -89,12 +90,12 @@ pub async fn of_keys(
     };
     let found: Vec<(bool, String, i64)> = sqlx::query_as(
         "SELECT true, k.value, h.id FROM unnest($2::text[]) AS k(value) \
-         CROSS JOIN LATERAL (SELECT min(l.id) AS id FROM leads l \
+         CROSS JOIN LATERAL (SELECT min(l.id + 0) AS id FROM leads l \
              WHERE l.company_id = $1 AND l.email IS NOT NULL AND l.email BETWEEN k.value AND k.value OFFSET 0) h \
          WHERE h.id IS NOT NULL \
          UNION ALL \
          SELECT false, k.value, h.id FROM unnest($3::text[]) AS k(value) \
-         CROSS JOIN LATERAL (SELECT min(l.id) AS id FROM leads l \
+         CROSS JOIN LATERAL (SELECT min(l.id + 0) AS id FROM leads l \
              WHERE l.company_id = $1 AND l.phone IS NOT NULL \
              AND split_part(l.phone, ';', 1) BETWEEN k.value AND k.value OFFSET 0) h \
          WHERE h.id IS NOT NULL",

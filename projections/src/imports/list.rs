@@ -34,6 +34,7 @@ pub struct ImportRow {
     pub duplicate_rows: i64,
     pub errors: Json<Vec<FailedRow>>,
     pub failure: Option<String>,
+    pub failure_detail: Option<String>,
     pub removed_leads: i64,
     pub restored_leads: i64,
     pub kept_leads: i64,
@@ -61,7 +62,7 @@ impl ImportRow {
 
 const SELECT: &str = "SELECT i.id, i.import_code, i.company_id, i.user_id, i.name, i.import_type, i.status, i.file_size, \
      i.options, i.columns, i.total_rows, i.imported_rows, i.updated_rows, i.skipped_rows, i.failed_rows, i.duplicate_rows, \
-     i.errors, i.failure, i.removed_leads, i.restored_leads, i.kept_leads, i.version, i.created_at, i.started_at, \
+     i.errors, i.failure, i.failure_detail, i.removed_leads, i.restored_leads, i.kept_leads, i.version, i.created_at, i.started_at, \
      i.finished_at, i.undone_at, c.name AS company_name, c.is_default AS company_default, \
      c.parent_company_id AS company_parent_id, u.full_name AS user_full_name, u.email AS user_email, \
      (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS user_avatar";

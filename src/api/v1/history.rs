@@ -7,7 +7,7 @@ mod view;
 use std::collections::BTreeSet;
 
 use aggregates::access::{Reach, Right};
-use aggregates::ids::{CompanyId, LeadId, UserId};
+use aggregates::ids::{CompanyId, UserId};
 use aggregates::user::UserEvent;
 use axum::extract::{OriginalUri, State};
 use axum::http::HeaderMap;
@@ -16,6 +16,7 @@ use projections::{DomainEvent, invitations};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::lead_on_record::LeadOnRecord;
 use super::users::require_visible;
 use crate::api::caller::Caller;
 use crate::api::extract::{Path, Query};
@@ -53,15 +54,11 @@ async fn lead_history(
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
     let mut wanted = query.check(&headers, &uri)?;
-    let absent = || Problem::not_found("lead");
-    let row = app.reads.lead.get(LeadId(id)).await?.ok_or_else(absent)?;
-    may_audit(&app, &caller, row.company_id, "lead").await?;
+    let lead = LeadOnRecord::find(&app, &caller, id).await?;
+    lead.require(Right::Audit)?;
     // What is blocked is opened by nobody but those who may erase it, also as of an earlier moment.
-    if row.blocked_at.is_some() {
-        let scope = caller.scope(&app, CompanyId(row.company_id)).await?;
-        wanted.filter.sealed = scope.require(Right::Govern).is_err();
-    }
-    caller.has_read(&app, "GET /leads/{id}/history", [(id, row.company_id)]);
+    wanted.filter.sealed = lead.hidden && !lead.allows(Right::Govern);
+    caller.has_read(&app, "GET /leads/{id}/history", [(id, lead.company.get())]);
     answer(&app, StreamKey::new(StreamKind::Lead, id), wanted, |_| true).await
 }
 

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use aggregates::access::Right;
-use aggregates::ids::CompanyId;
+use aggregates::ids::{CompanyId, LegalHoldId};
 use aggregates::import::{ImportCommand, ImportError, ImportStatus};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use futures::Stream;
 use projections::companies::Visible;
 use projections::imports::list::{self, ImportFilter, ImportRow};
+use projections::legal_holds::{self, Held};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -32,6 +33,8 @@ use crate::import::engine::ImportRefusal;
 use crate::import::errors_file;
 use crate::import::files::FileError;
 use crate::import::undo;
+use crate::ledger::{Decision, Refusal};
+use crate::legal_hold;
 use view::ImportFileView;
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -159,13 +162,30 @@ async fn show_import(
     Ok(Json(ImportEnvelope::of(&app, row)))
 }
 
+/// One event of the stream, by the names of its lines.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the events, which are written line by line"
+)]
+struct ImportEvent {
+    #[schema(example = "import_file")]
+    event: String,
+    /// The version of the status.
+    #[schema(example = "4")]
+    id: String,
+    /// The status in JSON, as `GET /import/{import_code}` answers it.
+    #[schema(example = "{\"import_file\": {}}")]
+    data: String,
+}
+
 /// Follow an import
 ///
 /// Server-sent events: `import_file` with the status as `GET /import/{import_code}` has it, at once and whenever it has changed.
 /// The stream ends when nothing more happens by itself.
 #[utoipa::path(get, path = "/import/{import_code}/events", tag = "Import", security(("bearer" = [])),
     params(("import_code" = String, Path)),
-    responses((status = 200, description = "Live status", content_type = "text/event-stream", body = String),
+    responses((status = 200, description = "Live status", content_type = "text/event-stream", body = ImportEvent),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
         (status = 404, description = "No such import")))]
 async fn follow_import(
@@ -199,7 +219,9 @@ fn live(app: App, row: ImportRow) -> impl Stream<Item = Result<Event, Infallible
             None => changed(&live.app, live.id, live.told).await?,
         };
         live.told = row.version;
-        let at_rest = ImportStatus::from_code(&row.status).is_none_or(ImportStatus::is_at_rest);
+        // At a moment of the past nothing more happens.
+        let at_rest = live.app.pool.moment().is_some()
+            || ImportStatus::from_code(&row.status).is_none_or(ImportStatus::is_at_rest);
         let view = ImportEnvelope::of(&live.app, row);
         let event = Event::default()
             .event("import_file")
@@ -306,13 +328,14 @@ struct KeptLeadView {
 /// Undo an import
 ///
 /// Brings every lead that the import touched back to the state before it, by further events: leads that it created go, except
-/// those that were changed since, which stay and are listed. Takes its time: follow the status. A repeat changes nothing.
+/// those that were changed since, which stay and are listed. Takes its time: follow the status. A repeat changes nothing. Refused while
+/// a legal hold stands on the company or one above; a lead that is held itself stays.
 #[utoipa::path(post, path = "/import/{import_code}/undo", tag = "Import", security(("bearer" = [])),
     params(("import_code" = String, Path), UndoQuery),
     responses((status = 200, description = "What would be undone (dry run)", body = ForeseenUndo),
         (status = 202, description = "Undoing has begun", body = ImportEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
-        (status = 404, description = "No such import"), (status = 422, description = "It is still under way")))]
+        (status = 404, description = "No such import"), (status = 422, description = "It is still under way, or the company is held")))]
 async fn undo_import(
     State(app): State<App>,
     caller: Caller,
@@ -323,7 +346,14 @@ async fn undo_import(
     if query.dry_run.unwrap_or(false) {
         return Ok(Json(foreseen(&app, row).await?).into_response());
     }
-    let prepare = |decision| caller.work(decision);
+    let company = CompanyId(row.company_id);
+    let prepare = |mut decision: Decision| {
+        let work = caller.work(move |unit| {
+            legal_hold::refuse_if_company_held(unit, company)?;
+            decision(unit)
+        });
+        work.sweeping(legal_hold::finding(vec![Held::Company(company)]))
+    };
     let undo = app
         .imports
         .command(row.id, ImportCommand::RequestUndo, prepare);
@@ -336,6 +366,14 @@ async fn foreseen(app: &App, row: ImportRow) -> Result<ForeseenUndo, Problem> {
         return Err(refused(ImportError::StillUnderWay));
     }
     let mut connection = app.pool.acquire().await?;
+    let company = CompanyId(row.company_id);
+    let now = app.clock.now();
+    if let Some(hold) = legal_holds::standing_over(&mut connection, company, now).await? {
+        return Err(Problem::from(Refusal::LegalHold {
+            legal_hold_id: LegalHoldId(hold.id),
+            held: format!("company {}", hold.company_id.unwrap_or(row.company_id)),
+        }));
+    }
     let foreseen = undo::foresee(&mut connection, row.id).await?;
     let kept = foreseen.kept.iter().take(NAMED_LEADS);
     Ok(ForeseenUndo {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aggregates::access::Right;
-use aggregates::ids::{CompanyId, LeadId};
+use aggregates::ids::LeadId;
 use aggregates::lead::erasure::{DataStatus, ErasureCommand, ErasureReason};
 use aggregates::lead::{Lead, LeadCommand};
 use axum::extract::State;
@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::lead_on_record::LeadOnRecord;
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path};
 use crate::api::field_errors::FieldErrors;
@@ -67,23 +68,6 @@ struct ErasureEnvelope {
     erasure: ErasureView,
 }
 
-/// The lead, if the caller holds the right in its company.
-///
-/// # Errors
-/// 404 when the lead is unknown or its company not visible; 403 when the right is missing.
-pub async fn authorised(
-    app: &App,
-    caller: &Caller,
-    lead: i64,
-    right: Right,
-) -> Result<LeadId, Problem> {
-    let row = app.reads.lead.get(LeadId(lead)).await?;
-    let row = row.ok_or_else(|| Problem::not_found("lead"))?;
-    let scope = caller.scope(app, CompanyId(row.company_id)).await;
-    let scope = scope.map_err(|_| Problem::not_found("lead"))?;
-    scope.require(right).map(|_| LeadId(lead))
-}
-
 fn check(body: &ErasureStep) -> Result<(bool, ErasureReason), FieldErrors> {
     let mut errors = FieldErrors::default();
     let erase = match body.step.as_str() {
@@ -106,9 +90,10 @@ fn check(body: &ErasureStep) -> Result<(bool, ErasureReason), FieldErrors> {
 }
 
 /// Finds the holds, and whether the ledger holds anything about the person that no key seals.
-fn finding(lead: LeadId, unsealed: Arc<AtomicBool>) -> FindStreams {
-    let holds = legal_hold::finding(vec![Held::Lead(lead)]);
-    let stream = StreamKey::new(StreamKind::Lead, lead.get());
+fn finding(lead: &LeadOnRecord, unsealed: Arc<AtomicBool>) -> FindStreams {
+    // The company by name too: the list of leads does not tell it of a lead that was taken away.
+    let holds = legal_hold::finding(vec![Held::Lead(lead.id), Held::Company(lead.company)]);
+    let stream = StreamKey::new(StreamKind::Lead, lead.id.get());
     Arc::new(move |connection| {
         let (holds, unsealed) = (holds.clone(), unsealed.clone());
         Box::pin(async move {
@@ -154,7 +139,8 @@ async fn one(app: &App, lead: i64) -> Result<Json<ErasureEnvelope>, Problem> {
 ///
 /// A blocked lead stays where it is, without the person: name, e-mail, phone, answers, extra fields, notes and the words of appointments are
 /// shown to nobody and found by no search; `GET /leads/{id}/personal_data` still shows them to owners. Nothing of it can be changed. Erasing destroys
-/// the person's key: the history stays and says nothing about them any more. Both are refused while a legal hold stands.
+/// the person's key: the history stays and says nothing about them any more. Both are refused while a legal hold stands. A lead that an
+/// undone import took away is still on record, and is blocked and erased alike.
 #[utoipa::path(post, path = "/leads/{id}/erasure", tag = "Erasure", security(("bearer" = [])), params(("id" = i64, Path)),
     request_body = ErasureStep,
     responses((status = 200, description = "Blocked, or erased", body = ErasureEnvelope), (status = 401, description = "No or bad token"),
@@ -167,12 +153,13 @@ async fn erase_lead(
     Path(id): Path<i64>,
     Json(body): Json<ErasureStep>,
 ) -> Result<Json<ErasureEnvelope>, Problem> {
-    authorised(&app, &caller, id, Right::Govern).await?;
+    let lead = LeadOnRecord::find(&app, &caller, id).await?;
+    lead.require(Right::Govern)?;
     let (erase, reason) = check(&body)?;
     let stream = StreamKey::new(StreamKind::Lead, id);
     let if_match = caller.write.if_match.clone();
     let unsealed = Arc::new(AtomicBool::new(false));
-    let find = finding(LeadId(id), unsealed.clone());
+    let find = finding(&lead, unsealed.clone());
     let work = caller.work(move |unit| {
         if_match.check(unit, stream)?;
         let is_erased = |lead: &Lead| lead.data_status() == DataStatus::Erased;
@@ -208,13 +195,14 @@ async fn show_erasure(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Json<ErasureEnvelope>, Problem> {
-    authorised(&app, &caller, id, Right::Audit).await?;
+    let lead = LeadOnRecord::find(&app, &caller, id).await?;
+    lead.require(Right::Audit)?;
     one(&app, id).await
 }
 
 /// Take the block of a lead's personal data back
 ///
-/// It is shown, found and changed again as before.
+/// It is shown, found and changed again as before. Of a lead that an undone import took away there is nothing to be shown: 404.
 #[utoipa::path(delete, path = "/leads/{id}/erasure", tag = "Erasure", security(("bearer" = [])), params(("id" = i64, Path)),
     responses((status = 200, description = "In use again", body = ErasureEnvelope), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such lead"),
@@ -224,7 +212,8 @@ async fn unblock_lead(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Json<ErasureEnvelope>, Problem> {
-    authorised(&app, &caller, id, Right::Govern).await?;
+    let lead = LeadOnRecord::find(&app, &caller, id).await?;
+    lead.require(Right::Govern)?;
     let stream = StreamKey::new(StreamKind::Lead, id);
     let if_match = caller.write.if_match.clone();
     let work = caller.work(move |unit| {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::lead_erasure::authorised;
+use super::lead_on_record::LeadOnRecord;
 use super::pages::{Meta, PageQuery};
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
@@ -91,10 +91,11 @@ async fn list_lead_reads(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<LeadReadList>, Problem> {
     let wanted = page.check::<i64>()?;
-    let lead = authorised(&app, &caller, id, Right::Audit).await?;
+    let lead = LeadOnRecord::find(&app, &caller, id).await?;
+    lead.require(Right::Audit)?;
     app.ledger.flush_reads().await;
     let mut connection = app.pool.acquire().await?;
-    let (page, total) = lead_reads::page(&mut connection, lead.get(), &wanted.request).await?;
+    let (page, total) = lead_reads::page(&mut connection, id, &wanted.request).await?;
     let gaps = lead_reads::gaps(&mut connection, app.clock.now()).await?;
     let next = page.rows.last().map(|row| row.id).filter(|_| page.more);
     Ok(Json(LeadReadList {

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::lead_erasure::authorised;
+use super::lead_on_record::LeadOnRecord;
 use super::lead_reads::LeadReadView;
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path};
@@ -238,7 +238,8 @@ async fn export_personal_data(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Json<PersonalDataEnvelope>, Problem> {
-    let lead = authorised(&app, &caller, id, Right::Govern).await?;
+    let lead = LeadOnRecord::find(&app, &caller, id).await?;
+    lead.require(Right::Govern)?;
     app.ledger.flush_reads().await;
     let mut connection = app.pool.acquire().await?;
     let data = subject::of_lead(&mut connection, id).await?;
@@ -246,7 +247,7 @@ async fn export_personal_data(
         per_page: i64::try_from(aggregates::legal_hold::MAX_HOLDS).unwrap_or(i64::MAX - 1),
         from: PageFrom::Offset(0),
     };
-    let (holds, _) = legal_holds::page(&mut connection, Held::Lead(lead), &every).await?;
+    let (holds, _) = legal_holds::page(&mut connection, Held::Lead(lead.id), &every).await?;
     let holds = holds.rows.into_iter().map(|row| HeldUnder {
         id: row.id,
         reason: row.reason,
@@ -262,7 +263,7 @@ async fn export_personal_data(
     let mut held = view(id, data, holds.collect());
     held.reads = reads.rows.into_iter().map(LeadReadView::from).collect();
     held.read_count = read_count;
-    let company = held.company_id.unwrap_or_default();
+    let company = lead.company.get();
     caller.has_read(&app, "GET /leads/{id}/personal_data", [(id, company)]);
     Ok(Json(PersonalDataEnvelope {
         personal_data: held,

@@ -2,7 +2,6 @@
 //! and are open to whoever may audit anywhere.
 
 use aggregates::access::Right;
-use aggregates::ids::{CompanyId, LeadId};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -12,13 +11,15 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::lead_on_record::LeadOnRecord;
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::checkpoints::{self, Kept, ProofError};
-use crate::ledger::{StreamKey, StreamKind, evidence, proofs};
+use crate::ledger::evidence::{self, NoPack};
+use crate::ledger::{StreamKey, StreamKind, proofs};
 use crate::proof::evidence::EvidencePack;
 use crate::proof::{Hash, to_base64};
 
@@ -119,14 +120,17 @@ fn texts(path: &[Hash]) -> Vec<String> {
     path.iter().map(|hash| to_base64(hash)).collect()
 }
 
-async fn latest(app: &App) -> Result<Kept, Problem> {
+/// The latest checkpoint. When there is none, one is made; of the past, where nothing can be made any more, there is `None`.
+async fn latest(app: &App) -> Result<Option<Kept>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let latest = checkpoints::latest(&mut connection).await?;
     drop(connection);
-    match latest {
-        Some(latest) => Ok(latest),
-        None => Ok(checkpoints::make(app.pool.today(), app.clock.now()).await?),
-    }
+    Ok(match latest {
+        None if app.pool.moment().is_none() => {
+            Some(checkpoints::make(app.pool.today(), app.clock.now()).await?)
+        }
+        latest => latest,
+    })
 }
 
 /// Get the latest checkpoint
@@ -134,22 +138,28 @@ async fn latest(app: &App) -> Result<Kept, Problem> {
 /// A new one is made each minute in which something happened, and when an evidence pack needs one.
 #[utoipa::path(get, path = "/checkpoint", tag = "Proofs", security(("bearer" = [])),
     responses((status = 200, description = "The latest checkpoint", body = CheckpointEnvelope), (status = 401, description = "No or bad token"),
-        (status = 403, description = "Right missing")))]
+        (status = 403, description = "Right missing"), (status = 404, description = "There was none yet, with `as_of`")))]
 async fn show_checkpoint(
     State(app): State<App>,
     caller: Caller,
 ) -> Result<Json<CheckpointEnvelope>, Problem> {
     caller.require_anywhere(Right::Audit)?;
-    let checkpoint = latest(&app).await?.into();
-    Ok(Json(CheckpointEnvelope { checkpoint }))
+    let checkpoint = latest(&app).await?;
+    let checkpoint = checkpoint.ok_or_else(|| Problem::not_found("checkpoint"))?;
+    Ok(Json(CheckpointEnvelope {
+        checkpoint: checkpoint.into(),
+    }))
 }
 
-/// The size that is asked for, checked against the ledger.
+/// The size that is asked for, checked against the ledger as it is, or was.
 async fn size_of(app: &App, field: &str, asked: Option<i64>) -> Result<i64, Problem> {
-    let Some(asked) = asked else {
-        return Ok(latest(app).await?.size);
+    let end = match app.pool.moment() {
+        Some(moment) => moment.position,
+        None => proofs::size(&mut *app.pool.acquire().await?).await?,
     };
-    let end = proofs::size(&mut *app.pool.acquire().await?).await?;
+    let Some(asked) = asked else {
+        return Ok(latest(app).await?.map_or(end, |latest| latest.size));
+    };
     if (1..=end).contains(&asked) {
         return Ok(asked);
     }
@@ -218,8 +228,8 @@ async fn prove_consistency(
 
 /// Get the evidence pack of a lead
 ///
-/// The lead's whole history with the proof that it is whole, to be checked by `leadledger verify-evidence` without this server. The pack
-/// holds the key of the lead's personal data: whoever has the pack reads them, for good.
+/// The lead's whole history with the proof that it is whole, to be checked by `leadledger verify-evidence` without this server. With `as_of` it
+/// is the pack of the latest checkpoint of then, and tells what that covers. The pack holds the key of the lead's personal data: whoever has the pack reads them, for good.
 #[utoipa::path(get, path = "/leads/{id}/evidence", tag = "Proofs", security(("bearer" = [])), params(("id" = i64, Path)),
     responses((status = 200, description = "The pack", body = EvidencePack), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such lead")))]
@@ -228,20 +238,32 @@ async fn show_evidence(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<Response, Problem> {
-    let unknown = || Problem::not_found("lead");
-    let row = app.reads.lead.get(LeadId(id)).await?;
-    let row = row.ok_or_else(unknown)?;
-    let company = CompanyId(row.company_id);
-    let scope = caller.scope(&app, company).await.map_err(|_| unknown())?;
+    let lead = LeadOnRecord::find(&app, &caller, id).await?;
     // What is blocked is opened by nobody but those who may erase it.
-    scope.require(match row.blocked_at {
-        Some(_) => Right::Govern,
-        None => Right::Audit,
+    lead.require(if lead.hidden {
+        Right::Govern
+    } else {
+        Right::Audit
     })?;
-    caller.has_read(&app, "GET /leads/{id}/evidence", [(id, row.company_id)]);
+    caller.has_read(&app, "GET /leads/{id}/evidence", [(id, lead.company.get())]);
     let stream = StreamKey::new(StreamKind::Lead, id);
-    let pack = evidence::pack(app.pool.today(), stream, app.clock.now()).await?;
+    let pack = match app.pool.moment() {
+        None => evidence::pack(app.pool.today(), stream, app.clock.now()).await?,
+        Some(_) => {
+            let mut connection = app.pool.acquire().await?;
+            match evidence::pack_then(&mut connection, stream).await? {
+                Ok(pack) => Some(pack),
+                Err(NoPack::NotCovered) => None,
+                Err(NoPack::NotKept(from)) => {
+                    let message =
+                        format!("is before position {from}, from which on evidence is kept");
+                    return Err(Problem::unprocessable(FieldErrors::of("as_of", message)));
+                }
+            }
+        }
+    };
     let name = format!("attachment; filename=\"lead-{id}-evidence.json\"");
     let headers = [(header::CONTENT_DISPOSITION, name)];
-    Ok((headers, Json(pack.ok_or_else(unknown)?)).into_response())
+    let pack = pack.ok_or_else(|| Problem::not_found("lead"))?;
+    Ok((headers, Json(pack)).into_response())
 }

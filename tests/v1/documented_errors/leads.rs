@@ -40,6 +40,14 @@ pub async fn rows(scene: &Scene) -> Vec<Row> {
             rows.push(Row::new(operation, 400, "malformed_query", &[name], call));
         }
     }
+    let ended = format!("/import/{}/cancel", scene.place.import);
+    rows.push(Row::new(
+        "POST /import/{import_code}/cancel",
+        422,
+        "import_ended",
+        &[],
+        scene.post(ended, &json!({})),
+    ));
     rows.extend(appointments(scene).await);
     rows.extend(erasure_and_holds(scene).await);
     rows.push(too_wide_an_export(scene).await);

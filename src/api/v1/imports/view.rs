@@ -39,6 +39,9 @@ pub struct ImportFileView {
     errors: Vec<RowErrorView>,
     /// Why it failed as a whole.
     failure: Option<String>,
+    /// What is wrong with the file, and where.
+    #[schema(example = "the file has more than 1000 columns in line 7")]
+    failure_detail: Option<String>,
     company: ImportCompany,
     /// Null for a program.
     user: Option<PersonView>,
@@ -142,6 +145,7 @@ impl ImportFileView {
                 .map(|error| RowErrorView::new(error.row, error.code, error.column))
                 .collect(),
             failure: row.failure,
+            failure_detail: row.failure_detail,
             company: ImportCompany {
                 id: row.company_id,
                 name: row.company_name,
