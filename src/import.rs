@@ -10,6 +10,7 @@ pub mod dry_run;
 pub mod engine;
 pub mod errors_file;
 pub mod files;
+pub mod known_keys;
 mod pace;
 pub mod reading;
 mod remote;

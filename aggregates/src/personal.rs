@@ -14,7 +14,7 @@ use serde::ser::{Error as _, SerializeMap};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Encrypts and decrypts single field values of one subject.
-pub trait FieldCipher {
+pub trait FieldCipher: Send + Sync {
     /// Turns the JSON bytes of a value into printable sealed text.
     fn seal(&self, plain: &[u8]) -> String;
 

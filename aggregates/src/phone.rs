@@ -6,8 +6,9 @@
 //! its length is kept, because a lead that is refused is a lead lost.
 
 use std::str::FromStr;
+use std::sync::{LazyLock, PoisonError};
 
-use phonenumber::metadata::{DATABASE, Descriptor, Metadata};
+use phonenumber::metadata::{DATABASE, Database, Descriptor, Metadata};
 use phonenumber::{Mode, country};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -19,6 +20,8 @@ const MAX_DIGITS: usize = 15;
 const MAX_EXTENSION_DIGITS: usize = 9;
 /// Fewer digits than this without a `+` are not taken for a number of another country.
 const MIN_DIGITS_WITHOUT_PLUS: usize = 11;
+/// How many compiled patterns are kept; no more are made than numbers ask for.
+const PATTERNS: usize = 5_000;
 /// Words before an extension, each before its own beginnings.
 const EXTENSION_WORDS: &[&str] = &[
     "extensión",
@@ -158,7 +161,7 @@ impl Region {
     }
 
     fn metadata(self) -> Option<&'static Metadata> {
-        DATABASE.by_id(self.code())
+        plans().by_id(self.code())
     }
 }
 
@@ -193,6 +196,18 @@ impl<'de> Deserialize<'de> for Region {
 pub fn warm() {
     // A full parse also compiles the first patterns; its answer does not matter.
     let _ = Phone::parse("+1 504 621 8927", Region::US);
+}
+
+/// The numbering plans. Of their patterns as many stay compiled as the plans of all countries have: with the library's own hundred,
+/// the plans of North America alone would drive each other out, and a number that none of them knows would compile all of them.
+fn plans() -> &'static Database {
+    static PLANS: LazyLock<&Database> = LazyLock::new(|| {
+        let patterns = DATABASE.cache();
+        let mut patterns = patterns.lock().unwrap_or_else(PoisonError::into_inner);
+        patterns.set_capacity(PATTERNS);
+        &DATABASE
+    });
+    *PLANS
 }
 
 /// Cuts `ext 12`, `x12`, `;ext=12`, `int. 12` and the like off the end of a lower-case text.
@@ -284,15 +299,15 @@ fn to_e164(dialled: &str, region: Region) -> Option<String> {
 
 /// The E.164 form of one reading, and whether it lies in a range in use; `None` when its length is impossible.
 fn assess(text: &str, country: Option<country::Id>) -> Option<(String, bool)> {
-    let number = phonenumber::parse(country, text).ok()?;
+    let number = phonenumber::parse_with(plans(), country, text).ok()?;
     let e164 = number.format().mode(Mode::E164).to_string();
     if let Some(today) = without_former_mexican_prefix(&e164) {
         return assess(&today, None);
     }
-    let in_use = number.is_valid();
+    let in_use = number.is_valid_with(plans());
     let possible = in_use || {
         let digits = number.national().to_string().len();
-        DATABASE
+        plans()
             .by_code(&number.code().value())
             .is_some_and(|plans| plans.iter().any(|plan| fits(plan, digits)))
     };

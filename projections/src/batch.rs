@@ -5,6 +5,7 @@ use std::pin::Pin;
 
 use sqlx::PgConnection;
 
+use crate::duplicates::Unheld;
 use crate::recorded::Recorded;
 use crate::statement::Statement;
 
@@ -52,6 +53,9 @@ pub trait Projection: Send {
 
     /// Instead of `look_up`: adds ` AND …` to the guard's condition, for what the rows then take as given.
     fn assume(&mut self, _guard: &mut Statement) {}
+
+    /// These keys of leads need not be looked up.
+    fn know(&mut self, _unheld: &Unheld) {}
 
     /// Reads what the rows depend on besides the events; only called when something was folded.
     fn look_up<'a>(&'a mut self, _connection: &'a mut PgConnection) -> LookUp<'a> {
@@ -134,6 +138,13 @@ impl Batch {
     pub fn tables(&self) -> Vec<Table> {
         let tables = self.projections.iter().flat_map(|p| p.tables());
         tables.copied().collect()
+    }
+
+    /// Spares the projections looks for these keys.
+    pub fn know(&mut self, unheld: &Unheld) {
+        for projection in &mut self.projections {
+            projection.know(unheld);
+        }
     }
 
     /// Takes one event into every projection.

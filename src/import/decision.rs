@@ -15,6 +15,7 @@ use projections::companies::CompanyRow;
 use projections::imports::holders::{self, ContactKeys, Holders};
 use projections::search;
 
+use super::known_keys::KnownKeys;
 use super::rows::{ReadyRow, RowFault, RowLead, extra_changes};
 use crate::lead_answers;
 use crate::lead_routing;
@@ -43,12 +44,14 @@ pub type Decided = Arc<Mutex<Option<RowOutcomes>>>;
 /// Leads that no table knows, because the chunk before was rehearsed and not committed.
 pub type Imagined = Arc<Mutex<Holders>>;
 
-/// The command that processes these rows. With `imagined` it is for a rehearsal, of an import that is not on record.
+/// The command that processes these rows. With `imagined` it is for a rehearsal, of an import that is not on record; with `known` rows
+/// that are like nobody are not looked for.
 pub fn work(
     common: Common,
     rows: &Arc<Vec<ReadyRow>>,
     decided: Decided,
     imagined: Option<Imagined>,
+    known: Option<KnownKeys>,
 ) -> Work {
     let found: Imagined = Arc::default();
     let keys: Vec<ContactKeys> = leads(rows).map(|lead| lead.keys.clone()).collect();
@@ -104,11 +107,26 @@ pub fn work(
     for user in leads(rows).filter_map(|lead| lead.assignee) {
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
-    let work = limits.watch_leads(lineage::reading(work, &company));
+    let mut work = limits.watch_leads(lineage::reading(work, &company));
+    if let Some(known) = known.clone() {
+        work = work.knowing(Arc::new(move |company, key| known.is_unheld(company, key)));
+    }
     work.sweeping(Arc::new(move |connection| {
         let (found, keys, company) = (found.clone(), keys.clone(), company.id);
+        let known = known.clone();
         Box::pin(async move {
-            let holders = holders::of_keys(connection, company, &keys).await?;
+            let keys = match known {
+                Some(known) => {
+                    known.catch_up(&mut *connection).await?;
+                    keys.iter().filter_map(|keys| known.perhaps(keys)).collect()
+                }
+                None => keys,
+            };
+            let holders = if keys.is_empty() {
+                Holders::default()
+            } else {
+                holders::of_keys(connection, company, &keys).await?
+            };
             let streams = if policy.updates() {
                 let lead = |id| StreamKey::new(StreamKind::Lead, id);
                 holders.leads().map(lead).collect()

@@ -74,7 +74,7 @@ impl Imports {
             });
             let decided = Arc::new(Mutex::new(None));
             let (ready, memory) = (Arc::new(ready.collect()), Some(imagined.clone()));
-            let mut work = decision::work(common.clone(), &ready, decided.clone(), memory);
+            let mut work = decision::work(common.clone(), &ready, decided.clone(), memory, None);
             let outcome = rehearsal.decide(&mut work).await?;
             outcome.map_err(CommitError::Refused)?;
             let decided = decided.lock().unwrap_or_else(PoisonError::into_inner);

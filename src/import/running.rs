@@ -14,6 +14,7 @@ use super::columns::Columns;
 use super::decision::{self, Common};
 use super::engine::{ImportRefusal, Imports, OpenFile};
 use super::files::{FileError, Spooled};
+use super::known_keys::KnownKeys;
 use super::pace::Pace;
 use super::reading::{self, Ahead, Read};
 use super::rows::{ReadyRow, resolve};
@@ -90,6 +91,8 @@ struct Rows {
     common: Common,
     ahead: Ahead,
     waiting: VecDeque<Read>,
+    /// `None` for a short file.
+    known: Option<KnownKeys>,
     catalogue: Catalogue,
     /// The ledger position of the last event that touched catalogues, when the catalogue was read.
     catalogue_as_of: i64,
@@ -243,9 +246,10 @@ impl Rows {
             columns,
             region,
         } = opened;
+        let mut total_rows = row.total_rows.unwrap_or_default();
         if row.started_at.is_none() {
             let counting = file.open().map_err(FileError::from)?;
-            let total_rows = match reading::count(counting, &options).await {
+            total_rows = match reading::count(counting, &options).await {
                 Ok(total_rows) => total_rows,
                 Err(error) => return Fault::of_file(error).map(Err),
             };
@@ -259,6 +263,11 @@ impl Rows {
             imports.command(row.id, start, prepare).await?;
         }
         let next = aggregates::import::FIRST_ROW + row.processed_rows();
+        let known = {
+            let mut connection = imports.pool.acquire().await?;
+            let rows = total_rows - row.processed_rows();
+            KnownKeys::load(&mut connection, common.company.id, rows).await?
+        };
         Ok(Ok(Self {
             _file: file,
             ahead: reading::ahead(reader, columns.clone(), region, next),
@@ -266,6 +275,7 @@ impl Rows {
             options,
             common,
             waiting: VecDeque::new(),
+            known,
             catalogue: Catalogue::default(),
             catalogue_as_of: -1,
         }))
@@ -307,9 +317,18 @@ impl Rows {
         });
         let chunk: Arc<Vec<ReadyRow>> = Arc::new(chunk.collect());
         let decided = Arc::new(Mutex::new(None));
-        let work = decision::work(self.common.clone(), &chunk, decided.clone(), None);
+        let work = decision::work(
+            self.common.clone(),
+            &chunk,
+            decided.clone(),
+            None,
+            self.known.clone(),
+        );
         let began = Instant::now();
         let committed = imports.ledger.commit(work).await?;
+        if let Some(known) = &self.known {
+            known.confirm().await;
+        }
         let decided = decided
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -18,9 +18,14 @@ use super::sealing::SubjectKey;
 use super::snapshots;
 use super::stream::{self, StreamKey, StreamKind};
 use super::tree::NewNodes;
-use super::unit::{Changes, LastIds, Loaded};
+use super::unit::{Changes, LastIds, Loaded, Pending};
 use super::work::{Committed, IdempotencyKey};
 use crate::clock::Clock;
+
+/// So many events are sealed and hashed sooner by a further thread than without it.
+const WORTH_A_THREAD: usize = 150;
+/// The most threads that do so.
+const MOST_THREADS: usize = 4;
 
 /// An idempotency key that this batch uses up.
 pub(super) struct UsedKey {
@@ -72,32 +77,42 @@ impl Append {
         let mut columns = Columns::default();
         let mut keys = Keys::default();
         let mut position = head.position;
-        for pending in &changes.events {
+        let pending = std::mem::take(&mut changes.events);
+        let first = pending.first().map(|first| (first.stream, first.sequence));
+        let events = pending.len();
+        let ciphers: Vec<Arc<dyn FieldCipher>> = pending
+            .iter()
+            .map(|pending| {
+                position += 1;
+                let stream = pending.stream;
+                let cipher = keys.cipher(stream, &mut changes.streams, clock);
+                if erasure::destroys_key(&pending.event) {
+                    keys.destroyed.push((stream, position));
+                }
+                cipher
+            })
+            .collect();
+        for encoded in encode(&pending, &ciphers, recorded_at) {
+            columns.push(encoded);
+        }
+        drop(ciphers);
+        position = head.position;
+        for pending in pending {
             position += 1;
-            let stream = pending.stream;
-            let cipher = keys.cipher(stream, &mut changes.streams, clock);
-            let payload = stream::encode(&pending.event, cipher.clone());
-            let metadata = provenance::sealed(&pending.metadata, stream.kind, cipher.as_ref());
-            drop(cipher);
-            if erasure::destroys_key(&pending.event) {
-                keys.destroyed.push((stream, position));
-            }
-            columns.push(pending, payload, metadata.into_owned(), recorded_at);
             batch.fold(&Recorded {
                 position,
                 recorded_at,
-                aggregate_id: stream.id,
+                aggregate_id: pending.stream.id,
                 sequence: pending.sequence,
                 company_id: pending.company_id,
-                event: pending.event.clone(),
+                event: pending.event,
             });
         }
         keys.forget_destroyed(&mut changes.streams);
-        let first = changes.events.first().map(|pending| {
+        let first = first.map(|(stream, sequence)| {
             let leaf = columns.leaf_hash[0].clone();
-            (pending.stream, pending.sequence, leaf)
+            (stream, sequence, leaf)
         });
-        let events = changes.events.len();
         let mut tree = head.tree.clone();
         let mut nodes = NewNodes::default();
         for leaf in &columns.leaf_hash {
@@ -334,6 +349,86 @@ fn write_used_keys(statement: &mut Statement, keys: Vec<UsedKey>, now: DateTime<
     });
 }
 
+/// An event as it is stored.
+struct Encoded {
+    aggregate_type: &'static str,
+    aggregate_id: String,
+    sequence: i64,
+    event_type: &'static str,
+    event_version: &'static str,
+    payload: String,
+    metadata: String,
+    company_id: Option<i64>,
+    leaf_hash: Vec<u8>,
+}
+
+/// Seals, writes and hashes each event with its cipher; many of them on several cores, while nothing else goes on in the committer.
+fn encode(
+    pending: &[Pending],
+    ciphers: &[Arc<dyn FieldCipher>],
+    recorded_at: DateTime<Utc>,
+) -> Vec<Encoded> {
+    let some = |(pending, ciphers): (&[Pending], &[Arc<dyn FieldCipher>])| -> Vec<Encoded> {
+        let both = pending.iter().zip(ciphers);
+        both.map(|(pending, cipher)| Encoded::of(pending, cipher, recorded_at))
+            .collect()
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = (pending.len() / WORTH_A_THREAD).clamp(1, cores.min(MOST_THREADS));
+    if threads == 1 {
+        return some((pending, ciphers));
+    }
+    let share = pending.len().div_ceil(threads);
+    std::thread::scope(|scope| {
+        let mut shares = pending.chunks(share).zip(ciphers.chunks(share));
+        let own = shares.next();
+        let others: Vec<_> = shares
+            .map(|share| scope.spawn(move || some(share)))
+            .collect();
+        let mut encoded = own.map(some).unwrap_or_default();
+        for other in others {
+            match other.join() {
+                Ok(more) => encoded.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        encoded
+    })
+}
+
+impl Encoded {
+    fn of(pending: &Pending, cipher: &Arc<dyn FieldCipher>, recorded_at: DateTime<Utc>) -> Self {
+        let stream = pending.stream;
+        let payload = stream::encode(&pending.event, cipher.clone());
+        let metadata = provenance::sealed(&pending.metadata, stream.kind, cipher.as_ref());
+        let (event_type, event_version) = stream::type_and_version(&pending.event);
+        let (aggregate_type, aggregate_id) = (stream.kind.name(), stream.id.to_string());
+        let company_id = pending.company_id.map(aggregates::ids::CompanyId::get);
+        let leaf_hash = leaf::hash(&leaf::Entry {
+            aggregate_type,
+            aggregate_id: &aggregate_id,
+            sequence: pending.sequence,
+            event_type,
+            event_version,
+            payload: &payload,
+            metadata: &metadata,
+            recorded_at,
+            company_id,
+        });
+        Self {
+            aggregate_type,
+            aggregate_id,
+            sequence: pending.sequence,
+            event_type,
+            event_version,
+            payload,
+            metadata: metadata.into_owned(),
+            company_id,
+            leaf_hash,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Columns {
     aggregate_type: Vec<&'static str>,
@@ -348,36 +443,16 @@ struct Columns {
 }
 
 impl Columns {
-    fn push(
-        &mut self,
-        pending: &super::unit::Pending,
-        payload: String,
-        metadata: String,
-        recorded_at: DateTime<Utc>,
-    ) {
-        let (event_type, event_version) = stream::type_and_version(&pending.event);
-        let aggregate_type = pending.stream.kind.name();
-        let aggregate_id = pending.stream.id.to_string();
-        let company_id = pending.company_id.map(aggregates::ids::CompanyId::get);
-        self.leaf_hash.push(leaf::hash(&leaf::Entry {
-            aggregate_type,
-            aggregate_id: &aggregate_id,
-            sequence: pending.sequence,
-            event_type,
-            event_version,
-            payload: &payload,
-            metadata: &metadata,
-            recorded_at,
-            company_id,
-        }));
-        self.aggregate_type.push(aggregate_type);
-        self.aggregate_id.push(aggregate_id);
-        self.sequence.push(pending.sequence);
-        self.event_type.push(event_type);
-        self.event_version.push(event_version);
-        self.payload.push(payload);
-        self.metadata.push(metadata);
-        self.company_id.push(company_id);
+    fn push(&mut self, event: Encoded) {
+        self.aggregate_type.push(event.aggregate_type);
+        self.aggregate_id.push(event.aggregate_id);
+        self.sequence.push(event.sequence);
+        self.event_type.push(event.event_type);
+        self.event_version.push(event.event_version);
+        self.payload.push(event.payload);
+        self.metadata.push(event.metadata);
+        self.company_id.push(event.company_id);
+        self.leaf_hash.push(event.leaf_hash);
     }
 
     fn write(self, statement: &mut Statement, after: i64, recorded_at: DateTime<Utc>) {

@@ -413,6 +413,13 @@ async fn decide(
     let wanted = jobs.iter().flat_map(|job| &job.work.facts).copied();
     changes.facts = facts::read(connection, wanted).await?;
 
+    let mut batch = Batch::default();
+    // A sweeping work is alone in its batch: what it knows holds for all of it.
+    if let [Job { work, .. }] = &*jobs
+        && let (Some(_), Some(unheld)) = (&work.find_streams, &work.unheld)
+    {
+        batch.know(unheld);
+    }
     let mut used_keys: Vec<UsedKey> = Vec::new();
     let mut outcomes = Vec::with_capacity(jobs.len());
     for job in jobs {
@@ -478,7 +485,6 @@ async fn decide(
         outcomes.push(outcome);
     }
 
-    let mut batch = Batch::default();
     let place = Place {
         head: &view.head,
         recorded_at,

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use projections::duplicates::Unheld;
 use projections::facts::Fact;
 use sqlx::PgConnection;
 use tokio::sync::oneshot;
@@ -42,6 +43,7 @@ pub struct Work {
     pub(super) claims: Vec<Claim>,
     pub(super) facts: Vec<Fact>,
     pub(super) find_streams: Option<FindStreams>,
+    pub(super) unheld: Option<Unheld>,
     pub(super) idempotency: Option<IdempotencyKey>,
     pub(super) authority_as_of: Option<i64>,
     pub(super) provenance: Provenance,
@@ -59,6 +61,7 @@ impl Work {
             claims: Vec::new(),
             facts: Vec::new(),
             find_streams: None,
+            unheld: None,
             idempotency: None,
             authority_as_of: None,
             provenance,
@@ -92,6 +95,14 @@ impl Work {
     #[must_use]
     pub fn sweeping(mut self, find: FindStreams) -> Self {
         self.find_streams = Some(find);
+        self
+    }
+
+    /// Which keys of leads need not be looked for among the duplicates. Only of a work that is [sweeping](Self::sweeping), where it is
+    /// asked after the streams were found.
+    #[must_use]
+    pub fn knowing(mut self, unheld: Unheld) -> Self {
+        self.unheld = Some(unheld);
         self
     }
 

@@ -11,6 +11,7 @@ mod regroup;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use aggregates::Personal;
 use aggregates::lead::{Contact, LeadEvent};
@@ -23,11 +24,15 @@ use keys::Keys;
 pub use list::{page, total};
 use regroup::{Changes, Folded, Regroup};
 
+/// Tells, by company and e-mail or phone number, what no lead had before the batch. It may say no without being sure, never yes.
+pub type Unheld = Arc<dyn Fn(i64, &str) -> bool + Send + Sync>;
+
 /// See the module's text. Owns `duplicates` and `duplicate_counts`; its look-ups read `leads`.
 #[derive(Default)]
 pub struct Duplicates {
     leads: BTreeMap<i64, Folded>,
     changes: Changes,
+    unheld: Option<Unheld>,
 }
 
 impl Projection for Duplicates {
@@ -109,11 +114,15 @@ impl Projection for Duplicates {
         facts::nobody_has(guard, keys);
     }
 
+    fn know(&mut self, unheld: &Unheld) {
+        self.unheld = Some(unheld.clone());
+    }
+
     fn look_up<'a>(&'a mut self, connection: &'a mut PgConnection) -> LookUp<'a> {
         Box::pin(async move {
             let leads = std::mem::take(&mut self.leads);
             if !leads.is_empty() {
-                self.changes = regroup(leads, connection).await?;
+                self.changes = regroup(leads, self.unheld.as_ref(), connection).await?;
             }
             Ok(())
         })
@@ -133,6 +142,7 @@ fn may_change_keys(from: &Personal<Contact>, to: &Personal<Contact>) -> bool {
 /// One query when the batch only adds leads; a second one when keys change, and a third when a group may fall apart.
 async fn regroup(
     leads: BTreeMap<i64, Folded>,
+    unheld: Option<&Unheld>,
     connection: &mut PgConnection,
 ) -> Result<Changes, sqlx::Error> {
     let changed = leads.iter().filter(|(_, lead)| lead.created_in.is_none());
@@ -140,7 +150,11 @@ async fn regroup(
     // The keys before the batch are those of the row and not those in the event, which may have been erased since.
     let known = facts::leads(connection, changed).await?;
     let regroup = Regroup::new(leads, known);
-    let holders = facts::holders(connection, regroup.gained_keys()).await?;
+    let mut gained = regroup.gained_keys();
+    if let Some(unheld) = unheld {
+        gained.retain(|key| !unheld(key.company_id, &key.value));
+    }
+    let holders = facts::holders(connection, gained).await?;
     let members = facts::members(connection, regroup.opened_groups()).await?;
     Ok(regroup.changes(holders, members))
 }

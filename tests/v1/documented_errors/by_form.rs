@@ -4,6 +4,7 @@
 
 use axum::http::Method;
 use chrono::DateTime;
+use leadledger::api::layers::IMPORT_JSON_LIMIT;
 use leadledger::clock::Clock;
 use serde_json::{Value, json};
 
@@ -190,6 +191,11 @@ impl Asked<'_> {
         let call = || self.bare(&path).token(&self.scene.ana.token);
         let pictures = self.operation.name.ends_with("/avatar");
         let limit = if pictures { 4 } else { 2 } * 1024 * 1024;
+        let limit = if self.operation.name.ends_with("/import/leads") {
+            IMPORT_JSON_LIMIT
+        } else {
+            limit
+        };
         let typed = |media_type: &str, body: &str| {
             let body = body.as_bytes().to_vec();
             call().typed(media_type, body)
@@ -246,11 +252,19 @@ impl Asked<'_> {
         rows
     }
 
-    /// The schema itself: behind a reference, and of two of which one is null the other.
+    /// The schema itself: behind a reference, of two of which one is null the other, and of several that hold together their sum.
     fn resolved(&self, schema: &Value) -> Value {
         if let Some(reference) = schema["$ref"].as_str() {
             let found = self.document.pointer(reference.trim_start_matches('#'));
             return self.resolved(found.expect("a schema of the document"));
+        }
+        if let Some(parts) = schema["allOf"].as_array() {
+            let (mut properties, mut required) = (serde_json::Map::new(), Vec::new());
+            for part in parts.iter().map(|part| self.resolved(part)) {
+                properties.extend(part["properties"].as_object().cloned().unwrap_or_default());
+                required.extend(part["required"].as_array().cloned().unwrap_or_default());
+            }
+            return json!({"type": "object", "properties": properties, "required": required});
         }
         let mut either = schema["oneOf"].as_array().into_iter().flatten();
         match either.find(|schema| schema["type"] != "null") {

@@ -40,14 +40,8 @@ pub async fn rows(scene: &Scene) -> Vec<Row> {
             rows.push(Row::new(operation, 400, "malformed_query", &[name], call));
         }
     }
-    let ended = format!("/import/{}/cancel", scene.place.import);
-    rows.push(Row::new(
-        "POST /import/{import_code}/cancel",
-        422,
-        "import_ended",
-        &[],
-        scene.post(ended, &json!({})),
-    ));
+    let early = scene.get("/checkpoint?as_of=10");
+    rows.push(Row::new("GET /checkpoint", 404, "not_found", &[], early));
     rows.extend(appointments(scene).await);
     rows.extend(erasure_and_holds(scene).await);
     rows.push(too_wide_an_export(scene).await);

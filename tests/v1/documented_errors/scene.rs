@@ -74,6 +74,7 @@ impl Scene {
             "PUT /companies/avatar" => {
                 json!({"company_id": self.company, "avatar_base64": PICTURE})
             }
+            "POST /companies/{company_id}/import/leads" => json!({"file_base64": "ZW1haWwK"}),
             "DELETE /companies/avatar" => json!({"company_id": self.company}),
             "DELETE /users/avatar" | "POST /companies/{company_id}/membership/cancel" => json!({}),
             "PUT /users/{user_id}/onboarding/terms_and_conditions" => {
