@@ -87,6 +87,7 @@ impl Cluster {
 
     fn configuration(&self) -> String {
         let memory = memory_in_mb().unwrap_or(2048);
+        let wal_compression = if self.knows_lz4() { "lz4" } else { "on" };
         let shared_buffers = if self.durable {
             (memory / 8).clamp(32, 256)
         } else {
@@ -100,7 +101,7 @@ impl Cluster {
              work_mem = {}MB\n\
              maintenance_work_mem = {}MB\n\
              max_wal_size = 2GB\n\
-             wal_compression = on\n\
+             wal_compression = {wal_compression}\n\
              checkpoint_timeout = 15min\n\
              checkpoint_completion_target = 0.9\n\
              random_page_cost = 1.1\n\
@@ -127,6 +128,26 @@ impl Cluster {
              min_wal_size = 80MB\n"
         });
         text
+    }
+}
+
+impl Cluster {
+    /// Whether the server can compress its log with LZ4, which takes a fraction of the time of its own method: since version 15, where
+    /// it was built with that.
+    fn knows_lz4(&self) -> bool {
+        let mut command = Command::new(self.binaries.dir.join("postgres"));
+        clean_environment(&mut command);
+        self.account.apply(&mut command);
+        command
+            .arg("-D")
+            .arg(&self.data)
+            .args(["-c", "wal_compression=lz4", "-C", "wal_compression"])
+            .current_dir("/")
+            .stdin(Stdio::null());
+        self.binaries.major >= 15
+            && command
+                .output()
+                .is_ok_and(|said| said.status.success() && said.stdout.starts_with(b"lz4"))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 /// A chunk shall take so long while others write.
-const BESIDE_OTHERS: Duration = Duration::from_millis(30);
+const BESIDE_OTHERS: Duration = Duration::from_millis(15);
 /// A chunk shall take so long when nobody else writes: whoever comes first waits for one such chunk.
 const ALONE: Duration = Duration::from_millis(150);
 /// So long after somebody wrote, others are taken to write.
@@ -64,7 +64,7 @@ mod tests {
         let alone = pace.rows();
         assert_eq!(alone, 1_000);
         pace.learn(100, 10 * millisecond, 101, 303);
-        assert!((250..=350).contains(&pace.rows()), "{}", pace.rows());
+        assert!((100..=200).contains(&pace.rows()), "{}", pace.rows());
         pace.learn(100, 10_000 * millisecond, 101, 404);
         assert_eq!(pace.rows(), FEWEST);
     }

@@ -26,6 +26,8 @@ use crate::clock::Clock;
 const WORTH_A_THREAD: usize = 150;
 /// The most threads that do so.
 const MOST_THREADS: usize = 4;
+/// Of a batch that changes more streams than this, new leads are not kept at hand.
+const FLOOD: usize = 200;
 
 /// An idempotency key that this batch uses up.
 pub(super) struct UsedKey {
@@ -178,8 +180,11 @@ impl Append {
     /// Makes the node's view the one after this append.
     pub fn adopt(self, view: &mut View) {
         view.head = self.head;
+        let flood = self.changed.len() > FLOOD;
         for (stream, loaded) in self.changed {
-            if loaded.version > 0 {
+            // New leads by the thousand are rarely touched soon; they would drive out those that are.
+            let passes = flood && stream.kind == StreamKind::Lead && loaded.version == 1;
+            if loaded.version > 0 && !passes {
                 view.streams.insert(stream, loaded);
             }
         }
