@@ -9,6 +9,7 @@ use aggregates::ids::CompanyId;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, QueryBuilder};
 
+use crate::ascending::Ascending;
 use crate::batch::{LookUp, Projection, Table};
 use crate::page::{Page, PageRequest, Total};
 use crate::recorded::{DomainEvent, Recorded};
@@ -406,25 +407,11 @@ pub async fn page(
                 .push_bind(search::contains_pattern(text));
         }
     };
-    let mut query = QueryBuilder::new("SELECT count(*) FROM companies c");
-    conditions(&mut query);
-    let count: i64 = query
-        .build_query_scalar()
-        .fetch_one(&mut *connection)
-        .await?;
-    let mut query = QueryBuilder::new(format!("SELECT {COLUMNS} FROM companies c{GOVERNED}"));
-    conditions(&mut query);
-    if let Some(id) = request.after() {
-        query.push(" AND c.id > ").push_bind(*id);
-    }
-    query
-        .push(" ORDER BY c.id LIMIT ")
-        .push_bind(request.per_page + 1)
-        .push(" OFFSET ")
-        .push_bind(request.offset());
-    let rows = query.build_query_as().fetch_all(connection).await?;
-    Ok((
-        Page::from_overfetch(rows, request.per_page),
-        Total::exact(count),
-    ))
+    let list = Ascending {
+        columns: COLUMNS,
+        table: "companies c",
+        joins: GOVERNED,
+        key: "c.id",
+    };
+    list.page(connection, request, conditions).await
 }

@@ -6,8 +6,9 @@ use aggregates::company::CompanyEvent;
 use aggregates::company::integration_token::{TokenName, TokenScope};
 use aggregates::ids::{CompanyId, IntegrationTokenId};
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection, QueryBuilder};
 
+use crate::ascending::Ascending;
 use crate::batch::{Projection, Table};
 use crate::page::{Page, PageRequest, Total};
 use crate::recorded::{DomainEvent, Recorded};
@@ -176,8 +177,7 @@ impl IntegrationTokenRow {
 }
 
 const COLUMNS: &str = "t.id, t.company_id, t.name, t.scopes, t.expires_at, t.revoked_at, t.created_at, u.last_used_at";
-const FROM: &str =
-    " FROM integration_tokens t LEFT JOIN integration_token_uses u ON u.token_id = t.id";
+const USES: &str = " LEFT JOIN integration_token_uses u ON u.token_id = t.id";
 
 /// The token whose secret has this hash.
 ///
@@ -188,7 +188,7 @@ pub async fn by_hash(
     token_hash: &str,
 ) -> Result<Option<IntegrationTokenRow>, sqlx::Error> {
     sqlx::query_as(&format!(
-        "SELECT {COLUMNS}{FROM} WHERE t.token_hash = $1 ORDER BY t.id LIMIT 1"
+        "SELECT {COLUMNS} FROM integration_tokens t{USES} WHERE t.token_hash = $1 ORDER BY t.id LIMIT 1"
     ))
     .bind(token_hash)
     .fetch_optional(connection)
@@ -203,10 +203,12 @@ pub async fn by_id(
     connection: &mut PgConnection,
     token: IntegrationTokenId,
 ) -> Result<Option<IntegrationTokenRow>, sqlx::Error> {
-    sqlx::query_as(&format!("SELECT {COLUMNS}{FROM} WHERE t.id = $1"))
-        .bind(token.get())
-        .fetch_optional(connection)
-        .await
+    sqlx::query_as(&format!(
+        "SELECT {COLUMNS} FROM integration_tokens t{USES} WHERE t.id = $1"
+    ))
+    .bind(token.get())
+    .fetch_optional(connection)
+    .await
 }
 
 /// The tokens of a company that are not revoked, by id.
@@ -218,24 +220,18 @@ pub async fn page(
     company: CompanyId,
     request: &PageRequest<i64>,
 ) -> Result<(Page<IntegrationTokenRow>, Total), sqlx::Error> {
-    const LIVE: &str = " WHERE t.company_id = $1 AND t.revoked_at IS NULL";
-    let count = sqlx::query_scalar(&format!("SELECT count(*){FROM}{LIVE}"))
-        .bind(company.get())
-        .fetch_one(&mut *connection)
-        .await?;
-    let rows = sqlx::query_as(&format!(
-        "SELECT {COLUMNS}{FROM}{LIVE} AND t.id > $2 ORDER BY t.id LIMIT $3 OFFSET $4"
-    ))
-    .bind(company.get())
-    .bind(request.after().copied().unwrap_or(0))
-    .bind(request.per_page + 1)
-    .bind(request.offset())
-    .fetch_all(connection)
-    .await?;
-    Ok((
-        Page::from_overfetch(rows, request.per_page),
-        Total::exact(count),
-    ))
+    let live = |query: &mut QueryBuilder<'_, sqlx::Postgres>| {
+        query
+            .push(" WHERE t.revoked_at IS NULL AND t.company_id = ")
+            .push_bind(company.get());
+    };
+    let list = Ascending {
+        columns: COLUMNS,
+        table: "integration_tokens t",
+        joins: USES,
+        key: "t.id",
+    };
+    list.page(connection, request, live).await
 }
 
 /// Notes that a token was used; an earlier time never takes the place of a later one.

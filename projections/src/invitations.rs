@@ -7,6 +7,7 @@ use aggregates::invitation::{InvitationEvent, Status};
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, QueryBuilder};
 
+use crate::ascending::Ascending;
 use crate::batch::{Projection, Table};
 use crate::page::{Page, PageRequest, Total};
 use crate::recorded::{DomainEvent, Recorded};
@@ -220,12 +221,13 @@ pub struct InvitationRow {
     pub inviter_avatar: Option<String>,
 }
 
-const SELECT: &str = "SELECT i.id, i.email, i.role, i.nonce, i.status, i.expires_at, i.version, i.created_at, i.company_id, \
+const COLUMNS: &str = "i.id, i.email, i.role, i.nonce, i.status, i.expires_at, i.version, i.created_at, i.company_id, \
      c.name AS company_name, c.is_default AS company_is_default, c.parent_company_id AS company_parent_id, \
      c.path AS company_path, u.id AS inviter_id, u.first_name AS inviter_first_name, u.full_name AS inviter_full_name, \
      u.email AS inviter_email, \
-     (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS inviter_avatar FROM invitations i JOIN companies c ON c.id = i.company_id \
-     LEFT JOIN users u ON u.id = i.invited_by";
+     (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS inviter_avatar";
+const JOINS: &str =
+    " JOIN companies c ON c.id = i.company_id LEFT JOIN users u ON u.id = i.invited_by";
 
 /// One invitation, whatever became of it.
 ///
@@ -235,10 +237,12 @@ pub async fn by_id(
     connection: &mut PgConnection,
     id: i64,
 ) -> Result<Option<InvitationRow>, sqlx::Error> {
-    sqlx::query_as(&format!("{SELECT} WHERE i.id = $1"))
-        .bind(id)
-        .fetch_optional(connection)
-        .await
+    sqlx::query_as(&format!(
+        "SELECT {COLUMNS} FROM invitations i{JOINS} WHERE i.id = $1"
+    ))
+    .bind(id)
+    .fetch_optional(connection)
+    .await
 }
 
 /// The invitation whose code has this hash, whatever became of it.
@@ -249,10 +253,12 @@ pub async fn by_code_hash(
     connection: &mut PgConnection,
     code_hash: &str,
 ) -> Result<Option<InvitationRow>, sqlx::Error> {
-    sqlx::query_as(&format!("{SELECT} WHERE i.code_hash = $1"))
-        .bind(code_hash)
-        .fetch_optional(connection)
-        .await
+    sqlx::query_as(&format!(
+        "SELECT {COLUMNS} FROM invitations i{JOINS} WHERE i.code_hash = $1"
+    ))
+    .bind(code_hash)
+    .fetch_optional(connection)
+    .await
 }
 
 /// The pending invitations of an e-mail, by id. Nobody has two of one company.
@@ -265,7 +271,7 @@ pub async fn pending_of_email(
     now: DateTime<Utc>,
 ) -> Result<Vec<InvitationRow>, sqlx::Error> {
     sqlx::query_as(&format!(
-        "{SELECT} WHERE i.email = $1 AND i.status = 'pending' AND i.expires_at > $2 ORDER BY i.id"
+        "SELECT {COLUMNS} FROM invitations i{JOINS} WHERE i.email = $1 AND i.status = 'pending' AND i.expires_at > $2 ORDER BY i.id"
     ))
     .bind(email)
     .bind(now)
@@ -290,27 +296,13 @@ pub async fn pending_page(
             .push(" AND i.expires_at > ")
             .push_bind(now);
     };
-    let mut query = QueryBuilder::new("SELECT count(*) FROM invitations i");
-    conditions(&mut query);
-    let count: i64 = query
-        .build_query_scalar()
-        .fetch_one(&mut *connection)
-        .await?;
-    let mut query = QueryBuilder::new(SELECT);
-    conditions(&mut query);
-    if let Some(id) = request.after() {
-        query.push(" AND i.id > ").push_bind(*id);
-    }
-    query
-        .push(" ORDER BY i.id LIMIT ")
-        .push_bind(request.per_page + 1)
-        .push(" OFFSET ")
-        .push_bind(request.offset());
-    let rows = query.build_query_as().fetch_all(connection).await?;
-    Ok((
-        Page::from_overfetch(rows, request.per_page),
-        Total::exact(count),
-    ))
+    let list = Ascending {
+        columns: COLUMNS,
+        table: "invitations i",
+        joins: JOINS,
+        key: "i.id",
+    };
+    list.page(connection, request, conditions).await
 }
 
 /// The ids of an e-mail's invitations to a company that nobody has ended, expired or not.

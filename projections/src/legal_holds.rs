@@ -6,8 +6,9 @@ use aggregates::company::CompanyEvent;
 use aggregates::ids::{CompanyId, LeadId};
 use aggregates::lead::LeadEvent;
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection, QueryBuilder};
 
+use crate::ascending::Ascending;
 use crate::batch::{Projection, Table};
 use crate::page::{Page, PageRequest, Total};
 use crate::recorded::{DomainEvent, Recorded};
@@ -243,8 +244,7 @@ pub enum Held {
     Company(CompanyId),
 }
 
-const SELECT: &str =
-    "SELECT id, company_id, lead_id, reason, until, placed_at, released_at FROM legal_holds WHERE ";
+const COLUMNS: &str = "id, company_id, lead_id, reason, until, placed_at, released_at";
 
 impl Held {
     fn condition(self) -> (&'static str, i64) {
@@ -264,26 +264,20 @@ pub async fn page(
     held: Held,
     request: &PageRequest<i64>,
 ) -> Result<(Page<LegalHoldRow>, Total), sqlx::Error> {
-    let (condition, id) = held.condition();
-    let total: i64 = sqlx::query_scalar(&format!(
-        "SELECT count(*) FROM legal_holds WHERE {condition}"
-    ))
-    .bind(id)
-    .fetch_one(&mut *connection)
-    .await?;
-    let rows = sqlx::query_as(&format!(
-        "{SELECT}{condition} AND id > $2 ORDER BY id LIMIT $3 OFFSET $4"
-    ))
-    .bind(id)
-    .bind(request.after().copied().unwrap_or(0))
-    .bind(request.per_page + 1)
-    .bind(request.offset())
-    .fetch_all(connection)
-    .await?;
-    Ok((
-        Page::from_overfetch(rows, request.per_page),
-        Total::exact(total),
-    ))
+    let of_this = |query: &mut QueryBuilder<'_, sqlx::Postgres>| {
+        let (condition, id) = match held {
+            Held::Lead(lead) => (" WHERE lead_id = ", lead.get()),
+            Held::Company(company) => (" WHERE lead_id IS NULL AND company_id = ", company.get()),
+        };
+        query.push(condition).push_bind(id);
+    };
+    let list = Ascending {
+        columns: COLUMNS,
+        table: "legal_holds",
+        joins: "",
+        key: "id",
+    };
+    list.page(connection, request, of_this).await
 }
 
 /// One of the holds on this.
@@ -296,11 +290,13 @@ pub async fn by_id(
     id: i64,
 ) -> Result<Option<LegalHoldRow>, sqlx::Error> {
     let (condition, thing) = held.condition();
-    sqlx::query_as(&format!("{SELECT}{condition} AND id = $2"))
-        .bind(thing)
-        .bind(id)
-        .fetch_optional(connection)
-        .await
+    sqlx::query_as(&format!(
+        "SELECT {COLUMNS} FROM legal_holds WHERE {condition} AND id = $2"
+    ))
+    .bind(thing)
+    .bind(id)
+    .fetch_optional(connection)
+    .await
 }
 
 /// A hold that stands on the company or on one above.
@@ -313,7 +309,7 @@ pub async fn standing_over(
     now: DateTime<Utc>,
 ) -> Result<Option<LegalHoldRow>, sqlx::Error> {
     sqlx::query_as(&format!(
-        "{SELECT}lead_id IS NULL AND released_at IS NULL AND (until IS NULL OR until > $2) \
+        "SELECT {COLUMNS} FROM legal_holds WHERE lead_id IS NULL AND released_at IS NULL AND (until IS NULL OR until > $2) \
          AND company_id IN (SELECT unnest(path) FROM companies WHERE id = $1) ORDER BY id LIMIT 1"
     ))
     .bind(company.get())

@@ -3,6 +3,7 @@
 //! A projection is a fold over a batch of events, whatever the batch's size: the committer, an import and a rebuild
 //! run the same code. Every table can be dropped and rebuilt from the ledger, row for row.
 
+mod ascending;
 pub mod avatars;
 pub mod batch;
 pub mod companies;

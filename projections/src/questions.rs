@@ -7,8 +7,9 @@ use aggregates::company::questions::{Question, QuestionOption, ShownOption};
 use aggregates::ids::{CampaignId, CompanyId, QuestionId};
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection, QueryBuilder};
 
+use crate::ascending::Ascending;
 use crate::batch::{Projection, Table};
 use crate::page::{Page, PageRequest, Total};
 use crate::recorded::{DomainEvent, Recorded};
@@ -282,25 +283,20 @@ pub async fn page(
     company: CompanyId,
     request: &PageRequest<i64>,
 ) -> Result<(Page<QuestionRow>, Total), sqlx::Error> {
-    // A company has some hundred questions at most.
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM questions WHERE company_id = $1")
-        .bind(company.get())
-        .fetch_one(&mut *connection)
-        .await?;
-    let rows = sqlx::query_as(&format!(
-        "SELECT {COLUMNS}, NULL::jsonb AS shown FROM questions q WHERE q.company_id = $1 AND q.priority > $2 \
-         ORDER BY q.priority, q.id LIMIT $3 OFFSET $4"
-    ))
-    .bind(company.get())
-    .bind(request.after().copied().unwrap_or(0))
-    .bind(request.per_page + 1)
-    .bind(request.offset())
-    .fetch_all(connection)
-    .await?;
-    Ok((
-        Page::from_overfetch(rows, request.per_page),
-        Total::exact(count),
-    ))
+    // A company has some hundred questions at most; no two of them have one priority.
+    let conditions = |query: &mut QueryBuilder<'_, sqlx::Postgres>| {
+        query
+            .push(" WHERE q.company_id = ")
+            .push_bind(company.get());
+    };
+    let columns = format!("{COLUMNS}, NULL::jsonb AS shown");
+    let list = Ascending {
+        columns: &columns,
+        table: "questions q",
+        joins: "",
+        key: "q.priority",
+    };
+    list.page(connection, request, conditions).await
 }
 
 /// Every question of the company, in order.

@@ -9,8 +9,9 @@ use aggregates::company::CompanyEvent;
 use aggregates::ids::{CompanyId, SourceId};
 use aggregates::lead::LeadEvent;
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection, QueryBuilder};
 
+use crate::ascending::Ascending;
 use crate::batch::{Projection, Table};
 use crate::facts::FactKind;
 use crate::page::{Page, PageRequest, Total};
@@ -352,26 +353,18 @@ pub async fn page(
     company: CompanyId,
     request: &PageRequest<i64>,
 ) -> Result<(Page<SourceRow>, Total), sqlx::Error> {
-    let count: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM sources s WHERE s.company_id = $1 AND s.priority IS NOT NULL",
-    )
-    .bind(company.get())
-    .fetch_one(&mut *connection)
-    .await?;
-    let rows = sqlx::query_as(&format!(
-        "SELECT {COLUMNS} FROM sources s WHERE s.company_id = $1 AND s.priority > $2 \
-         ORDER BY s.priority LIMIT $3 OFFSET $4"
-    ))
-    .bind(company.get())
-    .bind(request.after().copied().unwrap_or(0))
-    .bind(request.per_page + 1)
-    .bind(request.offset())
-    .fetch_all(connection)
-    .await?;
-    Ok((
-        Page::from_overfetch(rows, request.per_page),
-        Total::exact(count),
-    ))
+    let conditions = |query: &mut QueryBuilder<'_, sqlx::Postgres>| {
+        query
+            .push(" WHERE s.priority IS NOT NULL AND s.company_id = ")
+            .push_bind(company.get());
+    };
+    let list = Ascending {
+        columns: COLUMNS,
+        table: "sources s",
+        joins: "",
+        key: "s.priority",
+    };
+    list.page(connection, request, conditions).await
 }
 
 /// The people of these sources, each source's in order of assignment.

@@ -7,6 +7,7 @@ use aggregates::ids::CompanyId;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, QueryBuilder};
 
+use crate::ascending::Ascending;
 use crate::batch::{Projection, Table};
 use crate::page::{Page, PageRequest, Total};
 use crate::recorded::{DomainEvent, Recorded};
@@ -183,7 +184,7 @@ pub async fn page(
 ) -> Result<(Page<TerritoryRow>, Total), sqlx::Error> {
     let conditions = |query: &mut QueryBuilder<'_, sqlx::Postgres>| {
         query
-            .push(" FROM territories t WHERE t.company_id = ")
+            .push(" WHERE t.company_id = ")
             .push_bind(company.get());
         if let Some(text) = text {
             query
@@ -191,25 +192,11 @@ pub async fn page(
                 .push_bind(search::contains_pattern(text));
         }
     };
-    let mut query = QueryBuilder::new("SELECT count(*)");
-    conditions(&mut query);
-    let count: i64 = query
-        .build_query_scalar()
-        .fetch_one(&mut *connection)
-        .await?;
-    let mut query = QueryBuilder::new(format!("SELECT {COLUMNS}"));
-    conditions(&mut query);
-    if let Some(id) = request.after() {
-        query.push(" AND t.id > ").push_bind(*id);
-    }
-    query
-        .push(" ORDER BY t.id LIMIT ")
-        .push_bind(request.per_page + 1)
-        .push(" OFFSET ")
-        .push_bind(request.offset());
-    let rows = query.build_query_as().fetch_all(connection).await?;
-    Ok((
-        Page::from_overfetch(rows, request.per_page),
-        Total::exact(count),
-    ))
+    let list = Ascending {
+        columns: COLUMNS,
+        table: "territories t",
+        joins: "",
+        key: "t.id",
+    };
+    list.page(connection, request, conditions).await
 }

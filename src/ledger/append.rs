@@ -9,23 +9,18 @@ use projections::{Batch, Recorded, Statement};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::encoding::{Columns, encode};
 use super::erasure;
 use super::head::{Head, View};
-use super::leaf;
 use super::load::cipher_of;
-use super::provenance;
 use super::sealing::SubjectKey;
 use super::snapshots;
-use super::stream::{self, StreamKey, StreamKind};
+use super::stream::{StreamKey, StreamKind};
 use super::tree::NewNodes;
-use super::unit::{Changes, LastIds, Loaded, Pending};
+use super::unit::{Changes, LastIds, Loaded};
 use super::work::{Committed, IdempotencyKey};
 use crate::clock::Clock;
 
-/// So many events are sealed and hashed sooner by a further thread than without it.
-const WORTH_A_THREAD: usize = 150;
-/// The most threads that do so.
-const MOST_THREADS: usize = 4;
 /// Of a batch that changes more streams than this, new leads are not kept at hand.
 const FLOOD: usize = 200;
 
@@ -70,67 +65,21 @@ impl Append {
         place: Place<'_>,
         batch: &mut Batch,
     ) -> Result<Self, sqlx::Error> {
+        let Sealed {
+            columns,
+            keys,
+            nodes,
+            first,
+            new_head,
+        } = Sealed::of(&mut changes, &place, batch);
         let Place {
             head,
             recorded_at,
-            clock,
             assume,
+            ..
         } = place;
-        let mut columns = Columns::default();
-        let mut keys = Keys::default();
-        let mut position = head.position;
-        let pending = std::mem::take(&mut changes.events);
-        let first = pending.first().map(|first| (first.stream, first.sequence));
-        let events = pending.len();
-        let ciphers: Vec<Arc<dyn FieldCipher>> = pending
-            .iter()
-            .map(|pending| {
-                position += 1;
-                let stream = pending.stream;
-                let cipher = keys.cipher(stream, &mut changes.streams, clock);
-                if erasure::destroys_key(&pending.event) {
-                    keys.destroyed.push((stream, position));
-                }
-                cipher
-            })
-            .collect();
-        for encoded in encode(&pending, &ciphers, recorded_at) {
-            columns.push(encoded);
-        }
-        drop(ciphers);
-        position = head.position;
-        for pending in pending {
-            position += 1;
-            batch.fold(&Recorded {
-                position,
-                recorded_at,
-                aggregate_id: pending.stream.id,
-                sequence: pending.sequence,
-                company_id: pending.company_id,
-                event: pending.event,
-            });
-        }
-        keys.forget_destroyed(&mut changes.streams);
-        let first = first.map(|(stream, sequence)| {
-            let leaf = columns.leaf_hash[0].clone();
-            (stream, sequence, leaf)
-        });
-        let mut tree = head.tree.clone();
-        let mut nodes = NewNodes::default();
-        for leaf in &columns.leaf_hash {
-            nodes.grow(&mut tree, leaf);
-        }
-        let new_head = Head {
-            position,
-            tree,
-            recorded_at,
-            last_ids: std::mem::take(&mut changes.last_ids),
-            authority_position: if changes.authority_moved {
-                position
-            } else {
-                head.authority_position
-            },
-        };
+        let events = columns.leaf_hash.len();
+        let position = new_head.position;
         if events == 0 && used_keys.is_empty() {
             return Ok(Self {
                 statement: None,
@@ -187,6 +136,84 @@ impl Append {
             if loaded.version > 0 && !passes {
                 view.streams.insert(stream, loaded);
             }
+        }
+    }
+}
+
+/// The events of a batch, ready to be inserted, and what they make of the ledger's end.
+struct Sealed {
+    columns: Columns,
+    keys: Keys,
+    nodes: NewNodes,
+    /// See [`Append::first`].
+    first: Option<(StreamKey, i64, Vec<u8>)>,
+    new_head: Head,
+}
+
+impl Sealed {
+    /// Takes the events out of the changes, and folds them into the read models.
+    fn of(changes: &mut Changes, place: &Place<'_>, batch: &mut Batch) -> Self {
+        let Place {
+            head,
+            recorded_at,
+            clock,
+            ..
+        } = *place;
+        let mut keys = Keys::default();
+        let mut position = head.position;
+        let pending = std::mem::take(&mut changes.events);
+        let first = pending.first().map(|first| (first.stream, first.sequence));
+        let ciphers: Vec<Arc<dyn FieldCipher>> = pending
+            .iter()
+            .map(|pending| {
+                position += 1;
+                let stream = pending.stream;
+                let cipher = keys.cipher(stream, &mut changes.streams, clock);
+                if erasure::destroys_key(&pending.event) {
+                    keys.destroyed.push((stream, position));
+                }
+                cipher
+            })
+            .collect();
+        let columns = encode(&pending, &ciphers, recorded_at);
+        drop(ciphers);
+        for (pending, position) in pending.into_iter().zip(head.position + 1..) {
+            batch.fold(&Recorded {
+                position,
+                recorded_at,
+                aggregate_id: pending.stream.id,
+                sequence: pending.sequence,
+                company_id: pending.company_id,
+                event: pending.event,
+            });
+        }
+        keys.forget_destroyed(&mut changes.streams);
+        let first = first.map(|(stream, sequence)| {
+            let leaf = columns.leaf_hash[0].clone();
+            (stream, sequence, leaf)
+        });
+        let mut tree = head.tree.clone();
+        let mut nodes = NewNodes::default();
+        for leaf in &columns.leaf_hash {
+            nodes.grow(&mut tree, leaf);
+        }
+        let new_head = Head {
+            position,
+            tree,
+            recorded_at,
+            last_ids: std::mem::take(&mut changes.last_ids),
+            authority_position: if changes.authority_moved {
+                position
+            } else {
+                head.authority_position
+            },
+        };
+        Self {
+            columns,
+            keys,
+            nodes,
+            first,
+            new_head,
         }
     }
 }
@@ -352,139 +379,4 @@ fn write_used_keys(statement: &mut Statement, keys: Vec<UsedKey>, now: DateTime<
         .also(leads)
         .sql(") AS r(user_id, key, fingerprint, resource_id, position, leads)");
     });
-}
-
-/// An event as it is stored.
-struct Encoded {
-    aggregate_type: &'static str,
-    aggregate_id: String,
-    sequence: i64,
-    event_type: &'static str,
-    event_version: &'static str,
-    payload: String,
-    metadata: String,
-    company_id: Option<i64>,
-    leaf_hash: Vec<u8>,
-}
-
-/// Seals, writes and hashes each event with its cipher; many of them on several cores, while nothing else goes on in the committer.
-fn encode(
-    pending: &[Pending],
-    ciphers: &[Arc<dyn FieldCipher>],
-    recorded_at: DateTime<Utc>,
-) -> Vec<Encoded> {
-    let some = |(pending, ciphers): (&[Pending], &[Arc<dyn FieldCipher>])| -> Vec<Encoded> {
-        let both = pending.iter().zip(ciphers);
-        both.map(|(pending, cipher)| Encoded::of(pending, cipher, recorded_at))
-            .collect()
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = (pending.len() / WORTH_A_THREAD).clamp(1, cores.min(MOST_THREADS));
-    if threads == 1 {
-        return some((pending, ciphers));
-    }
-    let share = pending.len().div_ceil(threads);
-    std::thread::scope(|scope| {
-        let mut shares = pending.chunks(share).zip(ciphers.chunks(share));
-        let own = shares.next();
-        let others: Vec<_> = shares
-            .map(|share| scope.spawn(move || some(share)))
-            .collect();
-        let mut encoded = own.map(some).unwrap_or_default();
-        for other in others {
-            match other.join() {
-                Ok(more) => encoded.extend(more),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        encoded
-    })
-}
-
-impl Encoded {
-    fn of(pending: &Pending, cipher: &Arc<dyn FieldCipher>, recorded_at: DateTime<Utc>) -> Self {
-        let stream = pending.stream;
-        let payload = stream::encode(&pending.event, cipher.clone());
-        let metadata = provenance::sealed(&pending.metadata, stream.kind, cipher.as_ref());
-        let (event_type, event_version) = stream::type_and_version(&pending.event);
-        let (aggregate_type, aggregate_id) = (stream.kind.name(), stream.id.to_string());
-        let company_id = pending.company_id.map(aggregates::ids::CompanyId::get);
-        let leaf_hash = leaf::hash(&leaf::Entry {
-            aggregate_type,
-            aggregate_id: &aggregate_id,
-            sequence: pending.sequence,
-            event_type,
-            event_version,
-            payload: &payload,
-            metadata: &metadata,
-            recorded_at,
-            company_id,
-        });
-        Self {
-            aggregate_type,
-            aggregate_id,
-            sequence: pending.sequence,
-            event_type,
-            event_version,
-            payload,
-            metadata: metadata.into_owned(),
-            company_id,
-            leaf_hash,
-        }
-    }
-}
-
-#[derive(Default)]
-struct Columns {
-    aggregate_type: Vec<&'static str>,
-    aggregate_id: Vec<String>,
-    sequence: Vec<i64>,
-    event_type: Vec<&'static str>,
-    event_version: Vec<&'static str>,
-    payload: Vec<String>,
-    metadata: Vec<String>,
-    company_id: Vec<Option<i64>>,
-    leaf_hash: Vec<Vec<u8>>,
-}
-
-impl Columns {
-    fn push(&mut self, event: Encoded) {
-        self.aggregate_type.push(event.aggregate_type);
-        self.aggregate_id.push(event.aggregate_id);
-        self.sequence.push(event.sequence);
-        self.event_type.push(event.event_type);
-        self.event_version.push(event.event_version);
-        self.payload.push(event.payload);
-        self.metadata.push(event.metadata);
-        self.company_id.push(event.company_id);
-        self.leaf_hash.push(event.leaf_hash);
-    }
-
-    fn write(self, statement: &mut Statement, after: i64, recorded_at: DateTime<Utc>) {
-        statement.part("new_events", |s| {
-            s.sql(
-                "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, \
-                 metadata, position, recorded_at, company_id, leaf_hash) \
-                 SELECT r.aggregate_type, r.aggregate_id, r.sequence, r.event_type, r.event_version, \
-                 r.payload::json, r.metadata::json, ",
-            )
-            .bind(after)
-            .sql(" + r.n, ")
-            .bind(recorded_at)
-            .sql(", r.company_id, r.leaf_hash FROM head, unnest(")
-            .bind(self.aggregate_type)
-            .also(self.aggregate_id)
-            .also(self.sequence)
-            .also(self.event_type)
-            .also(self.event_version)
-            .also(self.payload)
-            .also(self.metadata)
-            .also(self.company_id)
-            .also(self.leaf_hash)
-            .sql(
-                ") WITH ORDINALITY AS r(aggregate_type, aggregate_id, sequence, event_type, event_version, payload, \
-                 metadata, company_id, leaf_hash, n)",
-            );
-        });
-    }
 }

@@ -8,6 +8,7 @@ mod append;
 mod catch_up;
 pub mod checkpoints;
 mod committer;
+mod encoding;
 pub mod erasure;
 pub mod evidence;
 mod head;

@@ -4,6 +4,7 @@ use aggregates::ids::{CompanyId, UserId};
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
+use crate::ascending::Ascending;
 use crate::companies::Visible;
 use crate::page::{Page, PageRequest, Total};
 use crate::search;
@@ -157,27 +158,13 @@ pub async fn page(
             query.push(")");
         }
     };
-    let mut query = QueryBuilder::new("SELECT count(*) FROM users u");
-    conditions(&mut query);
-    let count: i64 = query
-        .build_query_scalar()
-        .fetch_one(&mut *connection)
-        .await?;
-    let mut query = QueryBuilder::new(format!("SELECT {COLUMNS} FROM users u{PRIMARY_JOINS}"));
-    conditions(&mut query);
-    if let Some(id) = request.after() {
-        query.push(" AND u.id > ").push_bind(*id);
-    }
-    query
-        .push(" ORDER BY u.id LIMIT ")
-        .push_bind(request.per_page + 1)
-        .push(" OFFSET ")
-        .push_bind(request.offset());
-    let rows = query.build_query_as().fetch_all(connection).await?;
-    Ok((
-        Page::from_overfetch(rows, request.per_page),
-        Total::exact(count),
-    ))
+    let list = Ascending {
+        columns: COLUMNS,
+        table: "users u",
+        joins: PRIMARY_JOINS,
+        key: "u.id",
+    };
+    list.page(connection, request, conditions).await
 }
 
 /// An access with its user and company.

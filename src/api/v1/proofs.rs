@@ -247,23 +247,25 @@ async fn show_evidence(
     })?;
     caller.has_read(&app, "GET /leads/{id}/evidence", [(id, lead.company.get())]);
     let stream = StreamKey::new(StreamKind::Lead, id);
-    let pack = match app.pool.moment() {
-        None => evidence::pack(app.pool.today(), stream, app.clock.now()).await?,
-        Some(_) => {
-            let mut connection = app.pool.acquire().await?;
-            match evidence::pack_then(&mut connection, stream).await? {
-                Ok(pack) => Some(pack),
-                Err(NoPack::NotCovered) => None,
-                Err(NoPack::NotKept(from)) => {
-                    let message =
-                        format!("is before position {from}, from which on evidence is kept");
-                    return Err(Problem::unprocessable(FieldErrors::of("as_of", message)));
-                }
-            }
-        }
-    };
+    let pack = pack(&app, stream).await?;
     let name = format!("attachment; filename=\"lead-{id}-evidence.json\"");
     let headers = [(header::CONTENT_DISPOSITION, name)];
     let pack = pack.ok_or_else(|| Problem::not_found("lead"))?;
     Ok((headers, Json(pack)).into_response())
+}
+
+/// The pack as of today, or as of the moment that is read; `None` when there is nothing that it could tell.
+async fn pack(app: &App, stream: StreamKey) -> Result<Option<EvidencePack>, Problem> {
+    if app.pool.moment().is_none() {
+        return Ok(evidence::pack(app.pool.today(), stream, app.clock.now()).await?);
+    }
+    let mut connection = app.pool.acquire().await?;
+    match evidence::pack_then(&mut connection, stream).await? {
+        Ok(pack) => Ok(Some(pack)),
+        Err(NoPack::NotCovered) => Ok(None),
+        Err(NoPack::NotKept(from)) => {
+            let message = format!("is before position {from}, from which on evidence is kept");
+            Err(Problem::unprocessable(FieldErrors::of("as_of", message)))
+        }
+    }
 }
