@@ -24,7 +24,7 @@ use crate::avatars::Avatars;
 use crate::clock::Clock;
 use crate::coalesce::Coalesced;
 use crate::import::engine::Imports;
-use crate::ledger::moment::{Moment, Reader};
+use crate::ledger::moment::{Asked, Moment, NoMoment, Reader};
 use crate::ledger::{Ledger, Secrets, authority_position};
 use crate::mail::links::Links;
 use crate::providers::Issuers;
@@ -223,6 +223,9 @@ impl Authority {
     }
 }
 
+/// So many companies of the past are remembered: whoever pages through a list of then asks for the same one again and again.
+const COMPANIES_THEN: usize = 1_000;
+
 /// Users' authority and companies' places, kept as long as no event touches users, companies or roles: each request asks
 /// the ledger's head for that position, so that a revoked role ends at once on every node.
 #[derive(Default)]
@@ -233,6 +236,8 @@ struct Cached {
     position: i64,
     users: HashMap<UserId, Arc<Authority>>,
     companies: HashMap<CompanyId, Arc<CompanyRow>>,
+    /// As of a position of the past, for whoever sees these companies today.
+    companies_then: HashMap<(CompanyId, i64, Arc<str>), Option<Arc<CompanyRow>>>,
     /// By the hash of their secret.
     integration_tokens: HashMap<String, Arc<IntegrationTokenRow>>,
 }
@@ -259,20 +264,36 @@ impl AuthorityCache {
 
 impl App {
     /// The same server as of a moment of the past, for reads: its tables and its clock. `authority` is who reads, today.
-    #[must_use]
-    pub fn at(&self, moment: Moment, authority: &Authority) -> Self {
+    ///
+    /// # Errors
+    /// What the database answers, outside; why there is no such moment, inside.
+    pub async fn looking_back(
+        &self,
+        asked: Asked,
+        authority: &Authority,
+    ) -> Result<Result<(Self, Moment), NoMoment>, sqlx::Error> {
         let under = match authority.visible() {
             Visible::All => None,
             Visible::Under(companies) => Some(companies),
         };
-        let pool = self.pool.at(moment, under.as_deref());
-        Self {
+        let pool = self
+            .pool
+            .looking_back(asked, self.clock.now(), under.as_deref());
+        let pool = match pool.await? {
+            Ok(pool) => pool,
+            Err(none) => return Ok(Err(none)),
+        };
+        let Some(moment) = pool.moment() else {
+            return Ok(Err(NoMoment::BeforeFirstEvent));
+        };
+        let app = Self {
             reads: self.reads.at(&pool),
             pool,
             clock: Clock::fixed(moment.clock()),
             today: Some(Arc::new(self.clone())),
             ..self.clone()
-        }
+        };
+        Ok(Ok((app, moment)))
     }
 
     /// The parts of today, whatever moment these are bound to.
@@ -281,20 +302,36 @@ impl App {
         self.today.as_deref().unwrap_or(self)
     }
 
-    /// The company's row as of the moment that these parts are bound to; `None` where they are bound to none.
+    /// The company's row as of the moment that these parts are bound to; `None` where they are bound to none. `as_of` is what
+    /// [`App::authority_of`] answered.
     ///
     /// # Errors
     /// What the database answers.
     pub async fn company_then(
         &self,
         company: CompanyId,
+        as_of: i64,
     ) -> Result<Option<Option<Arc<CompanyRow>>>, sqlx::Error> {
-        if self.today.is_none() {
+        let (Some(moment), Some(under)) = (self.pool.moment(), self.pool.under()) else {
             return Ok(None);
+        };
+        let key = (company, moment.position, under);
+        let known = self
+            .authority
+            .with(as_of, |c| c.companies_then.get(&key).cloned());
+        if let Some(known) = known.flatten() {
+            return Ok(Some(known));
         }
         let mut connection = self.pool.acquire().await?;
         let row = companies::by_id(&mut connection, company).await?;
-        Ok(Some(row.map(Arc::new)))
+        let row = row.map(Arc::new);
+        self.authority.with(as_of, |c| {
+            if c.companies_then.len() >= COMPANIES_THEN {
+                c.companies_then.clear();
+            }
+            c.companies_then.insert(key, row.clone())
+        });
+        Ok(Some(row))
     }
 
     /// Whether the database answers.

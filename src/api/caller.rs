@@ -185,7 +185,7 @@ impl Caller {
             }
             _ => return Err(Problem::not_found("company")),
         };
-        let company = match app.company_then(company).await? {
+        let company = match app.company_then(company, self.as_of).await? {
             Some(then) => then.ok_or_else(|| Problem::not_found("company"))?,
             None => place.clone(),
         };

@@ -26,7 +26,7 @@ use super::meta;
 use super::problem::Problem;
 use super::request_id::RequestId;
 use crate::app::{App, Authority};
-use crate::ledger::moment::{self, Asked, Moment, NoMoment};
+use crate::ledger::moment::{Asked, Moment, NoMoment};
 
 /// The largest answer that is given its `meta.as_of`: lists of 100 rows are far smaller.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
@@ -58,11 +58,8 @@ impl LookBack {
         let (mut parts, _) = request.into_parts();
         let mut caller = Caller::from_request_parts(&mut parts, &self.today).await?;
         caller.authority = Arc::new(auditing(&caller.authority)?);
-        let mut connection = self.today.pool.acquire().await?;
-        let moment = moment::resolve(&mut connection, asked, self.today.clock.now()).await?;
-        drop(connection);
-        let moment = moment.map_err(refusal)?;
-        let app = self.today.at(moment, &caller.authority);
+        let back = self.today.looking_back(asked, &caller.authority).await?;
+        let (app, moment) = back.map_err(refusal)?;
         let response = self
             .routes
             .clone()

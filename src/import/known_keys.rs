@@ -8,10 +8,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chrono::{DateTime, Utc};
-use futures::TryStreamExt;
-use projections::imports::holders::ContactKeys;
-use sqlx::{Connection, Executor, PgConnection, Row};
+use projections::imports::holders::{self, ContactKeys, Mark};
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::Mutex;
 
 /// Of a million leads with both keys, one look in seventy is in vain.
@@ -38,23 +36,6 @@ struct Marks {
     pending: Mark,
 }
 
-#[derive(Clone, Copy)]
-struct Mark {
-    position: i64,
-    recorded_at: DateTime<Utc>,
-}
-
-const MARK: &str = "SELECT position, greatest(recorded_at, 'epoch') FROM ledger_head";
-const KEYS: &str = "SELECT email, split_part(phone, ';', 1) FROM leads WHERE company_id = $1";
-
-async fn mark(connection: &mut PgConnection) -> Result<Mark, sqlx::Error> {
-    let row = connection.fetch_one(MARK).await?;
-    Ok(Mark {
-        position: row.try_get(0)?,
-        recorded_at: row.try_get(1)?,
-    })
-}
-
 impl KnownKeys {
     /// Of the leads that the company has; `None` when the file is too short to be worth it.
     ///
@@ -69,13 +50,9 @@ impl KnownKeys {
         transaction
             .execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             .await?;
-        let confirmed = mark(&mut transaction).await?;
-        let leads: Option<i64> =
-            sqlx::query_scalar("SELECT leads FROM company_totals WHERE company_id = $1")
-                .bind(company)
-                .fetch_optional(&mut *transaction)
-                .await?;
-        if rows.saturating_mul(SHORT) < leads.unwrap_or_default() {
+        let confirmed = holders::end(&mut transaction).await?;
+        let leads = holders::leads_of(&mut transaction, company).await?;
+        if rows.saturating_mul(SHORT) < leads {
             return Ok(None);
         }
         let known = Self(Arc::new(Inner {
@@ -87,23 +64,8 @@ impl KnownKeys {
                 pending: confirmed,
             }),
         }));
-        let all = sqlx::query(KEYS).bind(company);
-        known.take_in(all.fetch(&mut *transaction)).await?;
+        holders::each_key(&mut transaction, company, None, |key| known.add(key)).await?;
         Ok(Some(known))
-    }
-
-    async fn take_in(
-        &self,
-        mut rows: impl futures::Stream<Item = Result<sqlx::postgres::PgRow, sqlx::Error>> + Unpin,
-    ) -> Result<(), sqlx::Error> {
-        while let Some(row) = rows.try_next().await? {
-            for column in 0..2 {
-                if let Some(key) = row.try_get::<Option<&str>, _>(column)? {
-                    self.add(key);
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Takes in what was touched since the confirmed position. To be called under the append lock, before it is asked.
@@ -112,15 +74,11 @@ impl KnownKeys {
     /// What the database answers.
     pub async fn catch_up(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let mut marks = self.0.marks.lock().await;
-        let end = mark(connection).await?;
+        let end = holders::end(&mut *connection).await?;
         let since = marks.confirmed;
         if end.position != since.position {
-            let sql = format!("{KEYS} AND updated_at >= $2 AND position > $3");
-            let touched = sqlx::query(&sql)
-                .bind(self.0.company)
-                .bind(since.recorded_at)
-                .bind(since.position);
-            self.take_in(touched.fetch(connection)).await?;
+            let add = |key: &str| self.add(key);
+            holders::each_key(connection, self.0.company, Some(since), add).await?;
         }
         marks.pending = end;
         Ok(())

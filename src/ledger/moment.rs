@@ -1,7 +1,10 @@
 //! Reading the past: which moment a reader means, and connections on which every read table is as it was then.
 //!
-//! What was replaced or removed is kept (migration 0016). On a connection of [`Reader::at`] the schema `as_of` comes first in
+//! What was replaced or removed is kept (migration 0016). On a connection of [`Reader::looking_back`] the schema `as_of` comes first in
 //! the search path, so that every query answers as of the moment without knowing of it.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::pool::PoolConnection;
@@ -50,7 +53,7 @@ pub enum NoMoment {
     BeforeVersions(i64),
 }
 
-/// Finds the moment. A position inside a commit means the end of the commit before it.
+/// Finds the moment, for whoever reads no table of it.
 ///
 /// # Errors
 /// What the database answers.
@@ -59,22 +62,36 @@ pub async fn resolve(
     asked: Asked,
     now: DateTime<Utc>,
 ) -> Result<Result<Moment, NoMoment>, sqlx::Error> {
-    let position = match asked {
+    bind_to(connection, asked, now, "{}").await
+}
+
+/// Finds the moment and binds the connection to it, in one round trip. A position inside a commit means the end of the commit before it.
+async fn bind_to(
+    connection: &mut PgConnection,
+    asked: Asked,
+    now: DateTime<Utc>,
+    under: &str,
+) -> Result<Result<Moment, NoMoment>, sqlx::Error> {
+    let (position, instant) = match asked {
         Asked::Position(position) if position < 1 => return Ok(Err(NoMoment::BeforeFirstEvent)),
-        Asked::Position(position) => Some(position),
+        Asked::Position(position) => (Some(position), None),
         Asked::Instant(instant) if instant > now => return Ok(Err(NoMoment::Future)),
-        Asked::Instant(_) => None,
+        Asked::Instant(instant) => (None, Some(instant)),
     };
-    let instant = match asked {
-        Asked::Position(_) => None,
-        Asked::Instant(instant) => Some(instant),
-    };
+    // Where there is no such position, what is set is of no use, and is set anew before the next use.
     let row = sqlx::query(
-        "SELECT h.position, b.position, e.position, e.recorded_at FROM ledger_head h CROSS JOIN past.beginning b \
-         LEFT JOIN events e ON e.position = (SELECT ledger_commit_end(coalesce($1, ledger_position_at($2))))",
+        "SELECT h.position, b.position, e.position, e.recorded_at, \
+         set_config('leadledger.as_of', e.position::text, false), \
+         set_config('leadledger.as_of_at', e.recorded_at::text, false), \
+         set_config('leadledger.as_of_clock', coalesce($2, e.recorded_at)::text, false), \
+         set_config('leadledger.as_of_until', coalesce($2, 'infinity')::text, false), \
+         set_config('leadledger.as_of_under', $3, false) \
+         FROM public.ledger_head h CROSS JOIN past.beginning b LEFT JOIN public.events e \
+         ON e.position = (SELECT public.ledger_commit_end(coalesce($1, public.ledger_position_at($2))))",
     )
     .bind(position)
     .bind(instant)
+    .bind(under)
     .fetch_one(connection)
     .await?;
     let (end, beginning): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
@@ -88,10 +105,9 @@ pub async fn resolve(
     if position < beginning {
         return Ok(Err(NoMoment::BeforeVersions(beginning)));
     }
-    let recorded_at = row.try_get(3)?;
     Ok(Ok(Moment {
         position,
-        recorded_at,
+        recorded_at: row.try_get(3)?,
         instant,
     }))
 }
@@ -107,7 +123,9 @@ pub struct Reader {
 #[derive(Debug, Clone)]
 struct Bound {
     moment: Moment,
-    under: String,
+    under: Arc<str>,
+    /// A connection that is bound and not in use: one after the other, the reads of a request share it.
+    idle: Arc<Mutex<Option<PoolConnection<Postgres>>>>,
 }
 
 impl Reader {
@@ -130,10 +148,17 @@ impl Reader {
         }
     }
 
-    /// The same, bound to the moment. Of companies, only these and those below them, as they lie today, have a place in their
-    /// trees there (`None`: all): whoever does not see a company today does not see its past.
-    #[must_use]
-    pub fn at(&self, moment: Moment, under: Option<&[i64]>) -> Self {
+    /// The same, bound to the moment that is meant. Of companies, only these and those below them, as they lie today, have a place in
+    /// their trees there (`None`: all): whoever does not see a company today does not see its past.
+    ///
+    /// # Errors
+    /// What the database answers, outside; why there is no such moment, inside.
+    pub async fn looking_back(
+        &self,
+        asked: Asked,
+        now: DateTime<Utc>,
+        under: Option<&[i64]>,
+    ) -> Result<Result<Self, NoMoment>, sqlx::Error> {
         // An empty list stands for all.
         let ids: Vec<String> = under
             .unwrap_or(&[])
@@ -141,10 +166,16 @@ impl Reader {
             .map(ToString::to_string)
             .collect();
         let under = format!("{{{}}}", ids.join(","));
-        Self {
-            at: Some(Bound { moment, under }),
+        let mut connection = self.past.acquire().await?;
+        let moment = bind_to(&mut connection, asked, now, &under).await?;
+        Ok(moment.map(|moment| Self {
+            at: Some(Bound {
+                moment,
+                under: under.into(),
+                idle: Arc::new(Mutex::new(Some(connection))),
+            }),
             ..self.clone()
-        }
+        }))
     }
 
     /// The pool of today.
@@ -159,17 +190,36 @@ impl Reader {
         self.at.as_ref().map(|bound| bound.moment)
     }
 
+    /// The companies that have a place in the past, as text: part of what a read of the past depends on.
+    #[must_use]
+    pub fn under(&self) -> Option<Arc<str>> {
+        self.at.as_ref().map(|bound| bound.under.clone())
+    }
+
     /// A connection on which the read tables are those of the moment, or of today.
     ///
     /// # Errors
     /// When none comes free in time, and what the database answers.
-    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    pub async fn acquire(&self) -> Result<ReadConnection, sqlx::Error> {
         let Some(bound) = &self.at else {
-            return self.live.acquire().await;
+            return Ok(ReadConnection {
+                connection: Some(self.live.acquire().await?),
+                back_to: None,
+            });
         };
-        let mut connection = self.past.acquire().await?;
-        bound.set_on(&mut connection).await?;
-        Ok(connection)
+        let idle = lock(&bound.idle).take();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => {
+                let mut connection = self.past.acquire().await?;
+                bound.set_on(&mut connection).await?;
+                connection
+            }
+        };
+        Ok(ReadConnection {
+            connection: Some(connection),
+            back_to: Some(bound.idle.clone()),
+        })
     }
 
     /// A transaction that begins with this statement, on such a connection.
@@ -183,16 +233,55 @@ impl Reader {
         let Some(bound) = &self.at else {
             return self.live.begin_with(statement).await;
         };
+        // It may last: nobody else is to wait for a connection that is kept idle meanwhile.
+        drop(lock(&bound.idle).take());
         let mut transaction = self.past.begin_with(statement).await?;
         bound.set_on(&mut transaction).await?;
         Ok(transaction)
     }
 }
 
+/// A connection for reads. When it is dropped, it goes back to where it came from.
+pub struct ReadConnection {
+    /// `Some` until it is dropped.
+    connection: Option<PoolConnection<Postgres>>,
+    back_to: Option<Arc<Mutex<Option<PoolConnection<Postgres>>>>>,
+}
+
+impl Deref for ReadConnection {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.connection.as_ref().expect("there until it is dropped")
+    }
+}
+
+impl DerefMut for ReadConnection {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.connection.as_mut().expect("there until it is dropped")
+    }
+}
+
+impl Drop for ReadConnection {
+    fn drop(&mut self) {
+        if let Some(idle) = &self.back_to {
+            // What was kept there, if anything, goes to the pool.
+            *lock(idle) = self.connection.take();
+        }
+    }
+}
+
+fn lock(
+    idle: &Mutex<Option<PoolConnection<Postgres>>>,
+) -> MutexGuard<'_, Option<PoolConnection<Postgres>>> {
+    // It is only ever replaced as a whole: a panic elsewhere leaves it sound.
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Bound {
     /// Tells the connection's views which moment is meant, until it is told another.
     async fn set_on(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let Self { moment, under } = self;
+        let Self { moment, under, .. } = self;
         let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
         let until = moment.instant.map_or_else(|| "infinity".to_owned(), text);
         sqlx::query(
@@ -203,7 +292,7 @@ impl Bound {
         .bind(moment.position.to_string())
         .bind(text(moment.recorded_at))
         .bind(text(moment.clock()))
-        .bind(under)
+        .bind(under.as_ref())
         .bind(until)
         .execute(connection)
         .await?;

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import threading
+import time
 import urllib.parse
 import urllib.request
 
@@ -51,6 +52,15 @@ def a_note():
     lead = call(f"/companies/{company}/leads", {"first_name": "Noted"})["lead"]["id"]
     note = call(f"/leads/{lead}/notes", {"content": "To be removed."})["note"]["id"]
     return {"lead_id": lead, "id": note}, None
+
+
+def an_import():
+    """Of a new company: on any other the fuzzer may have placed a hold."""
+    company = call("/companies", {"name": "Casa Nueva"})["company"]["id"]
+    begun = call(f"/companies/{company}/import/leads", a_file())["import_file"]["import_code"]
+    while get(f"/import/{begun}")["import_file"]["status"] in ("pending", "processing"):
+        time.sleep(0.05)
+    return {"import_code": begun}, None
 
 
 def questions_in_order():
@@ -136,7 +146,7 @@ GOOD = {
     "GET /api/v1/import/{import_code}": lambda: ({"import_code": SEEDED["imports"][0]}, None),
     "GET /api/v1/import/{import_code}/errors": lambda: ({"import_code": SEEDED["imports"][0]}, None),
     "GET /api/v1/import/{import_code}/events": lambda: ({"import_code": SEEDED["imports"][0]}, None),
-    "POST /api/v1/import/{import_code}/undo": lambda: ({"import_code": take("imports")}, None),
+    "POST /api/v1/import/{import_code}/undo": an_import,
     "POST /api/v1/companies/{id}/legal_holds/{hold_id}/release": lambda: ({"id": OTHER, "hold_id": take("holds")}, None),
     "POST /users/": lambda: (None, ghl_user()),
     "PUT /users/{user_id}": lambda: ({"user_id": str(SEEDED["ghl_user"])}, {"firstName": f"Eva {number()}", "companyId": "2"}),

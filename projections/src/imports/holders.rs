@@ -1,9 +1,12 @@
-//! Which leads of a company have an e-mail or a phone number that rows of a file have too.
+//! Which leads of a company have an e-mail or a phone number that rows of a file have too, and which e-mails and phone numbers its leads
+//! have.
 
 use std::collections::HashMap;
 
 use aggregates::lead::Contact;
-use sqlx::PgConnection;
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use sqlx::{PgConnection, Row};
 
 /// The keys by which a row is like a lead. As duplicates are told: e-mails as normalised, phones without their extension.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,6 +70,71 @@ impl Holders {
     pub fn leads(&self) -> impl Iterator<Item = i64> {
         self.emails.values().chain(self.phones.values()).copied()
     }
+}
+
+/// A place in the ledger, and its time.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    /// The position.
+    pub position: i64,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// The ledger's end.
+///
+/// # Errors
+/// What the database answers.
+pub async fn end(connection: &mut PgConnection) -> Result<Mark, sqlx::Error> {
+    let row = sqlx::query("SELECT position, greatest(recorded_at, 'epoch') FROM ledger_head")
+        .fetch_one(connection)
+        .await?;
+    Ok(Mark {
+        position: row.try_get(0)?,
+        recorded_at: row.try_get(1)?,
+    })
+}
+
+/// How many leads the company has.
+///
+/// # Errors
+/// What the database answers.
+pub async fn leads_of(connection: &mut PgConnection, company: i64) -> Result<i64, sqlx::Error> {
+    let leads = sqlx::query_scalar("SELECT leads FROM company_totals WHERE company_id = $1")
+        .bind(company)
+        .fetch_optional(connection)
+        .await?;
+    Ok(leads.unwrap_or_default())
+}
+
+/// Hands over each key of the company's leads; with `since` only of those that were touched after it.
+///
+/// # Errors
+/// What the database answers.
+pub async fn each_key(
+    connection: &mut PgConnection,
+    company: i64,
+    since: Option<Mark>,
+    mut take: impl FnMut(&str) + Send,
+) -> Result<(), sqlx::Error> {
+    const KEYS: &str = "SELECT email, split_part(phone, ';', 1) FROM leads WHERE company_id = $1";
+    let touched = format!("{KEYS} AND updated_at >= $2 AND position > $3");
+    let query = match since {
+        None => sqlx::query(KEYS).bind(company),
+        Some(since) => sqlx::query(&touched)
+            .bind(company)
+            .bind(since.recorded_at)
+            .bind(since.position),
+    };
+    let mut rows = query.fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        for column in 0..2 {
+            if let Some(key) = row.try_get::<Option<&str>, _>(column)? {
+                take(key);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The oldest lead of the company that has each key, for the keys that some lead has.

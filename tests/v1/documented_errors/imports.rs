@@ -33,7 +33,7 @@ pub async fn rows(scene: &Scene) -> Vec<Row> {
             422,
             "unreadable_file",
             &["file"],
-            scene.post(&leads, &file("")),
+            scene.post(&leads, &file("\n\n")),
         ),
         Row::new(
             upload,

@@ -9,7 +9,6 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
-use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -155,15 +154,6 @@ async fn put_part(
     Ok(Json(PartView { part, size }))
 }
 
-/// What completes an upload.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
-#[garde(allow_unvalidated)]
-struct CompleteUpload {
-    #[serde(flatten)]
-    #[garde(dive)]
-    fields: ImportFields,
-}
-
 #[derive(Debug, Deserialize)]
 struct UploadPath {
     company_id: i64,
@@ -174,7 +164,7 @@ struct UploadPath {
 ///
 /// The parts are joined from 1 on, and the import begins as with a file in one request.
 #[utoipa::path(post, path = "/companies/{company_id}/import/uploads/{upload_id}/complete", tag = "Import", security(("bearer" = [])),
-    params(("company_id" = i64, Path), ("upload_id" = String, Path)), request_body = CompleteUpload,
+    params(("company_id" = i64, Path), ("upload_id" = String, Path)), request_body = ImportFields,
     responses((status = 201, description = "Import started", body = ImportEnvelope), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such company, or no such upload"),
         (status = 413, description = "Too large"), (status = 422, description = "The file cannot be read, or a field is wrong")))]
@@ -185,7 +175,7 @@ async fn complete_upload(
         company_id,
         upload_id,
     }): Path<UploadPath>,
-    Json(body): Json<CompleteUpload>,
+    Json(fields): Json<ImportFields>,
 ) -> Result<Response, Problem> {
     let company = CompanyId(company_id);
     let (scope, _) = caller.scope_with(&app, company, Right::Configure).await?;
@@ -194,7 +184,7 @@ async fn complete_upload(
     let upload = folder(company_id, &upload.to_string());
     let joined = app.imports.files.join_parts(&upload).await?;
     let spooled = joined.ok_or_else(|| Problem::not_found("upload"))?;
-    let response = start(&app, caller, &scope, &spooled, body.fields).await?;
+    let response = start(&app, caller, &scope, &spooled, fields).await?;
     if response.status() == StatusCode::CREATED {
         app.imports.files.remove_parts(&upload).await;
     }

@@ -69,14 +69,22 @@ pub struct ImportFields {
     force: Option<bool>,
 }
 
-/// A file in base64, and how it is to be imported.
+/// A file in base64.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[garde(allow_unvalidated)]
-struct ImportBody {
+struct FileInBase64 {
     /// A CSV or XLSX file up to 16 MB, in base64; larger files come as a form or in parts.
     file_base64: String,
+}
+
+/// A file in base64, and how it is to be imported. Read as the two that it is made of: serde does not tell which field of a
+/// flattened struct is wrong.
+#[derive(Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the body")]
+struct ImportBody {
     #[serde(flatten)]
-    #[garde(dive)]
+    file: FileInBase64,
+    #[serde(flatten)]
     fields: ImportFields,
 }
 
@@ -275,10 +283,8 @@ async fn receive(app: &App, request: Request) -> Result<(Spooled, ImportFields),
     }
     let body = to_bytes(request.into_body(), IMPORT_JSON_LIMIT).await;
     let body = body.map_err(|_| Problem::too_large())?;
-    let ImportBody {
-        file_base64,
-        fields,
-    } = json::decode(&body)?;
+    let fields = json::decode(&body)?;
+    let FileInBase64 { file_base64 } = json::decode(&body)?;
     drop(body);
     let text = file_base64.trim();
     let text = match text.split_once(";base64,") {
