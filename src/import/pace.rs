@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// A chunk shall take so long while others write.
 const BESIDE_OTHERS: Duration = Duration::from_millis(15);
 /// A chunk shall take so long when nobody else writes: whoever comes first waits for one such chunk.
-const ALONE: Duration = Duration::from_millis(150);
+const ALONE: Duration = Duration::from_millis(60);
 /// So long after somebody wrote, others are taken to write.
 const OTHERS_STAY: Duration = Duration::from_secs(2);
 const FEWEST: usize = 25;
@@ -39,33 +39,67 @@ impl Pace {
         rows.clamp(FEWEST, MOST)
     }
 
-    /// A chunk of so many rows was committed: it took so long, appended so many events, and the ledger ends here now.
-    pub fn learn(&mut self, rows: usize, took: Duration, events: i64, position: i64) {
+    /// A chunk was committed.
+    pub fn learn(&mut self, chunk: &Chunk) {
         #[expect(clippy::cast_precision_loss, reason = "a chunk has at most 1,000 rows")]
-        let row = took.as_secs_f64() / rows.max(1) as f64;
+        let row = chunk.took.as_secs_f64() / chunk.rows.max(1) as f64;
         self.row = Some(self.row.map_or(row, |known| known.mul_add(0.7, row * 0.3)));
-        let from_others = position - self.position - events;
-        if self.position > 0 && from_others > 0 {
+        let from_others = chunk.position - self.position - chunk.events;
+        if chunk.others_wait || (self.position > 0 && from_others > 0) {
             self.others = Some(Instant::now());
         }
-        self.position = position;
+        self.position = chunk.position;
     }
+}
+
+/// What is known of a chunk that was committed.
+#[derive(Debug)]
+pub struct Chunk {
+    /// How many rows it had.
+    pub rows: usize,
+    /// How long its commit took.
+    pub took: Duration,
+    /// How many events it appended.
+    pub events: i64,
+    /// Where the ledger ended with it.
+    pub position: i64,
+    /// Whether commands of others came to this node while it was committed.
+    pub others_wait: bool,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn chunk(rows: usize, millis: u64, position: i64) -> Chunk {
+        Chunk {
+            rows,
+            took: Duration::from_millis(millis),
+            events: 101,
+            position,
+            others_wait: false,
+        }
+    }
+
     #[test]
     fn chunks_are_small_beside_others_and_large_alone() {
         let mut pace = Pace::default();
-        let millisecond = Duration::from_millis(1);
-        pace.learn(100, 10 * millisecond, 101, 101);
+        pace.learn(&chunk(100, 10, 101));
         let alone = pace.rows();
-        assert_eq!(alone, 1_000);
-        pace.learn(100, 10 * millisecond, 101, 303);
+        assert!((550..=650).contains(&alone), "{alone}");
+        pace.learn(&chunk(100, 10, 303));
         assert!((100..=200).contains(&pace.rows()), "{}", pace.rows());
-        pace.learn(100, 10_000 * millisecond, 101, 404);
+        pace.learn(&chunk(100, 10_000, 404));
         assert_eq!(pace.rows(), FEWEST);
+    }
+
+    #[test]
+    fn whoever_waits_is_noticed_before_their_command_is_committed() {
+        let mut pace = Pace::default();
+        pace.learn(&Chunk {
+            others_wait: true,
+            ..chunk(100, 10, 101)
+        });
+        assert!((100..=200).contains(&pace.rows()), "{}", pace.rows());
     }
 }

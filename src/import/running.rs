@@ -15,7 +15,7 @@ use super::decision::{self, Common};
 use super::engine::{ImportRefusal, Imports, OpenFile};
 use super::files::{FileError, Spooled};
 use super::known_keys::KnownKeys;
-use super::pace::Pace;
+use super::pace::{self, Pace};
 use super::reading::{self, Ahead, Read};
 use super::rows::{ReadyRow, resolve};
 use super::runner::RunError;
@@ -324,7 +324,7 @@ impl Rows {
             None,
             self.known.clone(),
         );
-        let began = Instant::now();
+        let (began, submitted) = (Instant::now(), imports.ledger.submitted());
         let committed = imports.ledger.commit(work).await?;
         if let Some(known) = &self.known {
             known.confirm().await;
@@ -334,7 +334,13 @@ impl Rows {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let events = decided.as_ref().map_or(0, events_of);
-        pace.learn(rows, began.elapsed(), events, committed.position);
+        pace.learn(&pace::Chunk {
+            rows,
+            took: began.elapsed(),
+            events,
+            position: committed.position,
+            others_wait: imports.ledger.submitted() > submitted + 1,
+        });
         Ok(Step::More)
     }
 

@@ -40,6 +40,8 @@ pub mod verify_proofs;
 pub mod versions;
 mod work;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aggregates::email::Email;
@@ -68,6 +70,7 @@ pub const QUEUE_LIMIT: usize = 10_000;
 #[derive(Clone)]
 pub struct Ledger {
     queue: mpsc::Sender<Message>,
+    submitted: Arc<AtomicU64>,
     claim_key: hmac::Key,
     clock: Clock,
     pool: PgPool,
@@ -114,6 +117,7 @@ impl Ledger {
         Ok((
             Self {
                 queue,
+                submitted: Arc::default(),
                 claim_key: hmac::Key::new(hmac::HMAC_SHA256, secrets.claims()),
                 clock,
                 pool: pool.clone(),
@@ -134,6 +138,7 @@ impl Ledger {
     pub async fn commit(&self, work: Work) -> Result<Committed, CommitError> {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(work::Job { work, reply });
+        self.submitted.fetch_add(1, Ordering::Relaxed);
         self.queue
             .try_send(Message::Commit(job))
             .map_err(|error| match error {
@@ -141,6 +146,12 @@ impl Ledger {
                 mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
             })?;
         answer.await.unwrap_or(Err(CommitError::Unavailable))
+    }
+
+    /// How many commands this node was given so far: tells whoever sends many whether others come meanwhile.
+    #[must_use]
+    pub fn submitted(&self) -> u64 {
+        self.submitted.load(Ordering::Relaxed)
     }
 
     /// Notes, behind the answer, what it showed of whom.
