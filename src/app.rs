@@ -192,6 +192,18 @@ impl Authority {
         }
     }
 
+    /// The companies below which this user sees something today, as the past is told of them: an array in PostgreSQL's notation, the empty
+    /// one standing for all.
+    #[must_use]
+    pub fn under(&self) -> Arc<str> {
+        let companies = match self.visible() {
+            Visible::All => Vec::new(),
+            Visible::Under(companies) => companies,
+        };
+        let ids: Vec<String> = companies.iter().map(ToString::to_string).collect();
+        format!("{{{}}}", ids.join(",")).into()
+    }
+
     /// The roles that hold in the company with this path from the root.
     pub fn roles_on(&self, path: &[i64]) -> impl Iterator<Item = &HeldRole> {
         self.roles
@@ -263,22 +275,18 @@ impl AuthorityCache {
 }
 
 impl App {
-    /// The same server as of a moment of the past, for reads: its tables and its clock. `authority` is who reads, today.
+    /// The same server as of a moment of the past, for reads: its tables and its clock; `under` is [`Authority::under`] of who reads, today.
     ///
     /// # Errors
     /// What the database answers, outside; why there is no such moment, inside.
     pub async fn looking_back(
         &self,
         asked: Asked,
-        authority: &Authority,
+        under: &Arc<str>,
     ) -> Result<Result<(Self, Moment), NoMoment>, sqlx::Error> {
-        let under = match authority.visible() {
-            Visible::All => None,
-            Visible::Under(companies) => Some(companies),
-        };
         let pool = self
             .pool
-            .looking_back(asked, self.clock.now(), under.as_deref());
+            .looking_back(asked, self.clock.now(), under.clone());
         let pool = match pool.await? {
             Ok(pool) => pool,
             Err(none) => return Ok(Err(none)),

@@ -13,7 +13,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use quick_cache::sync::Cache;
 use serde::Deserialize;
 use tower::ServiceExt;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
@@ -26,16 +27,30 @@ use super::meta;
 use super::problem::Problem;
 use super::request_id::RequestId;
 use crate::app::{App, Authority};
-use crate::ledger::moment::{Asked, Moment, NoMoment};
+use crate::ledger::moment::{Asked, Moment, NoMoment, Reader};
 
 /// The largest answer that is given its `meta.as_of`: lists of 100 rows are far smaller.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
+
+/// How many moments are remembered with what answers for them.
+const MOMENTS: usize = 64;
+/// A younger instant may still get events: those of a commit that is under way.
+const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 /// What the middleware needs: today's parts, and the routes that look back.
 #[derive(Clone)]
 pub struct LookBack {
     today: App,
     routes: Router<App>,
+    /// Whoever looks into the past asks for one moment again and again: what answers for it is made once.
+    bound: Arc<Cache<(Asked, Arc<str>), Arc<BoundRoutes>>>,
+}
+
+/// The routes bound to a moment.
+struct BoundRoutes {
+    routes: Router,
+    moment: Moment,
+    pool: Reader,
 }
 
 /// Who looks back, as found by today's roles.
@@ -51,23 +66,50 @@ impl LookBack {
     /// Of the routes of API V1, which are carried out as of the moment.
     #[must_use]
     pub fn new(today: App, routes: Router<App>) -> Self {
-        Self { today, routes }
+        Self {
+            today,
+            routes,
+            bound: Arc::new(Cache::new(MOMENTS)),
+        }
     }
 
     async fn carry_out(&self, request: Request, asked: Asked) -> Result<Response, Problem> {
         let (mut parts, _) = request.into_parts();
         let mut caller = Caller::from_request_parts(&mut parts, &self.today).await?;
         caller.authority = Arc::new(auditing(&caller.authority)?);
-        let back = self.today.looking_back(asked, &caller.authority).await?;
+        let bound = self.bound_to(asked, &caller.authority).await?;
+        let request = again(&parts, caller);
+        let response = bound.routes.clone().oneshot(request).await.into_response();
+        let response = with_moment(response, bound.moment).await;
+        bound.pool.let_go();
+        response
+    }
+
+    /// The routes bound to the moment, for whoever holds this.
+    async fn bound_to(
+        &self,
+        asked: Asked,
+        authority: &Authority,
+    ) -> Result<Arc<BoundRoutes>, Problem> {
+        let key = (asked, authority.under());
+        if let Some(known) = self.bound.get(&key) {
+            return Ok(known);
+        }
+        let back = self.today.looking_back(asked, &key.1).await?;
         let (app, moment) = back.map_err(refusal)?;
-        let response = self
-            .routes
-            .clone()
-            .with_state(app)
-            .oneshot(again(&parts, caller))
-            .await
-            .into_response();
-        with_moment(response, moment).await
+        let bound = Arc::new(BoundRoutes {
+            pool: app.pool.clone(),
+            routes: self.routes.clone().with_state(app),
+            moment,
+        });
+        let settled = match asked {
+            Asked::Position(_) => true,
+            Asked::Instant(instant) => self.today.clock.now() - instant > SETTLED_AFTER,
+        };
+        if settled {
+            self.bound.insert(key, bound.clone());
+        }
+        Ok(bound)
     }
 }
 

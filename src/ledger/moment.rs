@@ -15,7 +15,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
 const CONNECTIONS: u32 = 8;
 
 /// A moment of the past as somebody names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Asked {
     /// By ledger position.
     Position(i64),
@@ -148,8 +148,8 @@ impl Reader {
         }
     }
 
-    /// The same, bound to the moment that is meant. Of companies, only these and those below them, as they lie today, have a place in
-    /// their trees there (`None`: all): whoever does not see a company today does not see its past.
+    /// The same, bound to the moment that is meant. Of companies, only those of the array `under` and those below them, as they lie today,
+    /// have a place in their trees there (`{}`: all): whoever does not see a company today does not see its past.
     ///
     /// # Errors
     /// What the database answers, outside; why there is no such moment, inside.
@@ -157,25 +157,25 @@ impl Reader {
         &self,
         asked: Asked,
         now: DateTime<Utc>,
-        under: Option<&[i64]>,
+        under: Arc<str>,
     ) -> Result<Result<Self, NoMoment>, sqlx::Error> {
-        // An empty list stands for all.
-        let ids: Vec<String> = under
-            .unwrap_or(&[])
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        let under = format!("{{{}}}", ids.join(","));
         let mut connection = self.past.acquire().await?;
         let moment = bind_to(&mut connection, asked, now, &under).await?;
         Ok(moment.map(|moment| Self {
             at: Some(Bound {
                 moment,
-                under: under.into(),
+                under,
                 idle: Arc::new(Mutex::new(Some(connection))),
             }),
             ..self.clone()
         }))
+    }
+
+    /// Gives a bound connection that is not in use back to whoever reads as of other moments.
+    pub fn let_go(&self) {
+        if let Some(bound) = &self.at {
+            drop(lock(&bound.idle).take());
+        }
     }
 
     /// The pool of today.
