@@ -78,7 +78,7 @@ impl KnownKeys {
         let since = marks.confirmed;
         if end.position != since.position {
             let add = |key: &str| self.add(key);
-            holders::each_key(connection, self.0.company, Some(since), add).await?;
+            holders::each_key(connection, self.0.company, Some((since, end)), add).await?;
         }
         marks.pending = end;
         Ok(())

@@ -107,25 +107,32 @@ pub async fn leads_of(connection: &mut PgConnection, company: i64) -> Result<i64
     Ok(leads.unwrap_or_default())
 }
 
-/// Hands over each key of the company's leads; with `since` only of those that were touched after it.
+/// Hands over each key of the company's leads; with two marks only of those that were touched after the first and up to the second.
+///
+/// Then the values stand in the statement, and as many rows are asked for as there were events: the planner shall walk the index of
+/// the latest changes whatever its statistics say, for this is asked while everybody waits.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn each_key(
     connection: &mut PgConnection,
     company: i64,
-    since: Option<Mark>,
+    between: Option<(Mark, Mark)>,
     mut take: impl FnMut(&str) + Send,
 ) -> Result<(), sqlx::Error> {
     const KEYS: &str = "SELECT email, split_part(phone, ';', 1) FROM leads WHERE company_id = $1";
-    let touched = format!("{KEYS} AND updated_at >= $2 AND position > $3");
-    let query = match since {
-        None => sqlx::query(KEYS).bind(company),
-        Some(since) => sqlx::query(&touched)
-            .bind(company)
-            .bind(since.recorded_at)
-            .bind(since.position),
+    let sql = match between {
+        None => KEYS.to_owned(),
+        Some((since, until)) => format!(
+            "{KEYS} AND updated_at >= '{}' AND position > {} ORDER BY company_id DESC, updated_at DESC LIMIT {}",
+            since.recorded_at.to_rfc3339(),
+            since.position,
+            until.position - since.position
+        ),
     };
+    let query = sqlx::query(&sql)
+        .bind(company)
+        .persistent(between.is_none());
     let mut rows = query.fetch(connection);
     while let Some(row) = rows.try_next().await? {
         for column in 0..2 {
