@@ -43,8 +43,11 @@ pub struct LookBack {
     today: App,
     routes: Router<App>,
     /// Whoever looks into the past asks for one moment again and again: what answers for it is made once.
-    bound: Arc<Cache<(Asked, Arc<str>), Arc<BoundRoutes>>>,
+    bound: Arc<Cache<Key, Arc<BoundRoutes>>>,
 }
+
+/// A moment as it was asked for, and [`Authority::under`] of who asked.
+type Key = (Asked, Arc<str>);
 
 /// The routes bound to a moment.
 struct BoundRoutes {
@@ -81,7 +84,7 @@ impl LookBack {
         let request = again(&parts, caller);
         let response = bound.routes.clone().oneshot(request).await.into_response();
         let response = with_moment(response, bound.moment).await;
-        bound.pool.let_go();
+        bound.pool.answered();
         response
     }
 

@@ -4,6 +4,7 @@
 //! the search path, so that every query answers as of the moment without knowing of it.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -13,6 +14,8 @@ use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
 
 /// The most connections for reading the past; they are opened when needed.
 const CONNECTIONS: u32 = 8;
+/// How many of them wait bound for the next request of their moment; the others are always there for any moment.
+const KEPT_IDLE: usize = 4;
 
 /// A moment of the past as somebody names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,6 +120,7 @@ async fn bind_to(
 pub struct Reader {
     live: PgPool,
     past: PgPool,
+    kept: Arc<AtomicUsize>,
     at: Option<Bound>,
 }
 
@@ -124,8 +128,71 @@ pub struct Reader {
 struct Bound {
     moment: Moment,
     under: Arc<str>,
-    /// A connection that is bound and not in use: one after the other, the reads of a request share it.
-    idle: Arc<Mutex<Option<PoolConnection<Postgres>>>>,
+    idle: Arc<Idle>,
+}
+
+/// A connection that is bound and not in use: one after the other, the reads of a request share it, and a few moments that are asked for
+/// again and again keep theirs.
+#[derive(Debug)]
+struct Idle {
+    connection: Mutex<Option<Kept>>,
+    /// How many moments keep one.
+    all: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    connection: PoolConnection<Postgres>,
+    /// Whether it is among those that are counted, because no request holds it.
+    counted: bool,
+}
+
+impl Idle {
+    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
+        // It is only ever replaced as a whole: a panic elsewhere leaves it sound.
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Option<PoolConnection<Postgres>> {
+        let kept = self.lock().take()?;
+        if kept.counted {
+            self.all.fetch_sub(1, Ordering::Relaxed);
+        }
+        Some(kept.connection)
+    }
+
+    fn put(&self, connection: PoolConnection<Postgres>) {
+        // What was there, if anything, goes to the pool.
+        drop(self.take());
+        *self.lock() = Some(Kept {
+            connection,
+            counted: false,
+        });
+    }
+
+    /// After a request: keeps the connection for the next one of this moment, unless others keep enough.
+    fn keep_or_let_go(&self) {
+        let mut idle = self.lock();
+        let Some(kept) = idle.as_mut().filter(|kept| !kept.counted) else {
+            return;
+        };
+        let one_more = |all: usize| (all < KEPT_IDLE).then_some(all + 1);
+        kept.counted = self
+            .all
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .is_ok();
+        if !kept.counted {
+            idle.take();
+        }
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
 }
 
 impl Reader {
@@ -144,6 +211,7 @@ impl Reader {
         Self {
             live,
             past,
+            kept: Arc::default(),
             at: None,
         }
     }
@@ -165,16 +233,22 @@ impl Reader {
             at: Some(Bound {
                 moment,
                 under,
-                idle: Arc::new(Mutex::new(Some(connection))),
+                idle: Arc::new(Idle {
+                    connection: Mutex::new(Some(Kept {
+                        connection,
+                        counted: false,
+                    })),
+                    all: self.kept.clone(),
+                }),
             }),
             ..self.clone()
         }))
     }
 
-    /// Gives a bound connection that is not in use back to whoever reads as of other moments.
-    pub fn let_go(&self) {
+    /// A request is answered: the bound connection goes back to whoever reads as of other moments, unless few are kept yet.
+    pub fn answered(&self) {
         if let Some(bound) = &self.at {
-            drop(lock(&bound.idle).take());
+            bound.idle.keep_or_let_go();
         }
     }
 
@@ -207,14 +281,12 @@ impl Reader {
                 back_to: None,
             });
         };
-        let idle = lock(&bound.idle).take();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => {
-                let mut connection = self.past.acquire().await?;
-                bound.set_on(&mut connection).await?;
-                connection
-            }
+        let connection = if let Some(connection) = bound.idle.take() {
+            connection
+        } else {
+            let mut connection = self.past.acquire().await?;
+            bound.set_on(&mut connection).await?;
+            connection
         };
         Ok(ReadConnection {
             connection: Some(connection),
@@ -234,7 +306,7 @@ impl Reader {
             return self.live.begin_with(statement).await;
         };
         // It may last: nobody else is to wait for a connection that is kept idle meanwhile.
-        drop(lock(&bound.idle).take());
+        drop(bound.idle.take());
         let mut transaction = self.past.begin_with(statement).await?;
         bound.set_on(&mut transaction).await?;
         Ok(transaction)
@@ -245,7 +317,7 @@ impl Reader {
 pub struct ReadConnection {
     /// `Some` until it is dropped.
     connection: Option<PoolConnection<Postgres>>,
-    back_to: Option<Arc<Mutex<Option<PoolConnection<Postgres>>>>>,
+    back_to: Option<Arc<Idle>>,
 }
 
 impl Deref for ReadConnection {
@@ -264,18 +336,10 @@ impl DerefMut for ReadConnection {
 
 impl Drop for ReadConnection {
     fn drop(&mut self) {
-        if let Some(idle) = &self.back_to {
-            // What was kept there, if anything, goes to the pool.
-            *lock(idle) = self.connection.take();
+        if let (Some(idle), Some(connection)) = (&self.back_to, self.connection.take()) {
+            idle.put(connection);
         }
     }
-}
-
-fn lock(
-    idle: &Mutex<Option<PoolConnection<Postgres>>>,
-) -> MutexGuard<'_, Option<PoolConnection<Postgres>>> {
-    // It is only ever replaced as a whole: a panic elsewhere leaves it sound.
-    idle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Bound {
