@@ -7,7 +7,7 @@ use aggregates::access::{Reach, Right};
 use aggregates::ids::{CompanyId, IntegrationTokenId, UserAccessId, UserId};
 use axum::extract::{ConnectInfo, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use projections::companies::CompanyRow;
 use projections::integration_tokens::IntegrationTokenRow;
 
@@ -193,6 +193,26 @@ impl Caller {
             company,
             place,
             authority: self.authority.clone(),
+        })
+    }
+
+    /// [`Caller::scope`] of the company that a thing belongs to. Whoever does not see the company is told that there is no such thing; every
+    /// other refusal stays what it is, a database that is away above all.
+    ///
+    /// # Errors
+    /// As [`Caller::scope`], 404 naming the thing.
+    pub async fn scope_of(
+        &self,
+        app: &App,
+        company: CompanyId,
+        thing: &str,
+    ) -> Result<Scope, Problem> {
+        self.scope(app, company).await.map_err(|problem| {
+            if problem.status() == StatusCode::NOT_FOUND {
+                Problem::not_found(thing)
+            } else {
+                problem
+            }
         })
     }
 

@@ -3,7 +3,7 @@
 use axum::http::Method;
 use serde_json::json;
 
-use crate::server::{Answer, TestServer};
+use crate::server::{Answer, TestServer, int};
 
 /// An answer as RFC 9457 wants it, with the members that this API adds.
 #[track_caller]
@@ -307,4 +307,27 @@ async fn answers_fit_the_document() {
     let texts = &schemas["UsersV3Message"]["oneOf"];
     assert_eq!(texts[0]["type"], "string", "{texts}");
     assert_eq!(texts[1]["type"], "array", "{texts}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_not_taken_for_a_thing_that_is_not_there() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = int(&server.lead(&ana, company, json!({"first_name": "L"})).await["id"]);
+    // Whoever signs up ends what is remembered of companies; who Ana is, is remembered again, and her company is not.
+    server.sign_up("Bea").await;
+    let me = server.get("/api/v1/users/validate_jwt").token(&ana.token);
+    me.expect(200).await;
+    server.app.pool.today().close().await;
+    for path in [
+        format!("/api/v1/leads/{lead}"),
+        format!("/api/v1/leads/{lead}/reads"),
+        format!("/api/v1/leads/{lead}/history"),
+        format!("/api/v1/leads/{lead}/evidence"),
+        format!("/api/v1/leads/{lead}/legal_holds"),
+    ] {
+        let answer = server.get(&path).token(&ana.token).answer().await;
+        assert_eq!(answer.status, 503, "{path}: {}", answer.text);
+    }
 }

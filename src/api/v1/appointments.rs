@@ -413,8 +413,8 @@ async fn show_appointment(
     Path(id): Path<i64>,
 ) -> Result<Response, Problem> {
     let row = row(&app, id).await?;
-    let scope = caller.scope(&app, CompanyId(row.company_id)).await;
-    let scope = scope.map_err(|_| Problem::not_found("appointment"))?;
+    let company = CompanyId(row.company_id);
+    let scope = caller.scope_of(&app, company, "appointment").await?;
     scope.require(Right::ReadLeads)?;
     if row.user_id != caller.user_id.get() {
         require_readable(&app, &caller, row.company_id, row.lead_user_access_id).await?;

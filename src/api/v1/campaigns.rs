@@ -135,8 +135,8 @@ pub async fn seen(app: &App, caller: &Caller, id: i64) -> Result<(CampaignRow, S
     let row = campaigns::by_id(&mut connection, CampaignId(id)).await?;
     drop(connection);
     let row = row.ok_or_else(|| Problem::not_found("campaign"))?;
-    let scope = caller.scope(app, CompanyId(row.company_id)).await;
-    let scope = scope.map_err(|_| Problem::not_found("campaign"))?;
+    let company = CompanyId(row.company_id);
+    let scope = caller.scope_of(app, company, "campaign").await?;
     Ok((row, scope))
 }
 

@@ -12,6 +12,7 @@ use aggregates::lead::{Lead, LeadCommand};
 use aggregates::phone::Region;
 use aggregates::plan::Limited;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use garde::Validate;
 use projections::companies::moves::{self, Joins, Touched};
@@ -141,8 +142,12 @@ async fn may_move(
     parent(app, caller, to.map(CompanyId::get)).await?;
     let Some(from) = from else { return Ok(()) };
     let above = caller.scope(app, from).await;
-    let above = above.map_err(|_| {
-        Problem::forbidden("Moving a company takes an administrator of the one above it.")
+    let above = above.map_err(|problem| {
+        if problem.status() == StatusCode::NOT_FOUND {
+            Problem::forbidden("Moving a company takes an administrator of the one above it.")
+        } else {
+            problem
+        }
     })?;
     above.require(Right::Administer).map(|_| ())
 }

@@ -179,14 +179,7 @@ async fn answer(
 
 /// Asks that the caller may read the history of what belongs to this company.
 async fn may_audit(app: &App, caller: &Caller, company: i64, what: &str) -> Result<(), Problem> {
-    let scope = caller.scope(app, CompanyId(company)).await;
-    let scope = scope.map_err(|problem| {
-        if problem.status().as_u16() == 404 {
-            Problem::not_found(what)
-        } else {
-            problem
-        }
-    })?;
+    let scope = caller.scope_of(app, CompanyId(company), what).await?;
     scope.require(Right::Audit)?;
     Ok(())
 }

@@ -135,8 +135,8 @@ fn configurable(caller: &Caller) -> Visible {
 async fn allowed(app: &App, caller: &Caller, code: &str) -> Result<ImportRow, Problem> {
     let row = list::by_code(&mut *app.pool.acquire().await?, code).await?;
     let row = row.ok_or_else(|| Problem::not_found("import"))?;
-    let scope = caller.scope(app, CompanyId(row.company_id)).await;
-    let scope = scope.map_err(|_| Problem::not_found("import"))?;
+    let company = CompanyId(row.company_id);
+    let scope = caller.scope_of(app, company, "import").await?;
     scope.require(Right::Configure)?;
     Ok(row)
 }

@@ -83,8 +83,8 @@ pub struct Nothing {}
 pub async fn writable(app: &App, caller: &Caller, lead: i64) -> Result<(LeadRow, OnlyOf), Problem> {
     let row = app.reads.lead.get(LeadId(lead)).await?;
     let row = row.ok_or_else(|| Problem::not_found("lead"))?;
-    let scope = caller.scope(app, CompanyId(row.company_id)).await;
-    let scope = scope.map_err(|_| Problem::not_found("lead"))?;
+    let company = CompanyId(row.company_id);
+    let scope = caller.scope_of(app, company, "lead").await?;
     let only_of = match scope.require(Right::WriteLeads)? {
         Reach::All => None,
         Reach::Own => Some(scope.own_accesses()),

@@ -38,18 +38,11 @@ impl LeadOnRecord {
             let erasure = lead_erasures::of_lead(&mut connection, id).await?;
             (company, erasure.hides())
         };
-        let scope = caller.scope(app, company).await.map_err(|problem| {
-            if problem.status().as_u16() == 404 {
-                unknown()
-            } else {
-                problem
-            }
-        })?;
         Ok(Self {
             id,
             company,
             hidden,
-            scope,
+            scope: caller.scope_of(app, company, "lead").await?,
         })
     }
 

@@ -542,8 +542,7 @@ pub async fn require_readable(
     company: i64,
     assignee: Option<i64>,
 ) -> Result<(), Problem> {
-    let scope = caller.scope(app, CompanyId(company)).await;
-    let scope = scope.map_err(|_| Problem::not_found("lead"))?;
+    let scope = caller.scope_of(app, CompanyId(company), "lead").await?;
     let readable = match scope.require(Right::ReadLeads)? {
         Reach::All => true,
         Reach::Own => {

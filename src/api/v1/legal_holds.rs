@@ -90,19 +90,16 @@ struct LegalHoldList {
 
 /// The thing, if the caller holds the right on it.
 async fn held_by(app: &App, caller: &Caller, held: Held, right: Right) -> Result<(), Problem> {
-    let company = match held {
-        Held::Company(company) => company,
+    let (company, thing) = match held {
+        Held::Company(company) => (company, "company"),
         Held::Lead(lead) => {
             let row = app.reads.lead.get(lead).await?;
-            CompanyId(row.ok_or_else(|| Problem::not_found("lead"))?.company_id)
+            let row = row.ok_or_else(|| Problem::not_found("lead"))?;
+            (CompanyId(row.company_id), "lead")
         }
     };
-    let scope = caller.scope(app, company).await;
-    let hidden = |problem| match held {
-        Held::Lead(_) => Problem::not_found("lead"),
-        Held::Company(_) => problem,
-    };
-    scope.map_err(hidden)?.require(right).map(|_| ())
+    let scope = caller.scope_of(app, company, thing).await?;
+    scope.require(right).map(|_| ())
 }
 
 /// The hold's command on whatever it is on.

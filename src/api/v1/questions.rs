@@ -354,8 +354,8 @@ async fn show_question(
     let row = questions::by_id(&mut connection, QuestionId(id)).await?;
     drop(connection);
     let row = row.ok_or_else(|| Problem::not_found("question"))?;
-    let scope = caller.scope(&app, CompanyId(row.company_id)).await;
-    scope.map_err(|_| Problem::not_found("question"))?;
+    let company = CompanyId(row.company_id);
+    caller.scope_of(&app, company, "question").await?;
     let question = QuestionView::from(row);
     Ok(Json(QuestionEnvelope { question }))
 }
