@@ -20,7 +20,7 @@ test: postgres
 test-clients:
 	scripts/test-clients
 
-# Mail, avatars and identities against real SMTP, S3-compatible and OpenID Connect servers. Needs the network once.
+# Mail, avatars, identities and witnessed checkpoints against real SMTP, S3-compatible and OpenID Connect servers. Needs the network once.
 test-services:
 	scripts/test-services
 
