@@ -313,6 +313,9 @@ pub struct VerifyArgs {
     /// A key that is trusted to have signed them, as name+hash+base64, or a file of keys; those in the database when unset
     #[arg(long = "key", requires = "checkpoints")]
     pub keys: Vec<String>,
+    /// Look at every version of every read row, also of tables that have tens of thousands
+    #[arg(long)]
+    pub every_version: bool,
 }
 
 /// See [`Command::Rebuild`].

@@ -8,6 +8,7 @@ use leadledger::config::{
     Cli, Command, ProjectionArgs, ReplayCommand, Settings, TokenCommand, VerifyArgs,
 };
 use leadledger::database::Database;
+use leadledger::ledger::verify::Depth;
 use leadledger::ledger::verify_proofs::Witnessed;
 use leadledger::ledger::{rebuild, verify};
 use leadledger::witness::Witness;
@@ -102,6 +103,11 @@ async fn verify_tables(settings: &Settings, args: &VerifyArgs) -> anyhow::Result
         &database.options,
         &args.projections,
         &witnessed,
+        if args.every_version {
+            Depth::EVERY_VERSION
+        } else {
+            Depth::USUAL
+        },
         |position, end| {
             show(&bar, position, end);
         },
@@ -115,6 +121,12 @@ async fn verify_tables(settings: &Settings, args: &VerifyArgs) -> anyhow::Result
     }
     if args.checkpoints.is_some() {
         println!("{} witnessed checkpoints", witnessed.notes.len());
+    }
+    if !found.sampled.is_empty() {
+        println!(
+            "of {} the past was looked at in four places only (--every-version looks at all)",
+            found.sampled.join(", ")
+        );
     }
     println!(
         "{} events, {} rows, {} differences",

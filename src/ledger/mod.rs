@@ -37,6 +37,7 @@ mod unit;
 pub mod verify;
 pub mod verify_past;
 pub mod verify_proofs;
+mod verify_versions;
 pub mod versions;
 mod work;
 

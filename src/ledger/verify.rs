@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use super::rebuild::unknown;
 use super::verify_proofs::{Recomputed, Witnessed, wrong_end, wrong_events};
-use super::{catch_up, replay, snapshots, verify_past};
+use super::{catch_up, replay, snapshots, verify_past, verify_versions};
 
 /// How many differences of one table are named; the rest is counted.
 const NAMED: i64 = 100;
@@ -22,6 +22,31 @@ pub struct Findings {
     pub rows: i64,
     /// Each difference, in words; never with personal data.
     pub differences: Vec<String>,
+    /// Tables with too many versions to look at each: their past was looked at in four places only.
+    pub sampled: Vec<&'static str>,
+}
+
+/// What is looked at besides the rows themselves.
+#[derive(Clone, Copy)]
+pub struct Checks<'a> {
+    /// Whether every projection is folded: only all together can tell some things.
+    pub all: bool,
+    /// Checkpoints from outside the database.
+    pub witnessed: &'a Witnessed,
+    /// How thoroughly the past is looked at.
+    pub depth: Depth,
+}
+
+/// How thoroughly the past of read tables is looked at: at how many commits the fold stops, a millisecond each. Tables whose
+/// versions would need more are looked at in four places only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth(pub usize);
+
+impl Depth {
+    /// What takes half a minute longer than no past at all.
+    pub const USUAL: Self = Self(20_000);
+    /// Every version of every table.
+    pub const EVERY_VERSION: Self = Self(usize::MAX);
 }
 
 /// Rebuilds the projections with these names (or all) apart, and compares row by row. `progress` is told position and end.
@@ -33,7 +58,14 @@ pub async fn run(
     names: &[String],
     progress: impl FnMut(i64, i64),
 ) -> anyhow::Result<Findings> {
-    run_with(options, names, &Witnessed::default(), progress).await
+    run_with(
+        options,
+        names,
+        &Witnessed::default(),
+        Depth::USUAL,
+        progress,
+    )
+    .await
 }
 
 /// [`run`], comparing the ledger with checkpoints from outside the database too.
@@ -44,6 +76,7 @@ pub async fn run_with(
     options: &PgConnectOptions,
     names: &[String],
     witnessed: &Witnessed,
+    depth: Depth,
     mut progress: impl FnMut(i64, i64),
 ) -> anyhow::Result<Findings> {
     let mut batch = Batch::of(names).map_err(|name| unknown(&name))?;
@@ -57,9 +90,12 @@ pub async fn run_with(
     transaction
         .execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         .await?;
-    let all = names.is_empty();
-    let mut findings =
-        fold_apart(&mut transaction, &mut batch, all, witnessed, &mut progress).await?;
+    let checks = Checks {
+        all: names.is_empty(),
+        witnessed,
+        depth,
+    };
+    let mut findings = fold_apart(&mut transaction, &mut batch, checks, &mut progress).await?;
     for table in &tables {
         compare(&mut transaction, table, &mut findings).await?;
     }
@@ -72,15 +108,14 @@ pub async fn run_with(
 }
 
 /// Folds the whole ledger into temporary tables of the connection, which are there until its transaction ends, and checks
-/// the ledger on the way. `all` tells that the batch has every projection. The connection's search path begins with `pg_temp`.
+/// the ledger on the way. The connection's search path begins with `pg_temp`.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn fold_apart(
     connection: &mut PgConnection,
     batch: &mut Batch,
-    all: bool,
-    witnessed: &Witnessed,
+    checks: Checks<'_>,
     progress: &mut impl FnMut(i64, i64),
 ) -> Result<Findings, sqlx::Error> {
     let mut findings = Findings::default();
@@ -91,17 +126,19 @@ pub async fn fold_apart(
             connection.execute(statement.as_str()).await?;
         }
     }
-    let mut recomputed = Recomputed::begin(connection, witnessed).await?;
+    let mut recomputed = Recomputed::begin(connection, checks.witnessed).await?;
     let tables = batch.tables();
+    let (mut stops, sampled) = verify_versions::begin(connection, &tables, checks.depth).await?;
+    findings.sampled = sampled;
     let moments = verify_past::moments(connection).await?;
-    let mut moments = moments.into_iter().peekable();
+    stops.extend(&moments);
     let mut position = 0;
     loop {
-        let up_to = moments.peek().copied();
+        let up_to = stops.range(position + 1..).next().copied();
         let step = replay::step(connection, batch, position, up_to).await?;
         findings.differences.extend(wrong_events(&step));
         // Only all projections together can tell whether the tables still refuse it.
-        if let Some(recorded) = step.left_out.as_ref().filter(|_| all)
+        if let Some(recorded) = step.left_out.as_ref().filter(|_| checks.all)
             && catch_up::fold(connection, std::slice::from_ref(recorded), None)
                 .await?
                 .is_none()
@@ -118,7 +155,7 @@ pub async fn fold_apart(
         position = step.last;
         findings.events = position;
         progress(position, end);
-        if moments.next_if(|moment| *moment <= position) == Some(position) {
+        if moments.contains(&position) {
             verify_past::compare(connection, &tables, position, &mut findings).await?;
         }
     }
@@ -128,7 +165,7 @@ pub async fn fold_apart(
     Ok(findings)
 }
 
-/// Compares a live read table with the one of the same name in the connection's temporary schema.
+/// Compares a live read table, and the versions of its rows, with the one of the same name in the connection's temporary schema.
 ///
 /// # Errors
 /// What the database answers.
@@ -137,45 +174,73 @@ pub async fn compare(
     table: &Table,
     findings: &mut Findings,
 ) -> Result<(), sqlx::Error> {
-    compare_in(connection, table, "public", table.counts_when, findings).await
+    let live = format!("public.{}", table.name);
+    let row = match verify_versions::exact(connection, table).await? {
+        None => "to_jsonb(t) - 'since'".to_owned(),
+        Some(exact) => {
+            verify_versions::compare(connection, table, &exact, findings).await?;
+            exact.row
+        }
+    };
+    compare_with(connection, table, &live, &row, table.counts_when, findings).await
 }
 
-/// [`compare`] of the rows that meet the condition, with the table of this name in another schema than the live one.
-pub(super) async fn compare_in(
+/// Compares what a table in another schema than the temporary one shows of its rows that meet the condition with what the
+/// table of the fold shows. `row` makes JSON of a row `t`.
+///
+/// # Errors
+/// What the database answers.
+pub(super) async fn compare_with(
     connection: &mut PgConnection,
     table: &Table,
-    schema: &str,
+    other: &str,
+    row: &str,
     condition: &str,
     findings: &mut Findings,
 ) -> Result<(), sqlx::Error> {
-    let Table { name, key, .. } = table;
-    let keys = key.join(", ");
-    let shown: Vec<String> = key
-        .iter()
-        .map(|column| format!("'{column}=' || coalesce(l.{column}, r.{column})"))
-        .collect();
-    let join: Vec<String> = key
-        .iter()
-        .map(|column| format!("l.{column} = r.{column}"))
-        .collect();
+    let name = table.name;
+    let keys = table.key.join(", ");
+    let side = |from: &str| format!("SELECT {keys}, {row} AS row FROM {from} t WHERE {condition}");
+    let sides = (side(other), side(&format!("pg_temp.{name}")));
+    compare_rows(connection, name, table.key, sides, findings).await?;
+    let compared: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM pg_temp.{name}"))
+        .fetch_one(connection)
+        .await?;
+    findings.rows += compared;
+    Ok(())
+}
+
+/// Compares the rows of two queries, what is there with what should be: each gives the columns of the key, and `row`, JSON of all
+/// that counts.
+///
+/// # Errors
+/// What the database answers.
+pub(super) async fn compare_rows(
+    connection: &mut PgConnection,
+    name: &str,
+    key: &[&str],
+    (there, wanted): (String, String),
+    findings: &mut Findings,
+) -> Result<(), sqlx::Error> {
+    let each = |form: fn(&&str) -> String, between: &str| {
+        let forms: Vec<String> = key.iter().map(form).collect();
+        forms.join(between)
+    };
     let rows = sqlx::query(&format!(
-        "SELECT {shown} AS which, l.{first} IS NULL AS missing, r.{first} IS NULL AS surplus, \
-         (SELECT string_agg(a.key, ', ' ORDER BY a.key) FROM jsonb_each(to_jsonb(l)) a \
-          JOIN jsonb_each(to_jsonb(r)) b USING (key) WHERE a.value IS DISTINCT FROM b.value AND a.key <> 'since') AS columns, \
+        "SELECT {shown} AS which, l.row IS NULL AS missing, r.row IS NULL AS surplus, \
+         (SELECT string_agg(a.key, ', ' ORDER BY a.key) FROM jsonb_each(l.row) a \
+          JOIN jsonb_each(r.row) b USING (key) WHERE a.value IS DISTINCT FROM b.value) AS columns, \
          count(*) OVER () AS all_of_them \
-         FROM (SELECT * FROM {schema}.{name} WHERE {condition}) l \
-         FULL JOIN (SELECT * FROM pg_temp.{name} WHERE {condition}) r ON {join} \
-         WHERE to_jsonb(l) - 'since' IS DISTINCT FROM to_jsonb(r) - 'since' ORDER BY {order} LIMIT {NAMED}",
-        shown = shown.join(" || ' ' || "),
-        first = key[0],
-        join = join.join(" AND "),
-        order = key
-            .iter()
-            .map(|column| format!("coalesce(l.{column}, r.{column})"))
-            .collect::<Vec<_>>()
-            .join(", "),
+         FROM ({there}) l FULL JOIN ({wanted}) r ON {join} \
+         WHERE l.row IS DISTINCT FROM r.row ORDER BY {order} LIMIT {NAMED}",
+        shown = each(
+            |column| format!("'{column}=' || coalesce(l.{column}, r.{column})"),
+            " || ' ' || "
+        ),
+        join = each(|column| format!("l.{column} = r.{column}"), " AND "),
+        order = each(|column| format!("coalesce(l.{column}, r.{column})"), ", "),
     ))
-    .fetch_all(&mut *connection)
+    .fetch_all(connection)
     .await?;
     for row in &rows {
         let which: String = row.try_get(0)?;
@@ -199,11 +264,5 @@ pub(super) async fn compare_in(
                 .push(format!("{name}: and {} more", all - NAMED));
         }
     }
-    let compared: i64 = sqlx::query_scalar(&format!(
-        "SELECT count(*) FROM (SELECT {keys} FROM pg_temp.{name}) AS t"
-    ))
-    .fetch_one(connection)
-    .await?;
-    findings.rows += compared;
     Ok(())
 }

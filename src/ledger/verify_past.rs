@@ -1,11 +1,12 @@
 //! Whether the past that readers are shown is that of the ledger: at a few positions on its way, `verify` compares what it has
 //! folded so far with what the schema `as_of` shows there.
 //!
-//! A kept row that was changed is found when it held at one of these positions. All positions would cost a comparison of every
-//! table for each.
+//! This proves that readers are shown the versions that there are. That these are the right ones is for
+//! `verify_versions`, except for tables with too many: of those a version that was changed is found here
+//! when it held at one of these positions. All positions would cost a comparison of every table for each.
 
 use projections::Table;
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
 use super::verify::{self, Findings};
 
@@ -39,9 +40,6 @@ pub async fn compare(
     position: i64,
     findings: &mut Findings,
 ) -> Result<(), sqlx::Error> {
-    const WITHOUT_KEY: &str = "SELECT l.id FROM public.leads l WHERE NOT EXISTS (SELECT 1 FROM public.subject_keys k \
-         WHERE k.aggregate_type = 'lead' AND k.aggregate_id = l.id)";
-
     sqlx::query(
         "SELECT set_config('leadledger.as_of', $1::text, true), set_config('leadledger.as_of_under', '{}', true), \
          set_config('leadledger.as_of_at', (SELECT recorded_at::text FROM public.events WHERE position = $1), true)",
@@ -49,41 +47,79 @@ pub async fn compare(
     .bind(position)
     .execute(&mut *connection)
     .await?;
-    let any_without: bool = sqlx::query_scalar(&format!("SELECT EXISTS ({WITHOUT_KEY})"))
-        .fetch_one(&mut *connection)
-        .await?;
+    let keyless = Keyless::look_for(connection).await?;
     for table in tables {
-        let row = sqlx::query(
-            "SELECT EXISTS (SELECT 1 FROM past.kept_tables WHERE table_name = $1), \
-             EXISTS (SELECT 1 FROM information_schema.columns WHERE table_schema = 'public' AND table_name = $1 \
-             AND column_name = 'lead_id')",
+        let is_kept: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM past.kept_tables WHERE table_name = $1)",
         )
         .bind(table.name)
         .fetch_one(&mut *connection)
         .await?;
-        let (is_kept, of_leads): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
-        let by_likeness = table.name.starts_with("duplicate");
-        if !is_kept || (by_likeness && any_without) {
+        let left = keyless.leave_out(connection, table).await?;
+        let Some(left) = left.filter(|_| is_kept) else {
             continue;
-        }
-        let lead = match table.name {
-            "leads" => Some("id"),
-            _ if of_leads => Some("lead_id"),
-            _ => None,
         };
-        let condition = match lead.filter(|_| any_without) {
-            Some(lead) => format!(
-                "{} AND coalesce({lead}, 0) NOT IN ({WITHOUT_KEY})",
-                table.counts_when
-            ),
-            None => table.counts_when.to_owned(),
-        };
+        let condition = format!("{}{left}", table.counts_when);
         let mut found = Findings::default();
-        verify::compare_in(connection, table, "as_of", &condition, &mut found).await?;
+        let shown = format!("as_of.{}", table.name);
+        let row = "to_jsonb(t) - 'since'";
+        verify::compare_with(connection, table, &shown, row, &condition, &mut found).await?;
         let told = found.differences.into_iter();
         findings
             .differences
             .extend(told.map(|difference| format!("as of position {position}: {difference}")));
     }
     Ok(())
+}
+
+/// Whether there are leads whose key is gone: a fold of today does not know any more what they were, nor whom they were like.
+pub(super) struct Keyless {
+    any: bool,
+}
+
+const WITHOUT_KEY: &str = "SELECT l.id FROM public.leads l WHERE NOT EXISTS (SELECT 1 FROM public.subject_keys k \
+     WHERE k.aggregate_type = 'lead' AND k.aggregate_id = l.id)";
+
+impl Keyless {
+    /// Looks.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn look_for(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let any = format!("SELECT EXISTS ({WITHOUT_KEY})");
+        Ok(Self {
+            any: sqlx::query_scalar(&any).fetch_one(connection).await?,
+        })
+    }
+
+    /// The condition, beginning with ` AND`, that leaves them out of a table's past; `None` when none of it can be told.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn leave_out(
+        &self,
+        connection: &mut PgConnection,
+        table: &Table,
+    ) -> Result<Option<String>, sqlx::Error> {
+        if !self.any {
+            return Ok(Some(String::new()));
+        }
+        if table.name.starts_with("duplicate") {
+            return Ok(None);
+        }
+        let of_leads: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM information_schema.columns WHERE table_schema = 'public' AND table_name = $1 \
+             AND column_name = 'lead_id')",
+        )
+        .bind(table.name)
+        .fetch_one(connection)
+        .await?;
+        let lead = match table.name {
+            "leads" => Some("id"),
+            _ if of_leads => Some("lead_id"),
+            _ => None,
+        };
+        let condition = lead.map(|lead| format!(" AND coalesce({lead}, 0) NOT IN ({WITHOUT_KEY})"));
+        Ok(Some(condition.unwrap_or_default()))
+    }
 }

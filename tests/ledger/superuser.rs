@@ -34,7 +34,7 @@ impl Chance {
 }
 
 /// What is done to the ledger.
-pub const KINDS: [&str; 15] = [
+pub const KINDS: [&str; 16] = [
     "byte of a payload",
     "byte of a metadata",
     "another column of an event",
@@ -50,6 +50,7 @@ pub const KINDS: [&str; 15] = [
     "checkpoint",
     "head",
     "read row",
+    "version of a read row",
 ];
 
 pub async fn run(connection: &mut PgConnection, statements: &str) -> Result<u64, sqlx::Error> {
@@ -247,8 +248,9 @@ pub async fn tamper(
             change_a_note(connection, dice).await?;
             None
         }
-        "read row" => {
-            let table = tamper_with_row(connection, dice, tables).await?;
+        "read row" | "version of a read row" => {
+            let past = kind != "read row";
+            let table = tamper_with_row(connection, dice, tables, past).await?;
             return Ok((None, Some(table)));
         }
         _ => reorder(connection, dice, kind, position).await?,
@@ -389,26 +391,37 @@ async fn reorder(
     Ok(None)
 }
 
-/// Changes a value of a read row, or takes the row away.
+/// Changes a value of a read row or of a version of one, takes it away, or puts a copy beside it.
 async fn tamper_with_row(
     connection: &mut PgConnection,
     dice: &mut Chance,
     tables: &[Table],
+    past: bool,
 ) -> Result<Table, sqlx::Error> {
     loop {
         let table = *dice.one_of(tables);
-        let Table {
-            name, counts_when, ..
-        } = table;
+        let name = if past {
+            format!("past.{}", table.name)
+        } else {
+            format!("public.{}", table.name)
+        };
+        let is_there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+            .bind(&name)
+            .fetch_one(&mut *connection)
+            .await?;
+        if !is_there {
+            continue;
+        }
+        let counts_when = table.counts_when;
         let row = format!(
-            "(SELECT ctid FROM public.{name} WHERE {counts_when} ORDER BY ctid OFFSET {} LIMIT 1)",
+            "(SELECT ctid FROM {name} WHERE {counts_when} ORDER BY ctid OFFSET {} LIMIT 1)",
             dice.below(4)
         );
         let columns: Vec<(String, String)> = sqlx::query_as(
             "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute \
-             WHERE attrelid = format('public.%I', $1)::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attname <> 'since'",
+             WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''",
         )
-        .bind(name)
+        .bind(&name)
         .fetch_all(&mut *connection)
         .await?;
         let (column, kind) = dice.one_of(&columns);
@@ -421,12 +434,12 @@ async fn tamper_with_row(
             }
             _ => "NULL".to_owned(),
         };
-        let change = if dice.below(5) == 0 {
-            format!("DELETE FROM public.{name} WHERE ctid = {row}")
-        } else {
-            format!(
-                "UPDATE public.{name} SET {column} = {value} WHERE ctid = {row} AND {column} IS DISTINCT FROM {value}"
-            )
+        let change = match dice.below(6) {
+            0 => format!("DELETE FROM {name} WHERE ctid = {row}"),
+            1 => format!("INSERT INTO {name} SELECT * FROM {name} WHERE ctid = {row}"),
+            _ => format!(
+                "UPDATE {name} SET {column} = {value} WHERE ctid = {row} AND {column} IS DISTINCT FROM {value}"
+            ),
         };
         let mut attempt = connection.begin().await?;
         match attempt.execute(change.as_str()).await {

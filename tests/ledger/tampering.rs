@@ -6,7 +6,7 @@
 
 use leadledger::clock::Clock;
 use leadledger::ledger::checkpoints;
-use leadledger::ledger::verify::{self, Findings};
+use leadledger::ledger::verify::{self, Checks, Depth, Findings};
 use leadledger::ledger::verify_proofs::{self, Witnessed};
 use projections::Batch;
 use sqlx::{ConnectOptions, Connection};
@@ -66,7 +66,12 @@ async fn tampered_ledgers_are_told(seed: u64) {
     let mut outer = connection.begin().await.unwrap();
     let mut batch = Batch::default();
     let tables = batch.tables();
-    let found = verify::fold_apart(&mut outer, &mut batch, true, &witnessed, &mut |_, _| {}).await;
+    let checks = Checks {
+        all: true,
+        witnessed: &witnessed,
+        depth: Depth::USUAL,
+    };
+    let found = verify::fold_apart(&mut outer, &mut batch, checks, &mut |_, _| {}).await;
     assert_eq!(found.unwrap().differences, Vec::<String>::new());
     run(&mut outer, "SET LOCAL session_replication_role = replica")
         .await

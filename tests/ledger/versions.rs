@@ -1,13 +1,15 @@
 //! What readers saw at any earlier position is kept, through commits of many commands, rebuilds and foreign events.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use aggregates::change::Change;
 use aggregates::email::Email;
 use aggregates::ids::LeadId;
 use aggregates::lead::{Lead, LeadCommand, UpdateLead};
 use aggregates::stage::Stage;
-use leadledger::ledger::verify::Findings;
+use leadledger::ledger::verify::{Depth, Findings};
+use leadledger::ledger::verify_proofs::Witnessed;
 use leadledger::ledger::{
     Ledger, Provenance, StreamKey, StreamKind, Work, rebuild, replay, verify, verify_past,
 };
@@ -185,29 +187,79 @@ async fn the_past_is_what_the_ledger_folds_to_at_every_end_of_a_commit() {
     assert_eq!(differences, Vec::<String>::new());
 }
 
+/// What `verify` tells, stopping at no more commits than this; and how many tables it left to samples.
+async fn verified(database: &TestDatabase, depth: Depth) -> (Vec<String>, usize) {
+    let witnessed = Witnessed::default();
+    let options = database.connect_options();
+    let found = verify::run_with(&options, &[], &witnessed, depth, |_, _| ())
+        .await
+        .unwrap();
+    (found.differences, found.sampled.len())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_finds_a_kept_row_that_was_changed() {
     let database = TestDatabase::create().await;
     let ledger = open(&database).await;
     live(&ledger, 4).await;
-    let verified = async || {
-        let found = verify::run(&database.connect_options(), &[], |_, _| ())
-            .await
-            .unwrap();
-        found.differences
-    };
-    assert_eq!(verified().await, Vec::<String>::new());
+    let (sound, sampled) = verified(&database, Depth::USUAL).await;
+    assert_eq!((sound, sampled), (Vec::new(), 0));
+    let (sound, sampled) = verified(&database, Depth(0)).await;
+    assert_eq!(sound, Vec::<String>::new());
+    assert!(sampled >= 4, "{sampled}");
     sqlx::raw_sql(
         "UPDATE past.leads SET stage_id = 6; UPDATE past.stage_counts SET count = count + 1",
     )
     .execute(database.pool())
     .await
     .unwrap();
-    let found = verified().await;
-    for what in ["leads: ", "stage_counts: "] {
-        let names = |difference: &String| {
-            difference.starts_with("as of position") && difference.contains(what)
-        };
-        assert!(found.iter().any(names), "nothing on {what} in {found:?}");
+    for (depth, tells) in [(Depth::USUAL, "past."), (Depth(0), "as of position")] {
+        let (found, _) = verified(&database, depth).await;
+        for what in ["leads: ", "stage_counts: "] {
+            let names =
+                |difference: &String| difference.starts_with(tells) && difference.contains(what);
+            assert!(found.iter().any(names), "nothing on {what} in {found:?}");
+        }
     }
+}
+
+/// A ledger that was there before versions were kept says nothing of what readers saw before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_before_versions_were_kept_gives_no_alarm() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    live(&ledger, 2).await;
+    let kept: Vec<(String, String)> =
+        sqlx::query_as("SELECT table_name, since_column FROM past.kept_tables")
+            .fetch_all(database.pool())
+            .await
+            .unwrap();
+    let mut forget = "SET session_replication_role = replica; ".to_owned();
+    for (table, since) in kept {
+        write!(forget, "DELETE FROM past.{table}; ").unwrap();
+        if since == "since" {
+            write!(forget, "UPDATE public.{table} SET since = 0; ").unwrap();
+        }
+    }
+    let end = "(SELECT position FROM ledger_head)";
+    write!(
+        forget,
+        "UPDATE past.kept_tables SET kept_from = {end}; UPDATE past.beginning SET position = {end}; \
+         RESET session_replication_role"
+    )
+    .unwrap();
+    sqlx::raw_sql(&forget)
+        .execute(database.pool())
+        .await
+        .unwrap();
+    live(&ledger, 2).await;
+    let (found, sampled) = verified(&database, Depth::USUAL).await;
+    assert_eq!((found, sampled), (Vec::new(), 0));
+    sqlx::raw_sql("DELETE FROM past.stage_counts WHERE valid_until = (SELECT max(valid_until) FROM past.stage_counts)")
+        .execute(database.pool())
+        .await
+        .unwrap();
+    let (found, _) = verified(&database, Depth::USUAL).await;
+    let tells = |difference: &String| difference.starts_with("past.stage_counts: ");
+    assert!(found.iter().any(tells), "{found:?}");
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use chrono::{DateTime, TimeDelta, Utc};
 use leadledger::clock::Clock;
 use leadledger::ledger::verify;
+use leadledger::ledger::verify::Depth;
 use leadledger::ledger::verify_proofs::Witnessed;
 use leadledger::witness::Witness;
 use leadledger::worker;
@@ -204,7 +205,7 @@ async fn a_checkpoint_is_made_and_witnessed_in_each_minute_in_which_something_ha
         keys: leadledger::proof::evidence::keys_in(&keys(&server).await).expect("keys"),
     };
     let options = server.database.connect_options();
-    let found = verify::run_with(&options, &[], &witnessed, |_, _| {}).await;
+    let found = verify::run_with(&options, &[], &witnessed, Depth::USUAL, |_, _| {}).await;
     let found = found.expect("verifying");
     assert_eq!(found.differences, Vec::<String>::new());
 }
