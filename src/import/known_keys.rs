@@ -84,10 +84,20 @@ impl KnownKeys {
         Ok(())
     }
 
-    /// The commit before which it was brought up to date is on disk.
-    pub async fn confirm(&self) {
+    /// The commit before which it was brought up to date is on disk: it gave leads these keys, and the ledger ends at this position
+    /// with it. Nothing else can have come in between under the append lock, so that nothing needs to be read again.
+    pub async fn confirm<'a>(&self, position: i64, keys: impl Iterator<Item = &'a ContactKeys>) {
         let mut marks = self.0.marks.lock().await;
-        marks.confirmed = marks.pending;
+        for keys in keys {
+            for key in keys.email.iter().chain(&keys.phone) {
+                self.add(key);
+            }
+        }
+        // The time is that of the ledger's end before: whoever walks the leads from there passes some that are known.
+        marks.confirmed = Mark {
+            position,
+            ..marks.pending
+        };
     }
 
     /// Of these keys those that a lead may have; `None` when none may.

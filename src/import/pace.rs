@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 /// A chunk shall take so long while others write.
-const BESIDE_OTHERS: Duration = Duration::from_millis(15);
+const BESIDE_OTHERS: Duration = Duration::from_millis(10);
 /// A chunk shall take so long when nobody else writes: whoever comes first waits for one such chunk.
-const ALONE: Duration = Duration::from_millis(60);
+const ALONE: Duration = Duration::from_millis(30);
 /// So long after somebody wrote, others are taken to write.
 const OTHERS_STAY: Duration = Duration::from_secs(2);
 const FEWEST: usize = 25;
@@ -86,9 +86,9 @@ mod tests {
         let mut pace = Pace::default();
         pace.learn(&chunk(100, 10, 101));
         let alone = pace.rows();
-        assert!((550..=650).contains(&alone), "{alone}");
+        assert!((275..=325).contains(&alone), "{alone}");
         pace.learn(&chunk(100, 10, 303));
-        assert!((100..=200).contains(&pace.rows()), "{}", pace.rows());
+        assert!((75..=125).contains(&pace.rows()), "{}", pace.rows());
         pace.learn(&chunk(100, 10_000, 404));
         assert_eq!(pace.rows(), FEWEST);
     }
@@ -100,6 +100,6 @@ mod tests {
             others_wait: true,
             ..chunk(100, 10, 101)
         });
-        assert!((100..=200).contains(&pace.rows()), "{}", pace.rows());
+        assert!((75..=125).contains(&pace.rows()), "{}", pace.rows());
     }
 }

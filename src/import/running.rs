@@ -327,7 +327,9 @@ impl Rows {
         let (began, submitted) = (Instant::now(), imports.ledger.submitted());
         let committed = imports.ledger.commit(work).await?;
         if let Some(known) = &self.known {
-            known.confirm().await;
+            let leads = chunk.iter().filter_map(|row| row.lead.as_ref().ok());
+            let keys = leads.map(|lead| &lead.keys);
+            known.confirm(committed.position, keys).await;
         }
         let decided = decided
             .lock()

@@ -102,11 +102,17 @@ pub async fn step(
             batch.fold(&recorded);
         }
     }
-    // For tables that keep versions of their rows, as those of `verify` do.
-    sqlx::query("SELECT set_config('leadledger.folded_to', $1::text, true)")
-        .bind(found.last)
-        .execute(&mut *connection)
-        .await?;
+    // For tables that keep versions of their rows, as those of `verify` do: readers saw the step's rows from the end of the commit on,
+    // which may lie beyond a step.
+    sqlx::query(
+        "SELECT set_config('leadledger.commit_begins', coalesce(c.first_position, p)::text, true), \
+         set_config('leadledger.commit_ends', coalesce(c.last_position, p)::text, true) \
+         FROM CAST($1 AS bigint) AS p LEFT JOIN LATERAL (SELECT * FROM public.ledger_commits \
+         WHERE last_position >= p ORDER BY last_position LIMIT 1) AS c ON c.first_position <= p",
+    )
+    .bind(found.last)
+    .execute(&mut *connection)
+    .await?;
     batch.write_rows(connection, None).await?;
     Ok(found)
 }

@@ -9,6 +9,9 @@ use super::tree::unsigned;
 use crate::proof::Hash;
 use crate::proof::stream_map::{StreamEnd, StreamMap, Tile, TilePath, stream_key};
 
+/// So many events are taken in at once: each of them brings some tiles of its own, a few kilobytes, into memory.
+const AT_ONCE: i64 = 10_000;
+
 /// How many events the map has taken in.
 pub(super) async fn size(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("SELECT size FROM stream_map")
@@ -48,6 +51,30 @@ async fn advance_settled(
     settled: i64,
 ) -> Result<Hash, sqlx::Error> {
     let since = to.max(settled);
+    let mut done = from;
+    let root = loop {
+        let next = to.min(done + AT_ONCE);
+        let root = take_in(connection, done, next, since).await?;
+        done = next;
+        if done == to {
+            break root;
+        }
+    };
+    sqlx::query("UPDATE stream_map SET size = $1, settled = $2")
+        .bind(to)
+        .bind(since)
+        .execute(connection)
+        .await?;
+    Ok(root)
+}
+
+/// Takes the events after position `from` up to `to` in; the tiles that they change are as they are since `since`.
+async fn take_in(
+    connection: &mut PgConnection,
+    from: i64,
+    to: i64,
+    since: i64,
+) -> Result<Hash, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT aggregate_type, aggregate_id, count(*), (array_agg(leaf_hash ORDER BY position DESC))[1] \
          FROM events WHERE position > $1 AND position <= $2 GROUP BY 1, 2",
@@ -66,6 +93,7 @@ async fn advance_settled(
             last_leaf: leaf.ok_or(sqlx::Error::RowNotFound)?,
         });
     }
+    drop(rows);
     let mut map = StreamMap::default();
     let keys: Vec<Hash> = touched.iter().map(|end| end.key).collect();
     bring(connection, &mut map, &keys, NOW).await?;
@@ -93,13 +121,8 @@ async fn advance_settled(
     .bind(&changed)
     .bind(changed.iter().map(contents).collect::<Vec<_>>())
     .bind(since)
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
-    sqlx::query("UPDATE stream_map SET size = $1, settled = $2")
-        .bind(to)
-        .bind(since)
-        .execute(connection)
-        .await?;
     Ok(root)
 }
 

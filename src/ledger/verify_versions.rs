@@ -58,17 +58,18 @@ pub(super) async fn begin(
     Ok((stops(connection, commits).await?, too_many))
 }
 
-/// What the triggers on the live tables do, with the end of the step for the end of the ledger.
+/// What the triggers on the live tables do, for the commit that [`replay::step`](super::replay::step) names. What the same commit
+/// made was seen by nobody: a large one is folded in several steps.
 const FUNCTIONS: &str = "
 CREATE OR REPLACE FUNCTION pg_temp.stamp_row() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    NEW.since := current_setting('leadledger.folded_to')::bigint;
+    NEW.since := current_setting('leadledger.commit_ends')::bigint;
     RETURN NEW;
 END $$;
 CREATE OR REPLACE FUNCTION pg_temp.keep_old_rows() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    EXECUTE format('INSERT INTO pg_temp.%I SELECT o.%I, p, o.* FROM old_rows o, '
-        'CAST(current_setting(''leadledger.folded_to'') AS bigint) AS p WHERE o.%I < p',
+    EXECUTE format('INSERT INTO pg_temp.%I SELECT o.%I, current_setting(''leadledger.commit_ends'')::bigint, o.* FROM old_rows o '
+        'WHERE o.%I < current_setting(''leadledger.commit_begins'')::bigint',
         'past_' || TG_TABLE_NAME, TG_ARGV[0], TG_ARGV[0]);
     RETURN NULL;
 END $$;

@@ -1,16 +1,17 @@
 //! The tree, the map of streams and the checkpoints: the same whoever appends, and made up for where they are missing.
 
+use aggregates::lead::{Lead, LeadCommand};
 use chrono::{DateTime, Duration, Utc};
 use leadledger::clock::Clock;
 use leadledger::ledger::checkpoints::{self, ProofError};
 use leadledger::ledger::verify::Depth;
 use leadledger::ledger::verify_proofs::Witnessed;
-use leadledger::ledger::{rebuild, tree, verify};
+use leadledger::ledger::{IdKind, Provenance, Unit, Work, rebuild, tree, verify};
 use leadledger::proof::checkpoint::Checkpoint;
 use leadledger::proof::note::VerifierKey;
 use sqlx::Executor;
 
-use crate::node::{add_note, assert_sound, contact, create, open};
+use crate::node::{add_note, assert_sound, contact, create, new_lead, note, open};
 use crate::support::database::TestDatabase;
 
 fn now() -> DateTime<Utc> {
@@ -248,4 +249,40 @@ async fn a_ledger_that_does_not_continue_its_checkpoint_is_not_signed() {
         matches!(refused, Err(ProofError::Damaged(_))),
         "{refused:?}"
     );
+}
+
+/// The map of streams takes events in by the ten thousand: what spans two of these steps must fit as well.
+#[tokio::test]
+async fn a_checkpoint_of_more_events_than_are_taken_in_at_once_fits() {
+    const LEADS: i64 = 9_000;
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    create(&ledger, 1, contact("a@example.com")).await.unwrap();
+    checkpoints::make(database.pool(), now()).await.unwrap();
+    let leads = |unit: &mut Unit<'_>| {
+        for n in 0..LEADS {
+            let id = unit.next_id(IdKind::Lead);
+            let new = new_lead(id, 1, contact(&format!("{n}@example.com")));
+            unit.execute::<Lead>(id, LeadCommand::Create(Box::new(new)))?;
+        }
+        // So late that the lead's two events are taken in one after the other.
+        for id in 2..LEADS {
+            unit.execute::<Lead>(id, note(id, "hello"))?;
+        }
+        Ok(1)
+    };
+    ledger
+        .commit(Work::new(Provenance::system("test"), leads))
+        .await
+        .unwrap();
+    checkpoints::make(database.pool(), now()).await.unwrap();
+    let kept: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT valid_until, count(*) FROM past.stream_map_tiles GROUP BY 1 ORDER BY 1",
+    )
+    .fetch_all(database.pool())
+    .await
+    .unwrap();
+    assert_eq!(kept, [(2 * LEADS - 1, 1)], "one tile was there before");
+    let found = verify::run(&database.connect_options(), &[], |_, _| {}).await;
+    assert_eq!(found.unwrap().differences, Vec::<String>::new());
 }
