@@ -26,6 +26,7 @@ mod invitations;
 mod lead_access;
 mod lead_counts;
 mod lead_lists;
+mod lead_lists_of_the_past;
 mod lead_notes;
 mod lead_routing;
 mod leads;

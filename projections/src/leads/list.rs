@@ -215,6 +215,16 @@ impl Sort {
         }
     }
 
+    /// What compares a row that comes after a place with it.
+    pub(super) const fn beyond(self) -> &'static str {
+        if self.descending { "<" } else { ">" }
+    }
+
+    /// What compares a row that comes before a place, or is it, with it.
+    pub(super) const fn not_beyond(self) -> &'static str {
+        if self.descending { ">=" } else { "<=" }
+    }
+
     /// Whether the cursor was made by a list in this order.
     #[must_use]
     pub fn accepts(self, cursor: &Cursor) -> bool {
@@ -241,13 +251,29 @@ pub async fn page(
     sort: Sort,
     request: &PageRequest<Cursor>,
 ) -> Result<Page<LeadRow>, sqlx::Error> {
+    page_up_to(connection, company, filter, text, sort, request, None).await
+}
+
+/// [`page`] of the part of the list that ends with this place.
+pub(super) async fn page_up_to(
+    connection: &mut PgConnection,
+    company: CompanyId,
+    filter: &LeadFilter,
+    text: Option<&str>,
+    sort: Sort,
+    request: &PageRequest<Cursor>,
+    end: Option<&Cursor>,
+) -> Result<Page<LeadRow>, sqlx::Error> {
     // The page is cut from `leads` alone; names are joined to its few rows afterwards.
     let mut query = QueryBuilder::new(format!(
         "SELECT {LEAD_COLUMNS} FROM (SELECT l.* FROM leads l"
     ));
     push_conditions(&mut query, company, filter, text);
     if let Some(cursor) = request.after() {
-        push_after(&mut query, sort, cursor);
+        push_side(&mut query, sort, cursor, sort.beyond());
+    }
+    if let Some(end) = end {
+        push_side(&mut query, sort, end, sort.not_beyond());
     }
     push_order(&mut query, sort);
     query.push(" LIMIT ").push_bind(request.per_page + 1);
@@ -343,8 +369,13 @@ pub(super) fn push_conditions(
     }
 }
 
-fn push_after(query: &mut QueryBuilder<'_, Postgres>, sort: Sort, cursor: &Cursor) {
-    let beyond = if sort.descending { "<" } else { ">" };
+/// The condition that a row lies on this side of the place, such as [`Sort::beyond`] it.
+pub(super) fn push_side(
+    query: &mut QueryBuilder<'_, Postgres>,
+    sort: Sort,
+    cursor: &Cursor,
+    side: &str,
+) {
     match cursor {
         Cursor::Time(time, id) => {
             let column = match sort.column {
@@ -352,18 +383,18 @@ fn push_after(query: &mut QueryBuilder<'_, Postgres>, sort: Sort, cursor: &Curso
                 _ => "created_at",
             };
             query
-                .push(format!(" AND (l.{column}, l.id) {beyond} ("))
+                .push(format!(" AND (l.{column}, l.id) {side} ("))
                 .push_bind(*time)
                 .push(", ")
                 .push_bind(*id)
                 .push(")");
         }
         Cursor::Id(id) => {
-            query.push(format!(" AND l.id {beyond} ")).push_bind(*id);
+            query.push(format!(" AND l.id {side} ")).push_bind(*id);
         }
         Cursor::Name(name, id) => {
             query
-                .push(format!(" AND (l.full_name, l.id) {beyond} ("))
+                .push(format!(" AND (l.full_name, l.id) {side} ("))
                 .push_bind(name.clone())
                 .push(", ")
                 .push_bind(*id)

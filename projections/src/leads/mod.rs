@@ -7,6 +7,7 @@ mod columns;
 pub mod counts;
 pub mod export;
 pub mod list;
+pub mod past;
 
 use std::collections::BTreeMap;
 

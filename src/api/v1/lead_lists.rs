@@ -8,6 +8,7 @@ use chrono::{DateTime, NaiveDate};
 use projections::duplicates;
 use projections::leads::counts::{self, LeadFilter};
 use projections::leads::list::{self, Cursor, LeadRow, Sort, SortColumn};
+use projections::leads::past;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -284,7 +285,11 @@ async fn find(
     };
     let mut connection = app.pool.acquire().await?;
     let total = list::total(&mut connection, company, filter, text).await?;
-    let page = list::page(&mut connection, company, filter, text, sort, &request).await?;
+    let page = if app.pool.moment().is_some() {
+        past::page(&mut connection, company, filter, text, sort, &request).await?
+    } else {
+        list::page(&mut connection, company, filter, text, sort, &request).await?
+    };
     let next = page.rows.last().filter(|_| page.more);
     let next = next.map(|row| WireCursor::from(sort.cursor_after(row)));
     Ok(Found {
