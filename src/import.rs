@@ -17,4 +17,5 @@ mod remote;
 pub mod rows;
 pub mod runner;
 mod running;
+mod search_index;
 pub mod undo;

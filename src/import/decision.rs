@@ -15,7 +15,7 @@ use projections::companies::CompanyRow;
 use projections::imports::holders::{self, ContactKeys, Holders};
 use projections::search;
 
-use super::known_keys::KnownKeys;
+use super::known_keys::{Chunk, KnownKeys};
 use super::rows::{ReadyRow, RowFault, RowLead, extra_changes};
 use crate::lead_answers;
 use crate::lead_routing;
@@ -44,17 +44,25 @@ pub type Decided = Arc<Mutex<Option<RowOutcomes>>>;
 /// Leads that no table knows, because the chunk before was rehearsed and not committed.
 pub type Imagined = Arc<Mutex<Holders>>;
 
-/// The command that processes these rows. With `imagined` it is for a rehearsal, of an import that is not on record; with `known` rows
-/// that are like nobody are not looked for.
+/// What is known beforehand of the leads that rows may be like.
+pub struct Foreknown {
+    /// The company's keys: rows that are like nobody are not looked for.
+    pub keys: KnownKeys,
+    /// The chunk that is imported right before.
+    pub before: Option<Chunk>,
+}
+
+/// The command that processes these rows. With `imagined` it is for a rehearsal, of an import that is not on record.
+#[must_use]
 pub fn work(
     common: Common,
-    rows: &Arc<Vec<ReadyRow>>,
-    decided: Decided,
+    this: Chunk,
     imagined: Option<Imagined>,
-    known: Option<KnownKeys>,
+    known: Option<Foreknown>,
 ) -> Work {
+    let Chunk { rows, decided } = this.clone();
     let found: Imagined = Arc::default();
-    let keys: Vec<ContactKeys> = leads(rows).map(|lead| lead.keys.clone()).collect();
+    let keys: Vec<ContactKeys> = leads(&rows).map(|lead| lead.keys.clone()).collect();
     let limits = PlanLimits::of(&common.company);
     let provenance = common.provenance.clone();
     let (company, policy) = (common.company.clone(), common.policy);
@@ -67,7 +75,7 @@ pub fn work(
             if !rehearsed {
                 unit.look_at(common.import_id, |import: &Import| import.expects(first))?;
             }
-            let chunk = Chunk {
+            let chunk = Deciding {
                 common: &common,
                 limits,
             };
@@ -95,7 +103,7 @@ pub fn work(
     if !rehearsed {
         work = work.on(StreamKey::new(StreamKind::Import, import_id));
     }
-    let mut sources: Vec<_> = leads(rows)
+    let mut sources: Vec<_> = leads(&rows)
         .filter(|lead| lead.assignee.is_none())
         .filter_map(|lead| lead.likely_source)
         .collect();
@@ -104,20 +112,29 @@ pub fn work(
     for source in sources {
         work = work.reading(lead_routing::turns_of(source));
     }
-    for user in leads(rows).filter_map(|lead| lead.assignee) {
+    for user in leads(&rows).filter_map(|lead| lead.assignee) {
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
-    let mut work = limits.watch_leads(lineage::reading(work, &company));
-    if let Some(known) = known.clone() {
-        work = work.knowing(Arc::new(move |company, key| known.is_unheld(company, key)));
+    let mut work = limits
+        .watch_leads(lineage::reading(work, &company))
+        .of_file();
+    let (known, before) = match known {
+        Some(Foreknown { keys, before }) => (Some(keys), before),
+        None => (None, None),
+    };
+    if let Some(known) = &known {
+        let unheld = known.clone();
+        work = work.knowing(Arc::new(move |company, key| unheld.is_unheld(company, key)));
+        let (known, this) = (known.clone(), this.clone());
+        work = work.foreseeing(Arc::new(move || known.foresees(&this, before.as_ref())));
     }
     work.sweeping(Arc::new(move |connection| {
         let (found, keys, company) = (found.clone(), keys.clone(), company.id);
-        let known = known.clone();
+        let (known, this) = (known.clone(), this.clone());
         Box::pin(async move {
             let keys = match known {
                 Some(known) => {
-                    known.catch_up(&mut *connection).await?;
+                    known.catch_up(&mut *connection, &this).await?;
                     keys.iter().filter_map(|keys| known.perhaps(keys)).collect()
                 }
                 None => keys,
@@ -150,7 +167,7 @@ fn locked(holders: &Mutex<Holders>) -> std::sync::MutexGuard<'_, Holders> {
 }
 
 /// A chunk being decided.
-struct Chunk<'a> {
+struct Deciding<'a> {
     common: &'a Common,
     limits: PlanLimits,
 }
@@ -162,7 +179,7 @@ enum Outcome {
     Skipped(LeadId),
 }
 
-impl Chunk<'_> {
+impl Deciding<'_> {
     fn decide(
         &self,
         unit: &mut Unit<'_>,

@@ -1,14 +1,15 @@
 //! A dry run: every row of a file decided as in an import, by the same decision, and nothing of it kept.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use aggregates::ids::CompanyId;
 use aggregates::import::{FIRST_ROW, RowOutcomes};
 
-use super::decision::{self, Common, Imagined};
+use super::decision::{self, Common, Decided, Imagined};
 use super::engine::{ImportRefusal, Imports, NewImport, OpenFile};
 use super::files::{FileError, Spooled};
+use super::known_keys::Chunk;
 use super::reading;
 use super::rows::{ReadyRow, resolve};
 use super::running::provenance;
@@ -72,9 +73,12 @@ impl Imports {
                     .said
                     .and_then(|said| resolve(said, &columns, &catalogue, company, &new.options)),
             });
-            let decided = Arc::new(Mutex::new(None));
-            let (ready, memory) = (Arc::new(ready.collect()), Some(imagined.clone()));
-            let mut work = decision::work(common.clone(), &ready, decided.clone(), memory, None);
+            let chunk = Chunk {
+                rows: Arc::new(ready.collect()),
+                decided: Decided::default(),
+            };
+            let (decided, memory) = (chunk.decided.clone(), Some(imagined.clone()));
+            let mut work = decision::work(common.clone(), chunk, memory, None);
             let outcome = rehearsal.decide(&mut work).await?;
             outcome.map_err(CommitError::Refused)?;
             let decided = decided.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,19 +1,26 @@
 //! Which e-mails and phone numbers the leads of a company have, kept at hand while a long file goes in: most of its rows are like
 //! nobody, and need not be looked for in the tables.
 //!
-//! A Bloom filter: it says "perhaps" or "surely not", in the same four megabytes whatever the size of the company. It is as of a ledger position
-//! that was confirmed by a commit; whoever asks under the append lock brings it up to the ledger's end first.
+//! A Bloom filter: it says "perhaps" or "surely not", in the same sixteen megabytes whatever the size of the company. It is as of a ledger position
+//! that is on disk; whoever asks under the append lock brings it up to the ledger's end first.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
+use aggregates::import::RowOutcomes;
 use projections::imports::holders::{self, ContactKeys, Mark};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::Mutex;
 
-/// Of a million leads with both keys, one look in seventy is in vain.
-const BITS: u64 = 1 << 25;
+use super::decision::Decided;
+use super::rows::ReadyRow;
+
+/// Of a million leads with both keys, one look in a hundred thousand is in vain.
+const BITS: u64 = 1 << 27;
+/// How many bits stand for a key.
+const PLACES: usize = 4;
 /// A file is short if it has fewer rows than this share of the company's leads: then looking for each row is less work than reading all
 /// leads.
 const SHORT: i64 = 10;
@@ -32,8 +39,50 @@ struct Inner {
 struct Marks {
     /// Every lead that was touched up to here is in.
     confirmed: Mark,
-    /// As of the commit that is under way.
-    pending: Mark,
+    /// The chunk that was asked about last, and the ledger's end before it.
+    last: Option<(Chunk, Mark)>,
+}
+
+/// Rows that are imported in one commit.
+#[derive(Clone)]
+pub struct Chunk {
+    /// The rows.
+    pub rows: Arc<Vec<ReadyRow>>,
+    /// What became of them, once that is decided.
+    pub decided: Decided,
+}
+
+impl Chunk {
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        let leads = self.rows.iter().filter_map(|row| row.lead.as_ref().ok());
+        leads.flat_map(|lead| {
+            lead.keys
+                .email
+                .iter()
+                .chain(&lead.keys.phone)
+                .map(String::as_str)
+        })
+    }
+
+    /// How many events its commit appended.
+    #[must_use]
+    pub fn events(&self) -> Option<i64> {
+        let decided = self.decided.lock().unwrap_or_else(PoisonError::into_inner);
+        decided.as_ref().map(events_of)
+    }
+
+    /// Whether rows of the two have an e-mail or phone number in common.
+    fn meets(&self, other: &Self) -> bool {
+        let keys: HashSet<&str> = self.keys().collect();
+        other.keys().any(|key| keys.contains(key))
+    }
+}
+
+/// How many events a chunk appended.
+fn events_of(outcomes: &RowOutcomes) -> i64 {
+    let updates = outcomes.updated.iter();
+    let updates: i64 = updates.map(|row| row.to_version - row.from_version).sum();
+    outcomes.counts().imported + updates + 1
 }
 
 impl KnownKeys {
@@ -61,43 +110,54 @@ impl KnownKeys {
             bits: (0..BITS / 64).map(|_| AtomicU64::new(0)).collect(),
             marks: Mutex::new(Marks {
                 confirmed,
-                pending: confirmed,
+                last: None,
             }),
         }));
         holders::each_key(&mut transaction, company, None, |key| known.add(key)).await?;
         Ok(Some(known))
     }
 
-    /// Takes in what was touched since the confirmed position. To be called under the append lock, before it is asked.
+    /// Takes in what was touched since it was asked last. To be called under the append lock, before it is asked about the chunk; of an
+    /// import the chunks come in the order of their rows, each decided only when the one before is on disk.
     ///
     /// # Errors
     /// What the database answers.
-    pub async fn catch_up(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    pub async fn catch_up(
+        &self,
+        connection: &mut PgConnection,
+        chunk: &Chunk,
+    ) -> Result<(), sqlx::Error> {
         let mut marks = self.0.marks.lock().await;
         let end = holders::end(&mut *connection).await?;
+        // The same chunk once more was not committed: what was read for it may be undone.
+        let before = marks.last.take();
+        if let Some((before, from)) =
+            before.filter(|(last, _)| !Arc::ptr_eq(&last.rows, &chunk.rows))
+        {
+            before.keys().for_each(|key| self.add(key));
+            marks.confirmed = from;
+            // Nobody else came in between: what it touched is in without being read.
+            if before
+                .events()
+                .is_some_and(|events| from.position + events == end.position)
+            {
+                marks.confirmed = end;
+            }
+        }
         let since = marks.confirmed;
         if end.position != since.position {
             let add = |key: &str| self.add(key);
             holders::each_key(connection, self.0.company, Some((since, end)), add).await?;
         }
-        marks.pending = end;
+        marks.last = Some((chunk.clone(), end));
         Ok(())
     }
 
-    /// The commit before which it was brought up to date is on disk: it gave leads these keys, and the ledger ends at this position
-    /// with it. Nothing else can have come in between under the append lock, so that nothing needs to be read again.
-    pub async fn confirm<'a>(&self, position: i64, keys: impl Iterator<Item = &'a ContactKeys>) {
-        let mut marks = self.0.marks.lock().await;
-        for keys in keys {
-            for key in keys.email.iter().chain(&keys.phone) {
-                self.add(key);
-            }
-        }
-        // The time is that of the ledger's end before: whoever walks the leads from there passes some that are known.
-        marks.confirmed = Mark {
-            position,
-            ..marks.pending
-        };
+    /// Whether surely no lead has a key of the chunk's, also when the chunk before it has been imported and nothing else came in between.
+    #[must_use]
+    pub fn foresees(&self, chunk: &Chunk, before: Option<&Chunk>) -> bool {
+        let unheld = chunk.keys().all(|key| !self.may_be_held(key));
+        unheld && before.is_none_or(|before| !before.meets(chunk))
     }
 
     /// Of these keys those that a lead may have; `None` when none may.
@@ -115,9 +175,11 @@ impl KnownKeys {
         company == self.0.company && !self.may_be_held(key)
     }
 
-    fn places(&self, key: &str) -> [u64; 2] {
+    fn places(&self, key: &str) -> [u64; PLACES] {
+        // Two halves of one hash make as many as are wanted (Kirsch and Mitzenmacher 2006).
         let hash = self.0.hasher.hash_one(key);
-        [hash % BITS, (hash >> 32) % BITS]
+        let (first, step) = (hash, (hash >> 32) | 1);
+        std::array::from_fn(|n| first.wrapping_add(step.wrapping_mul(n as u64)) % BITS)
     }
 
     fn add(&self, key: &str) {

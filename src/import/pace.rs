@@ -19,6 +19,12 @@ pub struct Pace {
     row: Option<f64>,
     others: Option<Instant>,
     position: i64,
+    /// How many imports share it.
+    imports: usize,
+    /// How many chunks were sent.
+    sent: u64,
+    /// How many commands of others this node was given, when it was last looked at.
+    seen: Option<u64>,
 }
 
 impl Pace {
@@ -39,13 +45,27 @@ impl Pace {
         rows.clamp(FEWEST, MOST)
     }
 
+    /// So many imports take turns.
+    pub fn shared_by(&mut self, imports: usize) {
+        self.imports = imports;
+    }
+
+    /// A chunk was sent.
+    pub fn sent(&mut self) {
+        self.sent += 1;
+    }
+
     /// A chunk was committed.
     pub fn learn(&mut self, chunk: &Chunk) {
         #[expect(clippy::cast_precision_loss, reason = "a chunk has at most 1,000 rows")]
         let row = chunk.took.as_secs_f64() / chunk.rows.max(1) as f64;
         self.row = Some(self.row.map_or(row, |known| known.mul_add(0.7, row * 0.3)));
-        let from_others = chunk.position - self.position - chunk.events;
-        if chunk.others_wait || (self.position > 0 && from_others > 0) {
+        // What other nodes append is only seen where no other import's chunks lie between this one's.
+        let elsewhere = chunk.position - self.position - chunk.events;
+        let elsewhere = self.imports == 1 && self.position > 0 && elsewhere > 0;
+        let here = chunk.submitted.saturating_sub(self.sent);
+        let came = self.seen.replace(here).is_some_and(|seen| here > seen);
+        if elsewhere || came {
             self.others = Some(Instant::now());
         }
         self.position = chunk.position;
@@ -63,8 +83,8 @@ pub struct Chunk {
     pub events: i64,
     /// Where the ledger ended with it.
     pub position: i64,
-    /// Whether commands of others came to this node while it was committed.
-    pub others_wait: bool,
+    /// How many commands this node was given so far.
+    pub submitted: u64,
 }
 
 #[cfg(test)]
@@ -77,13 +97,14 @@ mod tests {
             took: Duration::from_millis(millis),
             events: 101,
             position,
-            others_wait: false,
+            submitted: 0,
         }
     }
 
     #[test]
     fn chunks_are_small_beside_others_and_large_alone() {
         let mut pace = Pace::default();
+        pace.shared_by(1);
         pace.learn(&chunk(100, 10, 101));
         let alone = pace.rows();
         assert!((275..=325).contains(&alone), "{alone}");
@@ -96,9 +117,15 @@ mod tests {
     #[test]
     fn whoever_waits_is_noticed_before_their_command_is_committed() {
         let mut pace = Pace::default();
+        for (submitted, position) in [(1, 101), (2, 202)] {
+            pace.sent();
+            let chunk = chunk(100, 10, position);
+            pace.learn(&Chunk { submitted, ..chunk });
+        }
+        assert!(pace.rows() > 250, "{}", pace.rows());
         pace.learn(&Chunk {
-            others_wait: true,
-            ..chunk(100, 10, 101)
+            submitted: 3,
+            ..chunk(100, 10, 303)
         });
         assert!((75..=125).contains(&pace.rows()), "{}", pace.rows());
     }

@@ -19,6 +19,7 @@ use super::engine::Imports;
 use super::files::FileError;
 use super::pace::Pace;
 use super::running::{Running, Step};
+use super::search_index::Sorting;
 use crate::ledger::{CommitError, import_locks};
 
 /// How often a node looks for imports that others brought.
@@ -123,6 +124,7 @@ async fn work(
     let mut pace = Pace::default();
     let mut looked: Option<Instant> = None;
     let mut pinged = Instant::now();
+    let mut sorting: Option<Sorting> = None;
     loop {
         if looked.is_none_or(|at| at.elapsed() > LOOK_EVERY) {
             looked = Some(Instant::now());
@@ -130,6 +132,9 @@ async fn work(
             if let Some(only) = only
                 && !under_way.iter().any(|import| import.id == only)
             {
+                if let Some(sorting) = sorting.take() {
+                    sorting.end().await;
+                }
                 return Ok(());
             }
             let wanted = |import: &&UnderWay| only.is_none_or(|only| import.id == only);
@@ -141,13 +146,18 @@ async fn work(
             pinged = Instant::now();
             locks.ping().await?;
         }
+        pace.shared_by(turns.len());
         let Some(running) = turns.next() else {
+            if let Some(sorting) = sorting.take() {
+                sorting.end().await;
+            }
             let woken = tokio::time::timeout(LOOK_EVERY, imports.wake.notified()).await;
             if woken.is_ok() {
                 looked = None;
             }
             continue;
         };
+        sorting.get_or_insert_with(|| Sorting::begin(options));
         let id = running.id();
         match running.step(imports, &mut pace).await {
             Ok(Step::More) => {}

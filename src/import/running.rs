@@ -1,26 +1,27 @@
 //! One import that this node has taken: its file, how far it is read, and the next step.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use aggregates::ids::{CompanyId, UserId};
-use aggregates::import::{ImportCommand, ImportOptions, ImportStatus, RowOutcomes};
+use aggregates::import::{ImportCommand, ImportOptions, ImportStatus};
+use futures::future::BoxFuture;
 use projections::companies;
 use projections::imports::catalogue::Catalogue;
 use projections::imports::list::{self, ImportRow};
 
 use super::columns::Columns;
-use super::decision::{self, Common};
+use super::decision::{self, Common, Decided, Foreknown};
 use super::engine::{ImportRefusal, Imports, OpenFile};
 use super::files::{FileError, Spooled};
-use super::known_keys::KnownKeys;
+use super::known_keys::{Chunk, KnownKeys};
 use super::pace::{self, Pace};
 use super::reading::{self, Ahead, Read};
 use super::rows::{ReadyRow, resolve};
 use super::runner::RunError;
 use super::undo::Undoing;
-use crate::ledger::{self, Actor, CommitError, Provenance, Refusal, Work};
+use crate::ledger::{self, Actor, CommitError, Committed, Provenance, Refusal, Work};
 use crate::tabular::TabularError;
 
 /// What a step came to.
@@ -91,11 +92,26 @@ struct Rows {
     common: Common,
     ahead: Ahead,
     waiting: VecDeque<Read>,
+    /// Why the file cannot be read on.
+    fault: Option<TabularError>,
+    under_way: VecDeque<Sent>,
+    /// When the last chunk was known to be on disk.
+    committed_at: Option<Instant>,
     /// `None` for a short file.
     known: Option<KnownKeys>,
     catalogue: Catalogue,
     /// The ledger position of the last event that touched catalogues, when the catalogue was read.
     catalogue_as_of: i64,
+}
+
+/// How many chunks are with the ledger at a time: one that is written, one that is decided, and one that waits, so that the ledger need not.
+const UNDER_WAY: usize = 3;
+
+/// A chunk that is with the ledger.
+struct Sent {
+    chunk: Chunk,
+    answer: BoxFuture<'static, Result<Committed, CommitError>>,
+    at: Instant,
 }
 
 impl Running {
@@ -275,34 +291,59 @@ impl Rows {
             options,
             common,
             waiting: VecDeque::new(),
+            fault: None,
+            under_way: VecDeque::new(),
+            committed_at: None,
             known,
             catalogue: Catalogue::default(),
             catalogue_as_of: -1,
         }))
     }
 
+    /// One chunk more is on disk after it. Others are under way behind it: the ledger decides each while the database writes the one before.
     async fn step(&mut self, imports: &Imports, pace: &mut Pace) -> Result<Step, RunError> {
+        while self.under_way.len() < UNDER_WAY && self.send(imports, pace).await? {}
         let id = self.common.import_id;
-        let wanted = pace.rows();
-        while self.waiting.len() < wanted {
-            match self.ahead.recv().await {
-                Some(Ok(rows)) => self.waiting.extend(rows),
-                Some(Err(error)) if self.waiting.is_empty() => {
-                    tracing::warn!(%error, import = id, "a file cannot be read to its end");
-                    command(imports, id, Fault::of_file(error)?.into_command()).await?;
-                    return Ok(Step::AtRest);
-                }
-                // What was read before the fault comes first; the fault is met again.
-                Some(Err(_)) | None => break,
+        let Some(sent) = self.under_way.pop_front() else {
+            if let Some(error) = self.fault.take() {
+                tracing::warn!(%error, import = id, "a file cannot be read to its end");
+                command(imports, id, Fault::of_file(error)?.into_command()).await?;
+                return Ok(Step::AtRest);
             }
-        }
-        if self.waiting.is_empty() {
             let provenance = self.common.provenance.clone();
             let prepare = |decision| Work::new(provenance, decision);
             imports
                 .command(id, ImportCommand::Complete, prepare)
                 .await?;
             return Ok(Step::AtRest);
+        };
+        let Sent { chunk, answer, at } = sent;
+        let committed = answer.await?;
+        let began = self.committed_at.map_or(at, |before| before.max(at));
+        self.committed_at = Some(Instant::now());
+        pace.learn(&pace::Chunk {
+            rows: chunk.rows.len(),
+            took: began.elapsed(),
+            events: chunk.events().unwrap_or_default(),
+            position: committed.position,
+            submitted: imports.ledger.submitted(),
+        });
+        Ok(Step::More)
+    }
+
+    /// Sends the next chunk on its way; whether there was one.
+    async fn send(&mut self, imports: &Imports, pace: &mut Pace) -> Result<bool, RunError> {
+        let wanted = pace.rows();
+        while self.waiting.len() < wanted && self.fault.is_none() {
+            match self.ahead.recv().await {
+                Some(Ok(rows)) => self.waiting.extend(rows),
+                // What was read before the fault comes first.
+                Some(Err(error)) => self.fault = Some(error),
+                None => break,
+            }
+        }
+        if self.waiting.is_empty() {
+            return Ok(false);
         }
         self.refresh(imports).await?;
         let rows = self.waiting.len().min(wanted);
@@ -315,35 +356,21 @@ impl Rows {
                 .said
                 .and_then(|said| resolve(said, columns, catalogue, company, options)),
         });
-        let chunk: Arc<Vec<ReadyRow>> = Arc::new(chunk.collect());
-        let decided = Arc::new(Mutex::new(None));
-        let work = decision::work(
-            self.common.clone(),
-            &chunk,
-            decided.clone(),
-            None,
-            self.known.clone(),
-        );
-        let (began, submitted) = (Instant::now(), imports.ledger.submitted());
-        let committed = imports.ledger.commit(work).await?;
-        if let Some(known) = &self.known {
-            let leads = chunk.iter().filter_map(|row| row.lead.as_ref().ok());
-            let keys = leads.map(|lead| &lead.keys);
-            known.confirm(committed.position, keys).await;
-        }
-        let decided = decided
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let events = decided.as_ref().map_or(0, events_of);
-        pace.learn(&pace::Chunk {
-            rows,
-            took: began.elapsed(),
-            events,
-            position: committed.position,
-            others_wait: imports.ledger.submitted() > submitted + 1,
+        let chunk = Chunk {
+            rows: Arc::new(chunk.collect()),
+            decided: Decided::default(),
+        };
+        let before = self.under_way.back().map(|sent| sent.chunk.clone());
+        let known = self.known.clone().map(|keys| Foreknown { keys, before });
+        let work = decision::work(self.common.clone(), chunk.clone(), None, known);
+        let answer = imports.ledger.submit(work)?;
+        pace.sent();
+        self.under_way.push_back(Sent {
+            chunk,
+            answer: Box::pin(answer),
+            at: Instant::now(),
         });
-        Ok(Step::More)
+        Ok(true)
     }
 
     /// Reads company and catalogue anew when something that touches them has happened.
@@ -361,11 +388,4 @@ impl Rows {
         self.catalogue_as_of = as_of;
         Ok(())
     }
-}
-
-/// How many events a chunk appended.
-fn events_of(outcomes: &RowOutcomes) -> i64 {
-    let updates = outcomes.updated.iter();
-    let updates: i64 = updates.map(|row| row.to_version - row.from_version).sum();
-    outcomes.counts().imported + updates + 1
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aggregates::personal::FieldCipher;
 use chrono::{DateTime, Utc};
+use projections::facts::{Fact, FactValue};
 use projections::{Batch, Recorded, Statement};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -41,26 +42,29 @@ pub(super) struct Append {
     pub events: usize,
     /// Whether the guard also checks what would else have been looked up.
     pub assumed: bool,
-    changed: Vec<(StreamKey, Loaded)>,
+    /// The facts that were read, as they are after it.
+    pub facts: HashMap<Fact, FactValue>,
+    /// The streams that were read, as they are after it.
+    pub changed: Vec<(StreamKey, Loaded)>,
 }
 
 /// Where a batch goes.
 pub(super) struct Place<'a> {
     pub head: &'a Head,
     pub recorded_at: DateTime<Utc>,
-    pub clock: &'a Clock,
     /// Whether the guard may check what the projections would else look up, at the risk of writing nothing.
     pub assume: bool,
 }
 
 impl Append {
-    /// Seals and hashes the events, folds them into the read models, and builds the statement.
+    /// Builds the statement of events that were [sealed](Sealed::of) and folded into the batch.
     ///
     /// # Errors
     /// What the database answers to the projections' look-ups.
     pub async fn build(
         connection: &mut PgConnection,
         mut changes: Changes,
+        sealed: Sealed,
         used_keys: Vec<UsedKey>,
         place: Place<'_>,
         batch: &mut Batch,
@@ -71,12 +75,11 @@ impl Append {
             nodes,
             first,
             new_head,
-        } = Sealed::of(&mut changes, &place, batch);
+        } = sealed;
         let Place {
             head,
             recorded_at,
             assume,
-            ..
         } = place;
         let events = columns.leaf_hash.len();
         let position = new_head.position;
@@ -87,6 +90,7 @@ impl Append {
                 first: None,
                 events: 0,
                 assumed: false,
+                facts: changes.facts,
                 changed: Vec::new(),
             });
         }
@@ -122,6 +126,7 @@ impl Append {
             first,
             events,
             assumed,
+            facts: changes.facts,
             changed: changes.streams.into_iter().collect(),
         })
     }
@@ -141,7 +146,7 @@ impl Append {
 }
 
 /// The events of a batch, ready to be inserted, and what they make of the ledger's end.
-struct Sealed {
+pub(super) struct Sealed {
     columns: Columns,
     keys: Keys,
     nodes: NewNodes,
@@ -151,14 +156,14 @@ struct Sealed {
 }
 
 impl Sealed {
-    /// Takes the events out of the changes, and folds them into the read models.
-    fn of(changes: &mut Changes, place: &Place<'_>, batch: &mut Batch) -> Self {
-        let Place {
-            head,
-            recorded_at,
-            clock,
-            ..
-        } = *place;
+    /// Takes the events out of the changes, seals and hashes them, and folds them into the read models.
+    pub fn of(
+        changes: &mut Changes,
+        head: &Head,
+        recorded_at: DateTime<Utc>,
+        clock: &Clock,
+        batch: &mut Batch,
+    ) -> Self {
         let mut keys = Keys::default();
         let mut position = head.position;
         let pending = std::mem::take(&mut changes.events);

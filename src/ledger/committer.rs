@@ -8,25 +8,23 @@
 //!
 //! Whatever was decided on a stale view is decided again before anybody is answered, refusals included.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use projections::{Batch, facts};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Postgres, Row, Transaction};
 use tokio::sync::mpsc;
 
-use super::append::{Append, Place, UsedKey};
+use super::append::Append;
 use super::catch_up;
+use super::deciding::{Outcome, decide};
+use super::guess::Guess;
 use super::head::View;
-use super::load;
-use super::refusal::{CommitError, Refusal};
-use super::stream::{StreamKey, StreamKind};
-use super::unit::{Changes, Claim, Unit};
-use super::work::{Committed, Job, Work};
+use super::refusal::CommitError;
+use super::stream::StreamKey;
+use super::work::Job;
 use crate::clock::Clock;
 
 /// The most commands in one batch: beyond this, waiting commands gain nothing by travelling together.
@@ -40,6 +38,13 @@ const LOCK_TIMEOUT: &str = "3s";
 const TURNS_AFTER_CONTENTION: u32 = 16;
 /// After a batch in which an assumption did not hold, this many batches look up first: duplicates come in swarms.
 const LOOK_UPS_AFTER_SURPRISE: u32 = 16;
+
+/// How much of the search's index may wait to be sorted in before a commit does it (`gin_pending_list_limit`): some hundred rows, or no
+/// limit worth the name while a file goes in, when others do it.
+const WAITS_FOR_SORTING: &str = "512kB";
+const OTHERS_SORT: &str = "256MB";
+/// So long after the last command of a file, others are taken to sort in.
+const FILE_STAYS: Duration = Duration::from_secs(3);
 
 /// What a committer is told.
 pub(super) enum Message {
@@ -55,6 +60,52 @@ pub(super) struct Committer {
     connection: Option<(PgConnection, View)>,
     turns_left: u32,
     look_ups_left: u32,
+    inbox: Inbox,
+    /// What comes of the next sweeping command, decided beside the commit before it.
+    guess: Option<Guess>,
+    /// The last command of a file, while the connection leaves sorting to others.
+    file: Option<Instant>,
+}
+
+/// The commands that came and are not yet decided.
+struct Inbox {
+    queue: mpsc::Receiver<Message>,
+    jobs: Vec<Job>,
+    /// Each is committed by itself.
+    sweeping: VecDeque<Job>,
+    catch_up: bool,
+}
+
+impl Inbox {
+    fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.sweeping.is_empty() && !self.catch_up
+    }
+
+    fn put(&mut self, message: Message) {
+        match message {
+            Message::CatchUp => self.catch_up = true,
+            Message::Commit(job) if job.work.find_streams.is_some() => {
+                self.sweeping.push_back(*job);
+            }
+            Message::Commit(job) => self.jobs.push(*job),
+        }
+    }
+
+    /// Takes in what has come, and nothing more.
+    fn take_in(&mut self) {
+        while self.jobs.len() + self.sweeping.len() < MOST_COMMANDS
+            && let Ok(message) = self.queue.try_recv()
+        {
+            self.put(message);
+        }
+    }
+
+    /// The command that will be the next, if it is a sweeping one.
+    fn take_next(&mut self) -> Option<Job> {
+        self.take_in();
+        let alone = self.jobs.is_empty() && !self.catch_up;
+        alone.then(|| self.sweeping.pop_front()).flatten()
+    }
 }
 
 /// Why an attempt did not commit.
@@ -72,47 +123,51 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-type Outcome = Result<Committed, Refusal>;
-
 impl Committer {
-    pub fn new(options: PgConnectOptions, clock: Clock) -> Self {
+    pub fn new(options: PgConnectOptions, clock: Clock, queue: mpsc::Receiver<Message>) -> Self {
         Self {
             // Plans depend on nothing but the shape of the batch; planning each anew would cost more than running it.
             options: options.options([
                 ("plan_cache_mode", "force_generic_plan"),
                 ("jit", "off"),
                 ("lock_timeout", LOCK_TIMEOUT),
+                ("gin_pending_list_limit", WAITS_FOR_SORTING),
             ]),
             clock,
             connection: None,
             turns_left: 0,
             look_ups_left: 0,
+            inbox: Inbox {
+                queue,
+                jobs: Vec::new(),
+                sweeping: VecDeque::new(),
+                catch_up: false,
+            },
+            guess: None,
+            file: None,
         }
     }
 
     /// Runs until every sender is gone and the queue is empty.
-    pub async fn run(mut self, mut queue: mpsc::Receiver<Message>) {
-        while let Some(message) = queue.recv().await {
-            let mut jobs = Vec::new();
-            let mut sweeping = Vec::new();
-            let mut catch_up = false;
-            let mut next = Some(message);
-            while let Some(message) = next {
-                match message {
-                    Message::CatchUp => catch_up = true,
-                    Message::Commit(job) if job.work.find_streams.is_some() => sweeping.push(*job),
-                    Message::Commit(job) => jobs.push(*job),
+    pub async fn run(mut self) {
+        loop {
+            if self.inbox.is_empty() {
+                match self.inbox.queue.recv().await {
+                    Some(message) => self.inbox.put(message),
+                    None => return,
                 }
-                let full = jobs.len() + sweeping.len() >= MOST_COMMANDS;
-                next = if full { None } else { queue.try_recv().ok() };
             }
+            self.inbox.take_in();
+            let catch_up = std::mem::take(&mut self.inbox.catch_up);
+            let jobs = std::mem::take(&mut self.inbox.jobs);
             if catch_up {
                 self.turns_left = self.turns_left.max(1);
             }
             if catch_up || !jobs.is_empty() {
                 self.commit_or_recover(jobs).await;
             }
-            for job in sweeping {
+            // One at a time: whoever came meanwhile is next.
+            if let Some(job) = self.inbox.sweeping.pop_front() {
                 self.turns_left = self.turns_left.max(1);
                 self.commit_or_recover(vec![job]).await;
             }
@@ -237,6 +292,7 @@ impl Committer {
     async fn connected(&mut self) -> Result<(), sqlx::Error> {
         if self.connection.is_none() {
             let mut connection = self.options.connect().await?;
+            self.file = None;
             let view = View::open(&mut connection).await?;
             self.connection = Some((connection, view));
             // What stock programs appended while nobody listened must come first.
@@ -246,10 +302,25 @@ impl Committer {
     }
 
     async fn attempt(&mut self, jobs: &mut [Job]) -> Result<Vec<Outcome>, Failure> {
+        let guess = self.guess.take_if(|guess| guess.is_of(jobs));
         let (connection, view) = self
             .connection
             .as_mut()
             .expect("connected() has just succeeded");
+        let of_file = jobs.iter().any(|job| job.work.of_file);
+        let limit = match self.file {
+            None if of_file => Some(OTHERS_SORT),
+            Some(last) if !of_file && last.elapsed() > FILE_STAYS => Some(WAITS_FOR_SORTING),
+            _ => None,
+        };
+        if let Some(limit) = limit {
+            let limit = format!("SET gin_pending_list_limit = '{limit}'");
+            connection.execute(limit.as_str()).await?;
+            self.file = None;
+        }
+        if of_file {
+            self.file = Some(Instant::now());
+        }
         if self.turns_left == 0 {
             return alone(connection, view, &self.clock, jobs, &mut self.look_ups_left).await;
         }
@@ -263,27 +334,45 @@ impl Committer {
         if caught_up > 0 {
             metrics::counter!("ledger_caught_up_events_total").increment(caught_up);
         }
-        let (append, outcomes) = decide(&mut transaction, view, &self.clock, jobs, false).await?;
-        let written = match send(&mut transaction, &append).await {
-            Ok(written) => written,
-            Err(error) => {
-                drop(transaction);
-                view.forget_all();
-                return Err(error.into());
+        let right = match guess {
+            Some(guess) => {
+                let right = guess.if_right(&mut transaction, view, jobs).await?;
+                let counted = if right.is_some() { "right" } else { "wrong" };
+                metrics::counter!("ledger_guesses_total", "guess" => counted).increment(1);
+                right
             }
+            None => None,
         };
-        if !written {
+        let (append, outcomes) = match right {
+            Some(decided) => decided.append(&mut transaction, &view.head, false).await?,
+            None => decide(&mut transaction, view, &self.clock, jobs, false).await?,
+        };
+        let next = self.inbox.take_next();
+        let guessing = next.map(|job| Guess::begin(job, &append, view, &self.clock));
+        let sent = send_and_commit(transaction, &append).await;
+        if let Some(guessing) = guessing
+            && let Some((job, guess)) = guessing.end().await
+        {
+            self.inbox.sweeping.push_front(job);
+            self.guess = guess;
+        }
+        match sent {
+            Sent::Committed => {
+                append.adopt(view);
+                Ok(outcomes)
+            }
             // A stock program slipped in after the catch-up; its event is taken with the next turn.
-            transaction.rollback().await?;
-            view.refresh(connection, false).await?;
-            view.forget_all();
-            return Err(Failure::Stale);
+            Sent::Stale => {
+                view.refresh(connection, false).await?;
+                view.forget_all();
+                Err(Failure::Stale)
+            }
+            Sent::Refused(error) => {
+                view.forget_all();
+                Err(error.into())
+            }
+            Sent::Unknown(error) => Err(lost_or(error, append, outcomes)),
         }
-        if let Err(error) = transaction.commit().await {
-            return Err(lost_or(error, append, outcomes));
-        }
-        append.adopt(view);
-        Ok(outcomes)
     }
 
     /// After a lost answer: whether the append is on disk. Waits for the database to come back.
@@ -374,6 +463,31 @@ fn lost_or(error: sqlx::Error, append: Append, outcomes: Vec<Outcome>) -> Failur
     }
 }
 
+/// What became of an append in a transaction.
+enum Sent {
+    Committed,
+    /// Rolled back: the view it was decided on was not current.
+    Stale,
+    /// Rolled back: the database did not take the statement.
+    Refused(sqlx::Error),
+    /// The commit was not confirmed.
+    Unknown(sqlx::Error),
+}
+
+async fn send_and_commit(mut transaction: Transaction<'_, Postgres>, append: &Append) -> Sent {
+    match send(&mut transaction, append).await {
+        Ok(true) => match transaction.commit().await {
+            Ok(()) => Sent::Committed,
+            Err(error) => Sent::Unknown(error),
+        },
+        Ok(false) => match transaction.rollback().await {
+            Ok(()) => Sent::Stale,
+            Err(error) => Sent::Refused(error),
+        },
+        Err(error) => Sent::Refused(error),
+    }
+}
+
 /// Sends the append; answers whether the view it was decided on was current.
 async fn send(connection: &mut PgConnection, append: &Append) -> Result<bool, sqlx::Error> {
     let Some((sql, arguments)) = append.statement.clone() else {
@@ -394,202 +508,6 @@ async fn send(connection: &mut PgConnection, append: &Append) -> Result<bool, sq
         0
     });
     Ok(held == 1)
-}
-
-async fn decide(
-    connection: &mut PgConnection,
-    view: &mut View,
-    clock: &Clock,
-    jobs: &mut [Job],
-    assume: bool,
-) -> Result<(Append, Vec<Outcome>), sqlx::Error> {
-    let recorded_at = clock.now().max(view.head.recorded_at);
-    let mut changes = Changes {
-        last_ids: view.head.last_ids.clone(),
-        ..Changes::default()
-    };
-    bring_streams(connection, view, jobs, &mut changes).await?;
-    let used_before = look_up_claims(connection, jobs, &mut changes).await?;
-    let wanted = jobs.iter().flat_map(|job| &job.work.facts).copied();
-    changes.facts = facts::read(connection, wanted).await?;
-
-    let mut batch = Batch::default();
-    // A sweeping work is alone in its batch: what it knows holds for all of it.
-    if let [Job { work, .. }] = &*jobs
-        && let (Some(_), Some(unheld)) = (&work.find_streams, &work.unheld)
-    {
-        batch.know(unheld);
-    }
-    let mut used_keys: Vec<UsedKey> = Vec::new();
-    let mut outcomes = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        let Work {
-            decision,
-            provenance,
-            idempotency,
-            authority_as_of,
-            streams,
-            ..
-        } = &mut job.work;
-        if authority_as_of
-            .is_some_and(|as_of| as_of != view.head.authority_position || changes.authority_moved)
-        {
-            outcomes.push(Err(Refusal::StaleAuthority));
-            continue;
-        }
-        if let Some(key) = idempotency {
-            let earlier = used_keys
-                .iter()
-                .find(|used| used.key.user_id == key.user_id && used.key.key == key.key)
-                .map(|used| (used.key.fingerprint.clone(), used.outcome))
-                .or_else(|| used_before.get(&(key.user_id, key.key.clone())).cloned());
-            if let Some((fingerprint, outcome)) = earlier {
-                outcomes.push(if fingerprint == key.fingerprint {
-                    Ok(Committed {
-                        replayed: true,
-                        ..outcome
-                    })
-                } else {
-                    Err(Refusal::IdempotencyKeyReused)
-                });
-                continue;
-            }
-        }
-        let metadata: Arc<str> = provenance.metadata(recorded_at).into();
-        let mut unit = Unit::over(&mut changes, metadata, recorded_at);
-        let outcome = decision(&mut unit);
-        let outcome = match outcome {
-            Ok(resource_id) => {
-                let read = streams.iter().filter(|s| s.kind == StreamKind::Lead);
-                let leads: BTreeSet<i64> = read.map(|s| s.id).chain(unit.changed_leads()).collect();
-                unit.merge();
-                let events = i64::try_from(changes.events.len())
-                    .expect("a batch's events are counted in thousands");
-                let committed = Committed {
-                    resource_id,
-                    position: view.head.position + events,
-                    replayed: false,
-                    as_assumed: false,
-                };
-                if let Some(key) = idempotency {
-                    used_keys.push(UsedKey {
-                        key: key.clone(),
-                        outcome: committed,
-                        leads: leads.into_iter().collect(),
-                    });
-                }
-                Ok(committed)
-            }
-            Err(refusal) => Err(refusal),
-        };
-        outcomes.push(outcome);
-    }
-
-    let place = Place {
-        head: &view.head,
-        recorded_at,
-        clock,
-        assume,
-    };
-    let append = Append::build(connection, changes, used_keys, place, &mut batch).await?;
-    Ok((append, outcomes))
-}
-
-/// Puts every stream that the jobs need into the changes, from what is at hand or from the ledger.
-async fn bring_streams(
-    connection: &mut PgConnection,
-    view: &mut View,
-    jobs: &mut [Job],
-    changes: &mut Changes,
-) -> Result<(), sqlx::Error> {
-    let mut missing = Vec::new();
-    for job in jobs {
-        let found = match &job.work.find_streams {
-            Some(find) => find(&mut *connection).await?,
-            None => Vec::new(),
-        };
-        for stream in job.work.streams.iter().copied().chain(found) {
-            if changes.streams.contains_key(&stream) {
-                continue;
-            }
-            match view.streams.get(&stream) {
-                Some(loaded) => {
-                    changes.streams.insert(stream, loaded.clone());
-                }
-                None => missing.push(stream),
-            }
-        }
-    }
-    missing.sort_unstable();
-    missing.dedup();
-    for (stream, loaded) in load::streams(connection, &missing).await? {
-        if loaded.version > 0 {
-            view.streams.insert(stream, loaded.clone());
-        }
-        changes.streams.insert(stream, loaded);
-    }
-    Ok(())
-}
-
-type UsedBefore = HashMap<(i64, String), (Vec<u8>, Committed)>;
-
-/// Reads who holds the wanted claims, and which idempotency keys were used before.
-async fn look_up_claims(
-    connection: &mut PgConnection,
-    jobs: &[Job],
-    changes: &mut Changes,
-) -> Result<UsedBefore, sqlx::Error> {
-    let wanted: Vec<&Claim> = jobs.iter().flat_map(|job| &job.work.claims).collect();
-    if !wanted.is_empty() {
-        let rows = sqlx::query(
-            "SELECT c.value_hash, c.aggregate_id, w.n FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS w(k, v, n) \
-             JOIN claims c ON c.kind = w.k AND c.value_hash = w.v",
-        )
-        .bind(wanted.iter().map(|claim| claim.kind).collect::<Vec<_>>())
-        .bind(wanted.iter().map(|c| c.value_hash.clone()).collect::<Vec<_>>())
-        .fetch_all(&mut *connection)
-        .await?;
-        for row in rows {
-            let nth: i64 = row.try_get(2)?;
-            let claim = usize::try_from(nth - 1).ok().and_then(|n| wanted.get(n));
-            if let Some(claim) = claim {
-                changes
-                    .claims
-                    .insert((*claim).clone(), Some(row.try_get(1)?));
-            }
-        }
-    }
-    let keys: Vec<_> = jobs
-        .iter()
-        .filter_map(|job| job.work.idempotency.as_ref())
-        .collect();
-    let mut used = UsedBefore::new();
-    if !keys.is_empty() {
-        let rows = sqlx::query(
-            "SELECT i.user_id, i.key, i.fingerprint, i.resource_id, i.position \
-             FROM unnest($1::bigint[], $2::text[]) AS w(u, k) \
-             JOIN idempotency_keys i ON i.user_id = w.u AND i.key = w.k",
-        )
-        .bind(keys.iter().map(|key| key.user_id).collect::<Vec<_>>())
-        .bind(keys.iter().map(|key| key.key.clone()).collect::<Vec<_>>())
-        .fetch_all(connection)
-        .await?;
-        for row in rows {
-            used.insert(
-                (row.try_get(0)?, row.try_get(1)?),
-                (
-                    row.try_get(2)?,
-                    Committed {
-                        resource_id: row.try_get(3)?,
-                        position: row.try_get(4)?,
-                        replayed: true,
-                        as_assumed: false,
-                    },
-                ),
-            );
-        }
-    }
-    Ok(used)
 }
 
 /// What kind of error it is, without its text, which may quote data.

@@ -8,9 +8,11 @@ mod append;
 mod catch_up;
 pub mod checkpoints;
 mod committer;
+mod deciding;
 mod encoding;
 pub mod erasure;
 pub mod evidence;
+mod guess;
 mod head;
 pub mod history;
 pub mod import_locks;
@@ -62,7 +64,7 @@ pub use refusal::{CommitError, Refusal};
 pub use secrets::Secrets;
 pub use stream::{StreamKey, StreamKind};
 pub use unit::{Claim, IdKind, Unit};
-pub use work::{Committed, Decision, FindStreams, IdempotencyKey, MoreStreams, Work};
+pub use work::{Committed, Decision, FindStreams, Foresee, IdempotencyKey, MoreStreams, Work};
 
 /// How many commands may wait. At 64 or 256 requests in flight the queue is nearly empty; full means overload.
 pub const QUEUE_LIMIT: usize = 10_000;
@@ -110,7 +112,7 @@ impl Ledger {
         clock: Clock,
     ) -> Result<(Self, LedgerTasks), sqlx::Error> {
         let (queue, waiting) = mpsc::channel(QUEUE_LIMIT);
-        let committer = tokio::spawn(Committer::new(options.clone(), clock.clone()).run(waiting));
+        let committer = tokio::spawn(Committer::new(options.clone(), clock.clone(), waiting).run());
         // Whatever was appended while no node ran gets its place now.
         let _ = queue.send(Message::CatchUp).await;
         let listener = tokio::spawn(listen(pool.clone(), queue.downgrade()));
@@ -137,6 +139,19 @@ impl Ledger {
     /// # Errors
     /// [`CommitError`]; nothing was written, except that `Unavailable` may leave it open.
     pub async fn commit(&self, work: Work) -> Result<Committed, CommitError> {
+        self.submit(work)?.await
+    }
+
+    /// [`Ledger::commit`], for whoever sends more before the answer has come: commands of one kind, with or without
+    /// [`Work::sweeping`], are carried out in the order in which they were submitted.
+    ///
+    /// # Errors
+    /// When too many wait.
+    pub fn submit(
+        &self,
+        work: Work,
+    ) -> Result<impl Future<Output = Result<Committed, CommitError>> + Send + use<>, CommitError>
+    {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(work::Job { work, reply });
         self.submitted.fetch_add(1, Ordering::Relaxed);
@@ -146,7 +161,7 @@ impl Ledger {
                 mpsc::error::TrySendError::Full(_) => CommitError::QueueFull,
                 mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
             })?;
-        answer.await.unwrap_or(Err(CommitError::Unavailable))
+        Ok(async move { answer.await.unwrap_or(Err(CommitError::Unavailable)) })
     }
 
     /// How many commands this node was given so far: tells whoever sends many whether others come meanwhile.

@@ -26,6 +26,10 @@ pub type MoreStreams<'a> =
 /// Reads, under the append lock, which further streams a command touches.
 pub type FindStreams = Arc<dyn for<'a> Fn(&'a mut PgConnection) -> MoreStreams<'a> + Send + Sync>;
 
+/// Tells, without the database, whether [`FindStreams`] will find nothing as long as nobody else appends in between. When it says so, that
+/// must be right.
+pub type Foresee = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// The header `Idempotency-Key` of a user, and what the key stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
@@ -44,6 +48,8 @@ pub struct Work {
     pub(super) facts: Vec<Fact>,
     pub(super) find_streams: Option<FindStreams>,
     pub(super) unheld: Option<Unheld>,
+    pub(super) foresee: Option<Foresee>,
+    pub(super) of_file: bool,
     pub(super) idempotency: Option<IdempotencyKey>,
     pub(super) authority_as_of: Option<i64>,
     pub(super) provenance: Provenance,
@@ -62,6 +68,8 @@ impl Work {
             facts: Vec::new(),
             find_streams: None,
             unheld: None,
+            foresee: None,
+            of_file: false,
             idempotency: None,
             authority_as_of: None,
             provenance,
@@ -103,6 +111,21 @@ impl Work {
     #[must_use]
     pub fn knowing(mut self, unheld: Unheld) -> Self {
         self.unheld = Some(unheld);
+        self
+    }
+
+    /// It is one of many by which a file goes in, beside which somebody sorts the new rows into the search's index.
+    #[must_use]
+    pub fn of_file(mut self) -> Self {
+        self.of_file = true;
+        self
+    }
+
+    /// The decision may be taken beside the commit before it, when this says that nothing more would be found. It must read nothing but
+    /// what the work declares, and what `foresee` answers for.
+    #[must_use]
+    pub fn foreseeing(mut self, foresee: Foresee) -> Self {
+        self.foresee = Some(foresee);
         self
     }
 

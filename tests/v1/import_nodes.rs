@@ -1,8 +1,10 @@
 //! Imports across deaths of nodes, several nodes, and several companies.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use leadledger::import::runner;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 
 use crate::imports::{Scene, code, ended, people};
@@ -113,6 +115,36 @@ async fn a_small_import_does_not_wait_for_the_large_one_of_another_company() {
         .token(&scene.ana.token)
         .expect(200)
         .await;
+}
+
+/// A chunk is decided while the one before is written; what it has in common with that one counts all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_like_rows_of_the_chunk_before_are_found() {
+    let metrics = PrometheusBuilder::new().install_recorder().unwrap();
+    let scene = Scene::start().await;
+    let mut file = "First name,E-mail\n".to_owned();
+    let mut doubles = 0;
+    for n in 0..6_000 {
+        // Now and then a swarm of doubles, at all distances.
+        let double = n > 1_000 && n % 1_000 < 20;
+        let like = if double { n - 1 - (n % 1_000) * 37 } else { n };
+        doubles += i64::from(double);
+        writeln!(file, "P{n},p{like}@example.com").unwrap();
+    }
+    let import = scene.upload(&file, &[("duplicates", "skip")]).await;
+    let import = scene.ended(code(&import)).await;
+    assert_eq!(int(&import["skipped_rows"]), doubles);
+    assert_eq!(int(&import["imported_rows"]), 6_000 - doubles);
+    let numbers = metrics.render();
+    let right = numbers.lines().find_map(|line| {
+        let count = line.strip_prefix("ledger_guesses_total{guess=\"right\"} ")?;
+        count.parse::<u64>().ok()
+    });
+    assert!(
+        right.is_some_and(|right| right > 0),
+        "{right:?} in {numbers}"
+    );
+    scene.server.assert_sound().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

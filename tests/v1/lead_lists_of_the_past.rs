@@ -32,7 +32,7 @@ async fn walked(server: &TestServer, who: &Person, leads: &str, moment: &str) ->
             loop {
                 let query = format!("{path}?{order}{from}{moment}");
                 let page = server.get(query).token(&who.token).expect(200).await;
-                rows.extend(page["leads"].as_array().unwrap().iter().cloned());
+                rows.extend(page["leads"].as_array().expect("rows").iter().cloned());
                 if from == "&page=3" {
                     from.clear();
                     continue;
