@@ -117,8 +117,9 @@ fn per_second(rows: u64, took: Duration) -> f64 {
 
 /// An import by itself.
 async fn alone(plan: &Plan, server: &Server, round: usize, report: &mut Report) -> Result<()> {
+    let file = file(plan.import_rows, 0)?;
     let began = Instant::now();
-    let code = upload(server, plan.import_rows, 0).await?;
+    let code = upload(server, file).await?;
     let memory = finished(server, &code).await?;
     let rate = per_second(plan.import_rows, began.elapsed());
     report.add(OURS, Unit::PerSecond, round, rate);
@@ -131,7 +132,7 @@ async fn beside(plan: &Plan, server: &Server, round: usize, report: &mut Report)
     let first = 50_000_000;
     let idle = create(server, plan.time, first).await?;
     report.add(ALONE, Unit::Milliseconds, round, idle.p99()?);
-    let code = upload(server, plan.import_rows, 10_000_000).await?;
+    let code = upload(server, file(plan.import_rows, 10_000_000)?).await?;
     let during = create(server, plan.time, first + 10_000_000).await?;
     let (_, import) = server.get(&format!("/api/v1/import/{code}")).await?;
     let status = import["import_file"]["status"].as_str();
@@ -162,7 +163,7 @@ async fn create(server: &Server, time: Duration, first: u64) -> Result<Outcome> 
     outcome.await?.whole()
 }
 
-async fn upload(server: &Server, rows: u64, first: u64) -> Result<String> {
+fn file(rows: u64, first: u64) -> Result<String> {
     let mut file = "first_name,last_name,email,phone\n".to_owned();
     for number in first..first + rows {
         let Person {
@@ -173,6 +174,11 @@ async fn upload(server: &Server, rows: u64, first: u64) -> Result<String> {
         } = person(number);
         writeln!(file, "{first_name},{last_name},{email},{phone}")?;
     }
+    Ok(file)
+}
+
+/// Answers the import's code.
+async fn upload(server: &Server, file: String) -> Result<String> {
     let part = reqwest::multipart::Part::bytes(file.into_bytes()).file_name("leads.csv");
     let url = format!(
         "http://{}/api/v1/companies/{}/import/leads",

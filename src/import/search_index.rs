@@ -12,6 +12,8 @@ use sqlx::{ConnectOptions, PgConnection};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::ledger::search_index;
+
 /// How long the list grows: some ten thousand rows.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -66,8 +68,5 @@ async fn sort_in(
         Some(connection) => connection,
         None => connection.insert(options.connect().await?),
     };
-    sqlx::query("SELECT gin_clean_pending_list('leads_search')")
-        .execute(connection)
-        .await?;
-    Ok(())
+    search_index::sort_in(connection).await
 }

@@ -29,6 +29,7 @@ pub mod rehearsal;
 pub mod replay;
 pub mod reset_requests;
 pub(crate) mod sealing;
+pub mod search_index;
 mod secrets;
 pub mod snapshots;
 mod stream;
