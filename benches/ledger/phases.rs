@@ -30,8 +30,11 @@ pub const WARM_UP: Duration = Duration::from_millis(300);
 
 /// Measures everything.
 pub async fn measure(plan: &Plan, postgres: &EmbeddedPostgres, report: &mut Report) -> Result<()> {
-    if plan.only_imports {
-        return imports::measure(plan, postgres, report).await;
+    match plan.only.as_deref() {
+        None => {}
+        Some("imports") => return imports::measure(plan, postgres, report).await,
+        Some("past") => return past::measure(plan, postgres, report).await,
+        Some(other) => anyhow::bail!("BENCH_ONLY is imports or past, not {other:?}"),
     }
     declare(report);
     let yardstick = Yardstick::prepare(postgres, plan.dir.clone()).await?;

@@ -29,8 +29,8 @@ pub struct Plan {
     pub many_leads: u64,
     /// `BENCH_IMPORT_ROWS`: rows of an imported file; 0 leaves imports out.
     pub import_rows: u64,
-    /// `BENCH_ONLY=imports`: nothing else.
-    pub only_imports: bool,
+    /// `BENCH_ONLY`, `imports` or `past`: nothing else.
+    pub only: Option<String>,
     /// `target/bench`.
     pub dir: PathBuf,
 }
@@ -47,7 +47,7 @@ impl Plan {
             time: Duration::from_secs(variable("BENCH_SECONDS", 4)?.max(1)),
             many_leads: variable("BENCH_LEADS", MANY_LEADS)?,
             import_rows: variable("BENCH_IMPORT_ROWS", IMPORT_ROWS)?,
-            only_imports: std::env::var("BENCH_ONLY").is_ok_and(|only| only == "imports"),
+            only: std::env::var("BENCH_ONLY").ok(),
             dir: target.join("bench"),
         })
     }

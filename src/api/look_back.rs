@@ -34,7 +34,8 @@ const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 
 /// How many moments are remembered with what answers for them.
 const MOMENTS: usize = 64;
-/// A younger instant may still get events: those of a commit that is under way.
+
+/// An instant so long ago gets no more events, though nothing was recorded since: no commit lasts that long.
 const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 /// What the middleware needs: today's parts, and the routes that look back.
@@ -105,11 +106,10 @@ impl LookBack {
             routes: self.routes.clone().with_state(app),
             moment,
         });
-        let settled = match asked {
-            Asked::Position(_) => true,
-            Asked::Instant(instant) => self.today.clock.now() - instant > SETTLED_AFTER,
-        };
-        if settled {
+        let long_ago = moment
+            .instant
+            .is_some_and(|instant| self.today.clock.now() - instant > SETTLED_AFTER);
+        if moment.settled || long_ago {
             self.bound.insert(key, bound.clone());
         }
         Ok(bound)

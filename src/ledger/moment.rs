@@ -35,6 +35,9 @@ pub struct Moment {
     pub recorded_at: DateTime<Utc>,
     /// The instant that was asked for; `None` when a position was.
     pub instant: Option<DateTime<Utc>>,
+    /// Whether nothing more can come to belong to it. Of an instant that is so once something later was recorded: times never go
+    /// backwards.
+    pub settled: bool,
 }
 
 impl Moment {
@@ -88,7 +91,8 @@ async fn bind_to(
          set_config('leadledger.as_of_at', e.recorded_at::text, false), \
          set_config('leadledger.as_of_clock', coalesce($2, e.recorded_at)::text, false), \
          set_config('leadledger.as_of_until', coalesce($2, 'infinity')::text, false), \
-         set_config('leadledger.as_of_under', $3, false) \
+         set_config('leadledger.as_of_under', $3, false), \
+         coalesce(h.recorded_at > $2, true) \
          FROM public.ledger_head h CROSS JOIN past.beginning b LEFT JOIN public.events e \
          ON e.position = (SELECT public.ledger_commit_end(coalesce($1, public.ledger_position_at($2))))",
     )
@@ -112,6 +116,7 @@ async fn bind_to(
         position,
         recorded_at: row.try_get(3)?,
         instant,
+        settled: row.try_get(9)?,
     }))
 }
 
