@@ -44,21 +44,14 @@ pub type Decided = Arc<Mutex<Option<RowOutcomes>>>;
 /// Leads that no table knows, because the chunk before was rehearsed and not committed.
 pub type Imagined = Arc<Mutex<Holders>>;
 
-/// What is known beforehand of the leads that rows may be like.
-pub struct Foreknown {
-    /// The company's keys: rows that are like nobody are not looked for.
-    pub keys: KnownKeys,
-    /// The chunk that is imported right before.
-    pub before: Option<Chunk>,
-}
-
-/// The command that processes these rows. With `imagined` it is for a rehearsal, of an import that is not on record.
+/// The command that processes these rows. With `imagined` it is for a rehearsal, of an import that is not on record; with `known` rows
+/// that are like nobody are not looked for.
 #[must_use]
 pub fn work(
     common: Common,
     this: Chunk,
     imagined: Option<Imagined>,
-    known: Option<Foreknown>,
+    known: Option<KnownKeys>,
 ) -> Work {
     let Chunk { rows, decided } = this.clone();
     let found: Imagined = Arc::default();
@@ -118,15 +111,11 @@ pub fn work(
     let mut work = limits
         .watch_leads(lineage::reading(work, &company))
         .of_file();
-    let (known, before) = match known {
-        Some(Foreknown { keys, before }) => (Some(keys), before),
-        None => (None, None),
-    };
     if let Some(known) = &known {
         let unheld = known.clone();
         work = work.knowing(Arc::new(move |company, key| unheld.is_unheld(company, key)));
         let (known, this) = (known.clone(), this.clone());
-        work = work.foreseeing(Arc::new(move || known.foresees(&this, before.as_ref())));
+        work = work.foreseeing(Arc::new(move || known.foresees(&this)));
     }
     work.sweeping(Arc::new(move |connection| {
         let (found, keys, company) = (found.clone(), keys.clone(), company.id);

@@ -4,7 +4,6 @@
 //! A Bloom filter: it says "perhaps" or "surely not", in the same sixteen megabytes whatever the size of the company. It is as of a ledger position
 //! that is on disk; whoever asks under the append lock brings it up to the ledger's end first.
 
-use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -69,12 +68,6 @@ impl Chunk {
     pub fn events(&self) -> Option<i64> {
         let decided = self.decided.lock().unwrap_or_else(PoisonError::into_inner);
         decided.as_ref().map(events_of)
-    }
-
-    /// Whether rows of the two have an e-mail or phone number in common.
-    fn meets(&self, other: &Self) -> bool {
-        let keys: HashSet<&str> = self.keys().collect();
-        other.keys().any(|key| keys.contains(key))
     }
 }
 
@@ -153,11 +146,10 @@ impl KnownKeys {
         Ok(())
     }
 
-    /// Whether surely no lead has a key of the chunk's, also when the chunk before it has been imported and nothing else came in between.
+    /// Whether surely no lead has a key of the chunk's, as of when it was brought up to date.
     #[must_use]
-    pub fn foresees(&self, chunk: &Chunk, before: Option<&Chunk>) -> bool {
-        let unheld = chunk.keys().all(|key| !self.may_be_held(key));
-        unheld && before.is_none_or(|before| !before.meets(chunk))
+    pub fn foresees(&self, chunk: &Chunk) -> bool {
+        chunk.keys().all(|key| !self.may_be_held(key))
     }
 
     /// Of these keys those that a lead may have; `None` when none may.

@@ -12,7 +12,7 @@ use projections::imports::catalogue::Catalogue;
 use projections::imports::list::{self, ImportRow};
 
 use super::columns::Columns;
-use super::decision::{self, Common, Decided, Foreknown};
+use super::decision::{self, Common, Decided};
 use super::engine::{ImportRefusal, Imports, OpenFile};
 use super::files::{FileError, Spooled};
 use super::known_keys::{Chunk, KnownKeys};
@@ -360,8 +360,7 @@ impl Rows {
             rows: Arc::new(chunk.collect()),
             decided: Decided::default(),
         };
-        let before = self.under_way.back().map(|sent| sent.chunk.clone());
-        let known = self.known.clone().map(|keys| Foreknown { keys, before });
+        let known = self.known.clone();
         let work = decision::work(self.common.clone(), chunk.clone(), None, known);
         let answer = imports.ledger.submit(work)?;
         pace.sent();

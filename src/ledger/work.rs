@@ -26,8 +26,8 @@ pub type MoreStreams<'a> =
 /// Reads, under the append lock, which further streams a command touches.
 pub type FindStreams = Arc<dyn for<'a> Fn(&'a mut PgConnection) -> MoreStreams<'a> + Send + Sync>;
 
-/// Tells, without the database, whether [`FindStreams`] will find nothing as long as nobody else appends in between. When it says so, that
-/// must be right.
+/// Tells, without the database, whether [`FindStreams`] finds nothing, as far as is known. Right after that has looked under the append lock it
+/// must be right when it says so: a decision that was taken on its word is only kept if it says so again then.
 pub type Foresee = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// The header `Idempotency-Key` of a user, and what the key stands for.
