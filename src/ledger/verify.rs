@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use super::rebuild::unknown;
+use super::verify_past::Keyless;
 use super::verify_proofs::{Recomputed, Witnessed, wrong_end, wrong_events};
 use super::{catch_up, replay, snapshots, verify_past, verify_versions};
 
@@ -96,8 +97,9 @@ pub async fn run_with(
         depth,
     };
     let mut findings = fold_apart(&mut transaction, &mut batch, checks, &mut progress).await?;
+    let keyless = Keyless::look_for(&mut transaction).await?;
     for table in &tables {
-        compare(&mut transaction, table, &mut findings).await?;
+        compare(&mut transaction, table, &keyless, &mut findings).await?;
     }
     if names.is_empty() {
         let wrong = snapshots::verify(&mut transaction).await?;
@@ -172,10 +174,11 @@ pub async fn fold_apart(
 pub async fn compare(
     connection: &mut PgConnection,
     table: &Table,
+    keyless: &Keyless,
     findings: &mut Findings,
 ) -> Result<(), sqlx::Error> {
     let live = format!("public.{}", table.name);
-    let row = match verify_versions::exact(connection, table).await? {
+    let row = match verify_versions::exact(connection, table, keyless).await? {
         None => "to_jsonb(t) - 'since'".to_owned(),
         Some(exact) => {
             verify_versions::compare(connection, table, &exact, findings).await?;

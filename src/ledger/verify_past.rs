@@ -73,7 +73,7 @@ pub async fn compare(
 }
 
 /// Whether there are leads whose key is gone: a fold of today does not know any more what they were, nor whom they were like.
-pub(super) struct Keyless {
+pub struct Keyless {
     any: bool,
 }
 
@@ -96,7 +96,7 @@ impl Keyless {
     ///
     /// # Errors
     /// What the database answers.
-    pub async fn leave_out(
+    pub(super) async fn leave_out(
         &self,
         connection: &mut PgConnection,
         table: &Table,

@@ -171,6 +171,7 @@ pub(super) struct Exact {
 pub(super) async fn exact(
     connection: &mut PgConnection,
     table: &Table,
+    keyless: &Keyless,
 ) -> Result<Option<Exact>, sqlx::Error> {
     let begun: bool = sqlx::query_scalar("SELECT to_regclass('pg_temp.past_' || $1) IS NOT NULL")
         .bind(table.name)
@@ -182,7 +183,6 @@ pub(super) async fn exact(
     let Some(kept) = kept(connection, table).await? else {
         return Ok(None);
     };
-    let keyless = Keyless::look_for(connection).await?;
     let Some(told) = keyless.leave_out(connection, table).await? else {
         return Ok(None);
     };

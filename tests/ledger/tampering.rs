@@ -7,6 +7,7 @@
 use leadledger::clock::Clock;
 use leadledger::ledger::checkpoints;
 use leadledger::ledger::verify::{self, Checks, Depth, Findings};
+use leadledger::ledger::verify_past::Keyless;
 use leadledger::ledger::verify_proofs::{self, Witnessed};
 use projections::Batch;
 use sqlx::{ConnectOptions, Connection};
@@ -76,6 +77,7 @@ async fn tampered_ledgers_are_told(seed: u64) {
     run(&mut outer, "SET LOCAL session_replication_role = replica")
         .await
         .unwrap();
+    let keyless = Keyless::look_for(&mut outer).await.unwrap();
     let mut dice = Chance(seed);
     for n in 0..changes {
         let kind = KINDS[usize::try_from(n).unwrap() % KINDS.len()];
@@ -89,7 +91,7 @@ async fn tampered_ledgers_are_told(seed: u64) {
                 .unwrap(),
             Some(table) => {
                 let mut findings = Findings::default();
-                verify::compare(&mut attempt, table, &mut findings)
+                verify::compare(&mut attempt, table, &keyless, &mut findings)
                     .await
                     .unwrap();
                 findings.differences
@@ -108,7 +110,7 @@ async fn tampered_ledgers_are_told(seed: u64) {
     }
     for table in &tables {
         let mut findings = Findings::default();
-        verify::compare(&mut outer, table, &mut findings)
+        verify::compare(&mut outer, table, &keyless, &mut findings)
             .await
             .unwrap();
         assert_eq!(findings.differences, Vec::<String>::new());
