@@ -76,20 +76,20 @@ async fn every_list_of_leads_runs_in_every_order_with_every_filter() {
             for request in pages(cursor) {
                 for filter in filters() {
                     for text in [None, Some("ana_%\\")] {
-                        list::page(&mut connection, COMPANY, &filter, text, sort, &request)
-                            .await
-                            .unwrap();
+                        let wanted = list::Wanted {
+                            company: COMPANY,
+                            filter: &filter,
+                            text,
+                            sort,
+                        };
+                        list::page(&mut connection, wanted, &request).await.unwrap();
+                        list::total(&mut connection, wanted).await.unwrap();
                     }
                 }
             }
         }
     }
     for filter in filters() {
-        for text in [None, Some("ana")] {
-            list::total(&mut connection, COMPANY, &filter, text)
-                .await
-                .unwrap();
-        }
         counts::by_stage(&mut connection, COMPANY, &filter)
             .await
             .unwrap();
@@ -133,9 +133,13 @@ async fn following_the_cursor_lists_every_lead_once() {
             loop {
                 let request = PageRequest { per_page: 3, from };
                 let filter = LeadFilter::default();
-                let page = list::page(&mut connection, COMPANY, &filter, None, sort, &request)
-                    .await
-                    .unwrap();
+                let wanted = list::Wanted {
+                    company: COMPANY,
+                    filter: &filter,
+                    text: None,
+                    sort,
+                };
+                let page = list::page(&mut connection, wanted, &request).await.unwrap();
                 seen.extend(page.rows.iter().map(|row| row.id));
                 let Some(last) = page.rows.last().filter(|_| page.more) else {
                     break;

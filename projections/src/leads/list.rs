@@ -239,31 +239,44 @@ impl Sort {
     }
 }
 
-/// A page of the company's leads that meet the filter and contain the searched text in name, e-mail or phone.
+/// Which leads a list has, and in which order.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Whose leads.
+    pub company: CompanyId,
+    /// What they meet.
+    pub filter: &'a LeadFilter,
+    /// What name, e-mail or phone contain.
+    pub text: Option<&'a str>,
+    /// The order.
+    pub sort: Sort,
+}
+
+/// A page of the list.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn page(
     connection: &mut PgConnection,
-    company: CompanyId,
-    filter: &LeadFilter,
-    text: Option<&str>,
-    sort: Sort,
+    list: Wanted<'_>,
     request: &PageRequest<Cursor>,
 ) -> Result<Page<LeadRow>, sqlx::Error> {
-    page_up_to(connection, company, filter, text, sort, request, None).await
+    page_up_to(connection, list, request, None).await
 }
 
 /// [`page`] of the part of the list that ends with this place.
 pub(super) async fn page_up_to(
     connection: &mut PgConnection,
-    company: CompanyId,
-    filter: &LeadFilter,
-    text: Option<&str>,
-    sort: Sort,
+    list: Wanted<'_>,
     request: &PageRequest<Cursor>,
     end: Option<&Cursor>,
 ) -> Result<Page<LeadRow>, sqlx::Error> {
+    let Wanted {
+        company,
+        filter,
+        text,
+        sort,
+    } = list;
     // The page is cut from `leads` alone; names are joined to its few rows afterwards.
     let mut query = QueryBuilder::new(format!(
         "SELECT {LEAD_COLUMNS} FROM (SELECT l.* FROM leads l"
@@ -286,17 +299,18 @@ pub(super) async fn page_up_to(
     Ok(Page::from_overfetch(rows, request.per_page))
 }
 
-/// How many leads meet the filter and contain the text: exact from the counts without a text, else exact up to 10,000 and
+/// How many leads the list has: exact from the counts without a text, else exact up to 10,000 and
 /// an estimate of the planner's above.
 ///
 /// # Errors
 /// What the database answers.
-pub async fn total(
-    connection: &mut PgConnection,
-    company: CompanyId,
-    filter: &LeadFilter,
-    text: Option<&str>,
-) -> Result<Total, sqlx::Error> {
+pub async fn total(connection: &mut PgConnection, list: Wanted<'_>) -> Result<Total, sqlx::Error> {
+    let Wanted {
+        company,
+        filter,
+        text,
+        ..
+    } = list;
     if text.is_none() {
         return counts::total(connection, company, filter)
             .await

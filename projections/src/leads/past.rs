@@ -8,11 +8,9 @@
 //!
 //! On a connection on which the tables are those of the moment (the schema `as_of` first in the search path).
 
-use aggregates::ids::CompanyId;
 use sqlx::{PgConnection, QueryBuilder, Row};
 
-use super::counts::LeadFilter;
-use super::list::{self, Cursor, LeadRow, Sort, SortColumn};
+use super::list::{self, Cursor, LeadRow, SortColumn, Wanted};
 use crate::page::{Page, PageRequest};
 
 /// How many times the rows that are wanted the pieces have. After the last one, the whole list is read: where so few rows of the
@@ -25,37 +23,37 @@ const PIECES: [i64; 2] = [4, 32];
 /// What the database answers.
 pub async fn page(
     connection: &mut PgConnection,
-    company: CompanyId,
-    filter: &LeadFilter,
-    text: Option<&str>,
-    sort: Sort,
+    list: Wanted<'_>,
     request: &PageRequest<Cursor>,
 ) -> Result<Page<LeadRow>, sqlx::Error> {
     let wanted = request.offset() + request.per_page + 1;
     // What is searched for is found by another index, and may be rare.
-    let pieces = if text.is_some() { &[][..] } else { &PIECES[..] };
+    let pieces = if list.text.is_some() {
+        &[][..]
+    } else {
+        &PIECES[..]
+    };
     for times in pieces {
         let rows = wanted.saturating_mul(*times);
-        let end = end_of_piece(connection, company, filter, sort, request, rows).await?;
+        let end = end_of_piece(connection, list, request, rows).await?;
         let end = end.as_ref();
-        let page = list::page_up_to(connection, company, filter, text, sort, request, end).await?;
+        let page = list::page_up_to(connection, list, request, end).await?;
         if page.more || end.is_none() {
             return Ok(page);
         }
     }
-    list::page(connection, company, filter, text, sort, request).await
+    list::page(connection, list, request).await
 }
 
 /// The place after so many of today's rows or of the versions, whichever comes first; `None` when there are fewer of both. The filter
 /// counts, the moment does not, except that nothing that came later is looked at where the order tells.
 async fn end_of_piece(
     connection: &mut PgConnection,
-    company: CompanyId,
-    filter: &LeadFilter,
-    sort: Sort,
+    list: Wanted<'_>,
     request: &PageRequest<Cursor>,
     rows: i64,
 ) -> Result<Option<Cursor>, sqlx::Error> {
+    let sort = list.sort;
     let column = match sort.column {
         SortColumn::CreatedAt => "created_at",
         SortColumn::UpdatedAt => "updated_at",
@@ -67,7 +65,7 @@ async fn end_of_piece(
         query.push(format!(
             "{between}(SELECT l.{column} AS k, l.id FROM {table} l"
         ));
-        list::push_conditions(&mut query, company, filter, None);
+        list::push_conditions(&mut query, list.company, list.filter, None);
         if matches!(sort.column, SortColumn::CreatedAt | SortColumn::UpdatedAt) {
             query.push(format!(
                 " AND l.{column} <= current_setting('leadledger.as_of_at')::timestamptz"

@@ -284,11 +284,17 @@ async fn find(
         },
     };
     let mut connection = app.pool.acquire().await?;
-    let total = list::total(&mut connection, company, filter, text).await?;
+    let leads = list::Wanted {
+        company,
+        filter,
+        text,
+        sort,
+    };
+    let total = list::total(&mut connection, leads).await?;
     let page = if app.pool.moment().is_some() {
-        past::page(&mut connection, company, filter, text, sort, &request).await?
+        past::page(&mut connection, leads, &request).await?
     } else {
-        list::page(&mut connection, company, filter, text, sort, &request).await?
+        list::page(&mut connection, leads, &request).await?
     };
     let next = page.rows.last().filter(|_| page.more);
     let next = next.map(|row| WireCursor::from(sort.cursor_after(row)));
