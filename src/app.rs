@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::coalesce::Coalesced;
 use crate::import::engine::Imports;
 use crate::ledger::moment::{Asked, Moment, NoMoment, Reader};
+use crate::ledger::zone_maps::ZoneMaps;
 use crate::ledger::{Ledger, Secrets, authority_position};
 use crate::mail::links::Links;
 use crate::providers::Issuers;
@@ -69,6 +70,8 @@ pub struct App {
     pub token_uses: Arc<TokenUses>,
     /// Where checkpoints are written outside the database.
     pub witness: Witness,
+    /// Told of slow pages of the past.
+    pub zone_maps: ZoneMaps,
     /// See [`RateLimits`].
     pub rate_limits: Arc<RateLimits>,
     /// The parts of today, where these are bound to a moment of the past: see [`App::today`].

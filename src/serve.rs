@@ -34,6 +34,7 @@ use crate::first_run::{self, FirstLogin};
 use crate::import::engine::Imports;
 use crate::import::files::ImportFiles;
 use crate::ledger::moment::Reader;
+use crate::ledger::zone_maps::ZoneMaps;
 use crate::ledger::{Ledger, LedgerTasks, Secrets, answers, checkpoints};
 use crate::mail::delivery::{self, Delivery};
 use crate::mail::links::Links;
@@ -203,6 +204,7 @@ pub async fn build_app_by(
         issuers: Issuers::open(settings.oidc.as_deref())?,
         witness: Witness::open(settings.witness.as_deref(), &settings.data_dir)?,
         token_uses: Arc::default(),
+        zone_maps: ZoneMaps::start(pool),
         rate_limits: Arc::new(RateLimits::new(settings.token_rate)),
         today: None,
     };

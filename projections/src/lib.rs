@@ -32,6 +32,7 @@ pub mod territories;
 mod total;
 pub mod user_profiles;
 pub mod users;
+pub mod zone_maps;
 
 pub mod appointments;
 pub mod campaigns;

@@ -7,7 +7,7 @@ use aggregates::personal::Personal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use projections::{DomainEvent, Statement};
+use projections::{DomainEvent, Statement, zone_maps};
 use serde_json::Value;
 use sqlx::{Executor, PgConnection, PgPool, Row};
 
@@ -19,7 +19,7 @@ use super::stream::{StreamKey, StreamKind};
 const LAST_PASS_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 /// The tables whose dead rows held what was erased, in the schemas `public` and `past`.
-const VACUUMED: [&str; 8] = [
+const VACUUMED: [&str; 9] = [
     "subject_keys",
     "stream_snapshots",
     "idempotency_keys",
@@ -28,6 +28,7 @@ const VACUUMED: [&str; 8] = [
     "lead_notes",
     "appointments",
     "legal_holds",
+    "zones",
 ];
 
 /// Whether the event is the end of its stream's key.
@@ -152,7 +153,7 @@ fn is_unsealed(payload: &str) -> bool {
 }
 
 /// Clears what is kept outside of the ledger and the read tables about the erased leads that are not done yet: the kept
-/// answers of requests. The last time, some while after the erasure, dead rows are vacuumed too. Repeats harmlessly.
+/// answers of requests, and zone maps with names of that time. The last time, some while after the erasure, dead rows are vacuumed too. Repeats harmlessly.
 ///
 /// # Errors
 /// What the database answers; what was not cleared is due again.
@@ -178,6 +179,7 @@ pub async fn clear(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error
         }
     }
     clear_answers(&mut connection, &leads).await?;
+    zone_maps::build::forget_erased(&mut connection).await?;
     if last.is_empty() {
         return Ok(0);
     }

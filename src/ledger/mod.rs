@@ -43,6 +43,7 @@ pub mod verify_proofs;
 mod verify_versions;
 pub mod versions;
 mod work;
+pub mod zone_maps;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

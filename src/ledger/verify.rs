@@ -2,7 +2,7 @@
 //!
 //! Everything happens in one transaction on one snapshot, in temporary tables: servers go on serving and notice nothing.
 
-use projections::{Batch, Table};
+use projections::{Batch, Table, zone_maps};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
@@ -100,6 +100,11 @@ pub async fn run_with(
     let keyless = Keyless::look_for(&mut transaction).await?;
     for table in &tables {
         compare(&mut transaction, table, &keyless, &mut findings).await?;
+    }
+    for (company, list) in zone_maps::build::wrong(&mut transaction).await? {
+        findings.differences.push(format!(
+            "past.zones: company_id={company} list={list}: is not a map of that list"
+        ));
     }
     if names.is_empty() {
         let wrong = snapshots::verify(&mut transaction).await?;

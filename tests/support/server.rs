@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aggregates::access::Role;
-use aggregates::ids::UserId;
+use aggregates::ids::{CompanyId, UserId};
 use axum::http::{HeaderMap, Method};
 use clap::Parser;
 use leadledger::app::App;
@@ -17,6 +17,7 @@ use leadledger::ledger::verify;
 use leadledger::mail::delivery::{self, Delivery};
 use leadledger::{api, serve};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use projections::zone_maps;
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
@@ -145,10 +146,26 @@ impl TestServer {
 
     /// The read tables are what a rebuild from the ledger gives.
     pub async fn assert_sound(&self) {
-        let found = verify::run(&self.database.connect_options(), &[], |_, _| {})
+        assert_eq!(self.differences().await, Vec::<String>::new());
+    }
+
+    /// What `leadledger verify` finds.
+    pub async fn differences(&self) -> Vec<String> {
+        verify::run(&self.database.connect_options(), &[], |_, _| {})
             .await
-            .expect("verifying");
-        assert_eq!(found.differences, Vec::<String>::new());
+            .expect("verifying")
+            .differences
+    }
+
+    /// Makes the zone map of every list of the company's leads, as the server does of slow ones.
+    pub async fn map_zones(&self, company: i64) {
+        for list in &zone_maps::ALL {
+            let mut transaction = self.database.pool().begin().await.expect("beginning");
+            zone_maps::build::build(&mut transaction, CompanyId(company), list, 0)
+                .await
+                .expect("making a map");
+            transaction.commit().await.expect("committing");
+        }
     }
 
     /// The types of a stream's events, in their order.

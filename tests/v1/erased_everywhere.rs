@@ -280,6 +280,10 @@ async fn nothing_of_an_erased_person_is_left_and_all_of_another() {
     let a = Marked::make(&server, &ana, company, "a").await;
     let b = Marked::make(&server, &ana, company, "b").await;
 
+    // Names stand at the edges of zones too.
+    server.map_zones(company).await;
+    let named = in_tables(&server, &[marker("a", "first")]).await;
+    assert!(named.join("\n").contains("past.zones"), "{named:?}");
     // What is in use is found by the very means that shall find nothing afterwards.
     let before = everywhere(&server, &a.shown("a")).await.join("\n");
     for marker in a.shown("a") {

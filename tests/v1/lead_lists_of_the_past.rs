@@ -1,4 +1,5 @@
-//! Lists of leads that have changed many times since, or not at all, as of every moment: pages in all orders, walked to their end.
+//! Lists of leads that have changed many times since, or not at all, as of every moment: pages in all orders, walked to their end,
+//! in pieces and by zone maps.
 
 use serde_json::{Value, json};
 
@@ -6,8 +7,8 @@ use crate::server::{Person, TestServer, int};
 
 const LEADS: i64 = 24;
 /// How often every lead is changed; far more rows come to stand beside those that held at a moment than a page has.
-const CHANGES: i64 = 8;
-const ORDERS: [&str; 9] = [
+const CHANGES: i64 = 6;
+const ORDERS: [&str; 11] = [
     "per_page=2",
     "per_page=2&sort=created_at",
     "per_page=3&sort=full_name",
@@ -15,6 +16,8 @@ const ORDERS: [&str; 9] = [
     "per_page=2&sort=updated_at",
     "per_page=5&sort=-id",
     "per_page=2&stage_id=2",
+    "per_page=1&stage_id=3&sort=full_name",
+    "per_page=2&created_from=2020-01-01&created_to=2090-12-31&sort=-created_at",
     "per_page=2&search=r1&sort=full_name",
     "per_page=100",
 ];
@@ -25,6 +28,7 @@ async fn walked(server: &TestServer, who: &Person, leads: &str, moment: &str) ->
     for (path, orders) in [
         (leads.to_owned(), &ORDERS[..]),
         (format!("{leads}/unassigned"), &ORDERS[..1]),
+        (format!("{leads}/duplicates"), &ORDERS[..1]),
     ] {
         for order in orders {
             let mut rows = Vec::new();
@@ -48,35 +52,51 @@ async fn walked(server: &TestServer, who: &Person, leads: &str, moment: &str) ->
     lists
 }
 
+async fn assert_as_then(
+    server: &TestServer,
+    who: &Person,
+    leads: &str,
+    then: &[(i64, Vec<Vec<Value>>)],
+    how: &str,
+) {
+    for (position, lists) in then {
+        let found = walked(server, who, leads, &format!("&as_of={position}")).await;
+        for (n, (found, wanted)) in found.iter().zip(lists).enumerate() {
+            assert_eq!(found, wanted, "list {n} as of {position}, {how}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_list_is_what_it_was_however_often_its_leads_changed_since() {
     let server = TestServer::start().await;
     let ana = server.sign_up("Ana").await;
     let company = server.company(&ana, "Acme").await;
     let leads = format!("/api/v1/companies/{company}/leads");
+    let pool = server.database.pool();
     let mut made = Vec::new();
     for n in 0..LEADS {
-        let name = format!("R{}", (n * 7) % LEADS);
-        let lead = server
-            .lead(&ana, company, json!({"first_name": name}))
-            .await;
-        made.push(int(&lead["id"]));
+        let body = json!({"first_name": format!("R{}", (n * 7) % LEADS), "email": format!("{}@people.example", n / 3)});
+        made.push(int(&server.lead(&ana, company, body).await["id"]));
     }
     let mut then = Vec::new();
     for change in 0..=CHANGES {
         let position: i64 = sqlx::query_scalar("SELECT position FROM ledger_head")
-            .fetch_one(server.database.pool())
+            .fetch_one(pool)
             .await
             .unwrap();
         then.push((position, walked(&server, &ana, &leads, "").await));
+        if change == CHANGES / 2 {
+            server.map_zones(company).await;
+        }
         for (n, lead) in made.iter().enumerate() {
             // The last change leaves half of them as they are.
             if change == CHANGES || (change == CHANGES - 1 && n % 2 == 0) {
                 continue;
             }
             let turn = i64::try_from(n).unwrap() * 5 + change;
-            let body =
-                json!({"first_name": format!("R{}", turn % LEADS), "stage_id": 1 + turn % 4});
+            let body = json!({"first_name": format!("R{}", turn % LEADS), "stage_id": 1 + turn % 4,
+                "email": format!("{}@people.example", turn / 3)});
             let path = format!("/api/v1/leads/{lead}");
             server
                 .put(path)
@@ -86,12 +106,36 @@ async fn every_list_is_what_it_was_however_often_its_leads_changed_since() {
                 .await;
         }
     }
-    for (position, lists) in then {
-        let moment = format!("&as_of={position}");
-        let found = walked(&server, &ana, &leads, &moment).await;
-        for (n, (found, wanted)) in found.iter().zip(&lists).enumerate() {
-            assert_eq!(found, wanted, "list {n} as of {position}");
+    let how = "by maps of the middle of its life";
+    assert_as_then(&server, &ana, &leads, &then, how).await;
+    server.assert_sound().await;
+    sqlx::query("DELETE FROM past.zone_maps")
+        .execute(pool)
+        .await
+        .unwrap();
+    assert_as_then(&server, &ana, &leads, &then, "in pieces").await;
+    server.map_zones(company).await;
+    assert_as_then(&server, &ana, &leads, &then, "by maps").await;
+    server.assert_sound().await;
+
+    // What no map tells of is not found by it: maps were asked, and so it is looked at whether they tell of everything.
+    let (middle, lists_of_middle) = &then[then.len() / 2];
+    let as_of_middle = format!("&as_of={middle}");
+    for (change, back) in [
+        ("SET held = '{}'", "SET held = '{(,)}'"),
+        ("SET last_id = last_id - 1", "SET last_id = last_id + 1"),
+    ] {
+        for change in [change, back] {
+            let change =
+                format!("UPDATE past.zones {change} WHERE list = 'full_name' AND zone = 2");
+            sqlx::query(&change).execute(pool).await.unwrap();
+            if change.contains("'{}'") {
+                let hidden = walked(&server, &ana, &leads, &as_of_middle).await;
+                assert_ne!(hidden, *lists_of_middle, "no map was asked");
+            }
+            let found = server.differences().await;
+            let zones = format!("past.zones: company_id={company} list=full_name:");
+            assert!(found[0].starts_with(&zones), "{change}: {found:?}");
         }
     }
-    server.assert_sound().await;
 }

@@ -4,8 +4,10 @@ use aggregates::ids::CompanyId;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use crate::leads::list::{LEAD_COLUMNS, LEAD_JOINS, LeadRow};
+use crate::leads::past::page_of_walk;
 use crate::page::{Page, PageRequest, Total};
 use crate::total;
+use crate::zone_maps::{DUPLICATES, Place, Walk};
 
 /// A page of the company's duplicates by group and id; the cursor is the last row's group and lead id.
 ///
@@ -43,6 +45,37 @@ pub async fn page(
         .push(" ORDER BY m.duplicate_group, m.lead_id");
     let rows = query.build_query_as().fetch_all(connection).await?;
     Ok(Page::from_overfetch(rows, request.per_page))
+}
+
+/// [`page`] as of the moment that the connection's tables are of, by the list's zone map where it has one.
+///
+/// # Errors
+/// What the database answers.
+pub async fn page_of_past(
+    connection: &mut PgConnection,
+    company: CompanyId,
+    only_of: Option<&[i64]>,
+    request: &PageRequest<(i64, i64)>,
+) -> Result<Page<LeadRow>, sqlx::Error> {
+    let walk = Walk {
+        company,
+        list: &DUPLICATES,
+        part: 0,
+        descending: false,
+        after: request
+            .after()
+            .map(|(group, lead)| Place::Number(*group, *lead)),
+        times: (None, None),
+        rows: &|query| {
+            query.push(" FROM (");
+            push_members(query, company, only_of);
+            query.push(") l WHERE true");
+        },
+    };
+    if let Some(page) = page_of_walk(connection, walk, request).await? {
+        return Ok(page);
+    }
+    page(connection, company, only_of, request).await
 }
 
 /// How many rows the list has: exact for the whole company, else exact up to 10,000 and an estimate of the planner's above.

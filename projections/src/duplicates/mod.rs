@@ -21,7 +21,7 @@ use crate::batch::{LookUp, Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
 use keys::Keys;
-pub use list::{page, total};
+pub use list::{page, page_of_past, total};
 use regroup::{Changes, Folded, Regroup};
 
 /// Tells, by company and e-mail or phone number, what no lead had before the batch. It may say no without being sure, never yes.

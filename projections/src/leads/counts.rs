@@ -4,7 +4,7 @@
 //! absent source, campaign, cycle, territory or assignee is 0, so that the key is never null.
 
 use aggregates::ids::CompanyId;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use crate::statement::Statement;
@@ -138,6 +138,13 @@ impl LeadFilter {
             or_unassigned: true,
             ..Self::default()
         }
+    }
+
+    /// The times between which the leads were created: not before the first, and before the second.
+    pub(super) fn created(&self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+        let begins = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
+        let next_day = self.created_to.and_then(|to| to.succ_opt());
+        (self.created_from.map(begins), next_day.map(begins))
     }
 
     fn is_dated(&self) -> bool {

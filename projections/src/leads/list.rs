@@ -359,15 +359,12 @@ pub(super) fn push_conditions(
             query.push(")");
         }
     }
-    if let Some(from) = filter.created_from {
-        query
-            .push(" AND l.created_at >= ")
-            .push_bind(from.and_time(chrono::NaiveTime::MIN).and_utc());
+    let (from, to) = filter.created();
+    if let Some(from) = from {
+        query.push(" AND l.created_at >= ").push_bind(from);
     }
-    if let Some(next_day) = filter.created_to.and_then(|to| to.succ_opt()) {
-        query
-            .push(" AND l.created_at < ")
-            .push_bind(next_day.and_time(chrono::NaiveTime::MIN).and_utc());
+    if let Some(to) = to {
+        query.push(" AND l.created_at < ").push_bind(to);
     }
     if let Some(text) = text {
         query

@@ -1,5 +1,7 @@
 //! Lead lists: all, duplicates, unassigned; and the metrics by stage. None of them scans a company's leads.
 
+use std::time::Instant;
+
 use aggregates::access::{Reach, Right};
 use aggregates::ids::CompanyId;
 use aggregates::stage::Stage;
@@ -9,6 +11,7 @@ use projections::duplicates;
 use projections::leads::counts::{self, LeadFilter};
 use projections::leads::list::{self, Cursor, LeadRow, Sort, SortColumn};
 use projections::leads::past;
+use projections::zone_maps::DUPLICATES;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -291,8 +294,14 @@ async fn find(
         sort,
     };
     let total = list::total(&mut connection, leads).await?;
-    let page = if app.pool.moment().is_some() {
-        past::page(&mut connection, leads, &request).await?
+    let page = if let Some(moment) = app.pool.moment() {
+        let begun = Instant::now();
+        let page = past::page(&mut connection, leads, &request).await?;
+        if let Some((zoned, _)) = past::zoned(leads) {
+            app.zone_maps
+                .took(company, zoned, moment.position, begun.elapsed());
+        }
+        page
     } else {
         list::page(&mut connection, leads, &request).await?
     };
@@ -323,13 +332,16 @@ async fn list_duplicates(
     let (only_of, _) = within(&scope, reach, true, None);
     let mut connection = app.pool.acquire().await?;
     let total = duplicates::total(&mut connection, company, only_of.as_deref()).await?;
-    let page = duplicates::page(
-        &mut connection,
-        company,
-        only_of.as_deref(),
-        &wanted.request,
-    )
-    .await?;
+    let (only_of, request) = (only_of.as_deref(), &wanted.request);
+    let page = if let Some(moment) = app.pool.moment() {
+        let begun = Instant::now();
+        let page = duplicates::page_of_past(&mut connection, company, only_of, request).await?;
+        app.zone_maps
+            .took(company, &DUPLICATES, moment.position, begun.elapsed());
+        page
+    } else {
+        duplicates::page(&mut connection, company, only_of, request).await?
+    };
     let next = page.rows.last().filter(|_| page.more);
     let next = next.and_then(|row| Some((row.duplicate_group?, row.id)));
     let leads = page.rows.iter().map(|row| (row.id, row.company_id));

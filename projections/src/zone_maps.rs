@@ -1,0 +1,271 @@
+//! Zone maps: where in the order of a list the rows of a past moment lie, so that the stretches that hold nothing of it are passed over.
+//!
+//! A list as of a moment is made of today's rows and of kept versions in one order (see [`crate::leads::past`]). After a whole company was
+//! renamed, or an import of thousands taken back, long stretches of both held at other times only, and whoever walks the indexes
+//! walks through them. A map cuts the order into zones, each with the positions at which any of its rows held: as the zone
+//! maps of analytical stores do with blocks, only along an order, and for all moments at once. What held at a position stays
+//! what it is for ever, in whichever of the two tables it stands, and so a map is right for every moment up to the one when it was
+//! made.
+//!
+//! Here is how lists are read by their maps; [`build`] makes and checks them.
+
+pub mod build;
+
+use aggregates::ids::CompanyId;
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
+
+/// A list that can have a map: one order of one table, whole or in parts.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct ZonedList {
+    /// In `past.zone_maps.list`.
+    pub name: &'static str,
+    table: &'static str,
+    /// The column of the live table that tells since which position a row is what it is.
+    since: &'static str,
+    /// What the list is of, such as a stage; of the type `bigint`.
+    part: &'static str,
+    /// The first column of the order, and in which columns of `past.zones` its values stand.
+    key: &'static str,
+    kind: &'static str,
+    /// The second column of the order.
+    id: &'static str,
+}
+
+impl ZonedList {
+    const fn of_leads(name: &'static str, part: &'static str) -> Self {
+        Self {
+            name,
+            table: "leads",
+            since: "position",
+            part,
+            key: "created_at",
+            kind: "at",
+            id: "id",
+        }
+    }
+
+    /// The list of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|list| list.name == name)
+    }
+}
+
+/// A company's leads in the order in which they came.
+pub const CREATED: ZonedList = ZonedList::of_leads("created_at", "0");
+/// In the order of their last change.
+pub const UPDATED: ZonedList = ZonedList {
+    key: "updated_at",
+    ..ZonedList::of_leads("updated_at", "0")
+};
+/// By their names.
+pub const NAMED: ZonedList = ZonedList {
+    key: "full_name",
+    kind: "name",
+    ..ZonedList::of_leads("full_name", "0")
+};
+/// Those in a stage, as they came; likewise the next ones.
+pub const OF_STAGE: ZonedList = ZonedList::of_leads("stage", "stage_id");
+/// Those of an assignee, or of nobody.
+pub const OF_ASSIGNEE: ZonedList = ZonedList::of_leads("assignee", "coalesce(user_access_id, 0)");
+/// Those from a source.
+pub const OF_SOURCE: ZonedList = ZonedList::of_leads("source", "coalesce(source_id, 0)");
+/// Those of a campaign.
+pub const OF_CAMPAIGN: ZonedList = ZonedList::of_leads("campaign", "coalesce(campaign_id, 0)");
+/// Those of a territory.
+pub const OF_TERRITORY: ZonedList = ZonedList::of_leads("territory", "coalesce(territory_id, 0)");
+/// Those of a sales cycle.
+pub const OF_CYCLE: ZonedList = ZonedList::of_leads("cycle", "coalesce(cycle_id, 0)");
+/// The duplicates, group by group.
+pub const DUPLICATES: ZonedList = ZonedList {
+    name: "duplicates",
+    table: "duplicates",
+    since: "since",
+    part: "0",
+    key: "duplicate_group",
+    kind: "number",
+    id: "lead_id",
+};
+
+/// Every list that can have a map.
+pub const ALL: [ZonedList; 10] = [
+    CREATED,
+    UPDATED,
+    NAMED,
+    OF_STAGE,
+    OF_ASSIGNEE,
+    OF_SOURCE,
+    OF_CAMPAIGN,
+    OF_TERRITORY,
+    OF_CYCLE,
+    DUPLICATES,
+];
+
+/// A place in the order of a list: the value and the id of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    At(DateTime<Utc>, i64),
+    Name(String, i64),
+    Number(i64, i64),
+}
+
+impl Place {
+    fn read(list: &ZonedList, row: &PgRow, key: usize, id: usize) -> Result<Self, sqlx::Error> {
+        let id = row.try_get(id)?;
+        Ok(match list.kind {
+            "at" => Self::At(row.try_get(key)?, id),
+            "name" => Self::Name(row.try_get(key)?, id),
+            _ => Self::Number(row.try_get(key)?, id),
+        })
+    }
+
+    fn push(&self, query: &mut QueryBuilder<'_, Postgres>) {
+        let id = match self {
+            Self::At(at, id) => {
+                query.push("(").push_bind(*at);
+                id
+            }
+            Self::Name(name, id) => {
+                query.push("(").push_bind(name.clone());
+                id
+            }
+            Self::Number(number, id) => {
+                query.push("(").push_bind(*number);
+                id
+            }
+        };
+        query.push(", ").push_bind(*id).push(")");
+    }
+}
+
+/// What is read by a map.
+pub(crate) struct Walk<'a> {
+    pub company: CompanyId,
+    pub list: &'static ZonedList,
+    pub part: i64,
+    pub descending: bool,
+    /// Where it begins: the place itself is not part of it.
+    pub after: Option<Place>,
+    /// In an order by time: nothing that is wanted is earlier, nor as late as this.
+    pub times: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    /// Appends `FROM … WHERE …` of the rows that are wanted, as of the moment, under the name `l`.
+    pub rows: &'a (dyn Fn(&mut QueryBuilder<'_, Postgres>) + Sync),
+}
+
+/// Whether a map `m` tells about names that were erased since: they stand at another place now.
+const OUTDATED: &str = "(m.list = 'full_name' AND EXISTS (SELECT 1 FROM public.lead_erasures e \
+     WHERE e.company_id = m.company_id AND e.erased_position > m.as_of))";
+
+/// How many zones are looked into at a time: few at first, because mostly they are enough.
+const FIRST_ZONES: i64 = 2;
+const MORE_TIMES: i64 = 4;
+const MOST_ZONES: i64 = 512;
+
+impl Walk<'_> {
+    /// The ids of the first rows, in their order: all that there are, or `wanted` of them. `None` when there is no map that tells about
+    /// the moment. On a connection on which the tables are those of the moment.
+    pub async fn ids(
+        mut self,
+        connection: &mut PgConnection,
+        wanted: i64,
+    ) -> Result<Option<Vec<i64>>, sqlx::Error> {
+        let mut ids = Vec::new();
+        let mut zones = FIRST_ZONES;
+        loop {
+            let found = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+            if found >= wanted {
+                return Ok(Some(ids));
+            }
+            let mut query = self.query(zones, wanted - found);
+            let rows = query.build().fetch_all(&mut *connection).await?;
+            let Some(first) = rows.first() else {
+                return Ok(None);
+            };
+            if !first.try_get::<bool, _>(0)? {
+                return Ok(None);
+            }
+            for row in &rows {
+                ids.extend(row.try_get::<Option<i64>, _>(3)?);
+            }
+            // The edge of the last zone that was looked into; after the last one of all there is none.
+            if first.try_get::<Option<i64>, _>(2)?.is_none() {
+                return Ok(Some(ids));
+            }
+            self.after = Some(Place::read(self.list, first, 1, 2)?);
+            zones = (zones * MORE_TIMES).min(MOST_ZONES);
+        }
+    }
+
+    /// One row at least: whether there is a map, the far edge of the next zones, and the id of a row in them.
+    fn query(&self, zones: i64, wanted: i64) -> QueryBuilder<'_, Postgres> {
+        let ZonedList { key, kind, id, .. } = self.list;
+        let (direction, near, far, beyond) = if self.descending {
+            ("DESC", "last", "first", "<")
+        } else {
+            ("ASC", "first", "last", ">")
+        };
+        let mut query = QueryBuilder::new(format!(
+            "WITH z AS MATERIALIZED (SELECT z.zone, z.{near}_{kind} AS near, z.{near}_id AS near_id, z.{far}_{kind} AS far, \
+             z.{far}_id AS far_id FROM past.zones z WHERE z.company_id = "
+        ));
+        query
+            .push_bind(self.company.get())
+            .push(" AND z.list = ")
+            .push_bind(self.list.name)
+            .push(" AND z.part = ")
+            .push_bind(self.part)
+            .push(" AND z.held @> current_setting('leadledger.as_of')::bigint");
+        if let Some(after) = &self.after {
+            query.push(format!(" AND (z.{far}_{kind}, z.{far}_id) {beyond} "));
+            after.push(&mut query);
+        }
+        let (from, to) = self.times;
+        if let Some(from) = from {
+            query.push(" AND z.last_at >= ").push_bind(from);
+        }
+        if let Some(to) = to {
+            query.push(" AND z.first_at < ").push_bind(to);
+        }
+        query
+            .push(format!(" ORDER BY z.zone {direction} LIMIT "))
+            .push_bind(zones)
+            .push(
+                ") SELECT m.mapped, e.far, e.far_id, l.id FROM (SELECT EXISTS (SELECT 1 FROM past.zone_maps m WHERE m.company_id = ",
+            )
+            .push_bind(self.company.get())
+            .push(" AND m.list = ")
+            .push_bind(self.list.name)
+            .push(" AND m.as_of >= current_setting('leadledger.as_of')::bigint");
+        query
+            .push(format!(
+                " AND NOT {OUTDATED}) AS mapped) m LEFT JOIN (SELECT far, far_id FROM z ORDER BY zone {} LIMIT 1) e ON true \
+                 LEFT JOIN (SELECT l.key, l.id FROM z CROSS JOIN LATERAL (SELECT l.{key} AS key, l.{id} AS id",
+                if self.descending { "ASC" } else { "DESC" }
+            ));
+        (self.rows)(&mut query);
+        let not_before = if self.descending { "<=" } else { ">=" };
+        let not_beyond = if self.descending { ">=" } else { "<=" };
+        query.push(format!(
+            " AND (l.{key}, l.{id}) {not_before} (z.near, z.near_id) AND (l.{key}, l.{id}) {not_beyond} (z.far, z.far_id)"
+        ));
+        if let Some(after) = &self.after {
+            query.push(format!(" AND (l.{key}, l.{id}) {beyond} "));
+            after.push(&mut query);
+        }
+        query
+            .push(format!(
+                " ORDER BY l.{key} {direction}, l.{id} {direction} LIMIT "
+            ))
+            .push_bind(wanted)
+            .push(format!(
+                ") l ORDER BY l.key {direction}, l.id {direction} LIMIT "
+            ))
+            .push_bind(wanted)
+            .push(format!(
+                ") l ON true ORDER BY l.key {direction}, l.id {direction}"
+            ));
+        query
+    }
+}
