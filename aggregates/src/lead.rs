@@ -12,79 +12,36 @@
 //! Whether referenced sources, campaigns, territories, questions and user accesses exist is looked up by the caller;
 //! that a lead is a duplicate is a matter of the read models, never of one lead.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::change::Change;
-use crate::email::Email;
-use crate::ids::{
-    CampaignId, CompanyId, CycleId, LeadId, NoteId, OptionId, QuestionId, SourceId, TerritoryId,
-    UserAccessId, UserId,
-};
+use crate::ids::{CampaignId, CompanyId, NoteId, SourceId, TerritoryId, UserAccessId};
+use crate::legal_hold::{Decided, HoldCommand, Holds};
 use crate::money::Money;
-use crate::person_name::PersonName;
-use crate::phone::Phone;
 use crate::stage::Stage;
 use crate::{Decide, Personal};
 
+mod answers;
 pub mod appointments;
+mod commands;
+mod contact;
 pub mod erasure;
+mod events;
+mod extra_fields;
 pub mod routing;
 mod taking_back;
 
-use crate::ids::{AppointmentId, ImportId, LegalHoldId};
-use crate::legal_hold::{Decided, HoldCommand, HoldError, Holds};
-use appointments::{
-    Appointment, AppointmentCommand, AppointmentError, AppointmentStatus, Appointments,
-};
-use chrono::{DateTime, Utc};
-use erasure::{DataStatus, ErasureCommand, ErasureReason};
-use routing::{Routing, TerritoryMatch};
+use answers::merge_answers;
+use appointments::Appointments;
+use erasure::DataStatus;
+use extra_fields::merge_extra;
 
-/// The most extra fields that one lead can hold.
-pub const MAX_EXTRA_FIELDS: usize = 100;
-/// The most answers that one lead can hold.
-pub const MAX_ANSWERS: usize = 200;
-
-/// How to reach the person. In events it is sealed as one value.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Contact {
-    /// Given name.
-    pub first_name: Option<PersonName>,
-    /// Family name.
-    pub last_name: Option<PersonName>,
-    /// Normalised e-mail: one of the two duplicate keys.
-    pub email: Option<Email>,
-    /// E.164 phone number: the other duplicate key.
-    pub phone: Option<Phone>,
-}
-
-impl Contact {
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// What the person said to one question of the company.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// The question.
-    pub question_id: QuestionId,
-    /// The prepared answer that was chosen.
-    pub option_id: Option<OptionId>,
-    /// The prepared answers that were chosen, where several may be.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub option_ids: Vec<OptionId>,
-    /// The free answer, or what the chosen ones said when they were chosen.
-    pub value: Option<String>,
-    /// What the question said when it was answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub question_text: Option<String>,
-}
-
-/// Fields of the company's own that no column of ours holds: name to text.
-pub type ExtraFields = BTreeMap<String, String>;
+pub use answers::{Answer, MAX_ANSWERS};
+pub use commands::{CreateLead, LeadCommand, LeadError, OnlyOf, UpdateLead};
+pub use contact::Contact;
+pub use events::LeadEvent;
+pub use extra_fields::{ExtraFields, MAX_EXTRA_FIELDS};
 
 /// Where a lead stands in the company's own order of things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -138,24 +95,6 @@ impl Lead {
         &self.holds
     }
 
-    /// How to reach the person.
-    #[must_use]
-    pub fn contact(&self) -> &Personal<Contact> {
-        &self.contact
-    }
-
-    /// What the person answered.
-    #[must_use]
-    pub fn answers(&self) -> &Personal<Vec<Answer>> {
-        &self.answers
-    }
-
-    /// The company's own fields.
-    #[must_use]
-    pub fn extra(&self) -> &Personal<ExtraFields> {
-        &self.extra
-    }
-
     /// The stage that it is in.
     #[must_use]
     pub fn stage(&self) -> Stage {
@@ -166,13 +105,6 @@ impl Lead {
     #[must_use]
     pub fn campaign_id(&self) -> Option<CampaignId> {
         self.classification.campaign_id
-    }
-
-    /// What it answered to the question.
-    #[must_use]
-    pub fn answer_to(&self, question: QuestionId) -> Option<&Answer> {
-        let answers = self.answers.plain()?;
-        answers.iter().find(|known| known.question_id == question)
     }
 
     /// Who works on it.
@@ -192,357 +124,6 @@ impl Lead {
     pub fn has_note(&self, note_id: NoteId) -> bool {
         self.notes.contains(&note_id)
     }
-}
-
-/// A wish that concerns one lead.
-#[derive(Debug, Clone)]
-pub enum LeadCommand {
-    /// Bring a lead into being.
-    Create(Box<CreateLead>),
-    /// Change any of its parts; what is not mentioned stays.
-    Update(Box<UpdateLead>),
-    /// Take the assignee away if it is still this one: their access is being revoked.
-    Unassign {
-        /// The access that goes.
-        user_access_id: UserAccessId,
-    },
-    /// Write a note.
-    AddNote {
-        /// The new note's id.
-        note_id: NoteId,
-        /// Who writes it.
-        author_id: UserId,
-        /// 1 to 10,000 characters; checked by the caller.
-        content: String,
-        /// See [`LeadError::NotAssignedToCaller`].
-        only_of: OnlyOf,
-    },
-    /// Take a note away.
-    RemoveNote {
-        /// The note.
-        note_id: NoteId,
-        /// See [`LeadError::NotAssignedToCaller`].
-        only_of: OnlyOf,
-    },
-    /// Make, change or call off an appointment; see there.
-    Appointments(Box<AppointmentCommand>),
-    /// Block, unblock or erase its personal data; see there.
-    Erasure(ErasureCommand),
-    /// Place or lift a legal hold; see there.
-    Hold(HoldCommand),
-    /// Take away a lead that should not have come into being.
-    Remove {
-        /// The import by which it came, and which is being undone.
-        import_id: ImportId,
-    },
-    /// Bring every part back to what this earlier state of the same lead says; notes and appointments stay.
-    Restore(Box<Lead>),
-}
-
-/// `Some`: the caller may only touch leads that are assigned to one of these accesses.
-pub type OnlyOf = Option<Vec<UserAccessId>>;
-
-/// See [`LeadCommand::Create`].
-#[derive(Debug, Clone)]
-pub struct CreateLead {
-    /// The new lead's id.
-    pub lead_id: LeadId,
-    /// Its company.
-    pub company_id: CompanyId,
-    /// How to reach the person.
-    pub contact: Contact,
-    /// The first stage.
-    pub stage: Stage,
-    /// Source, campaign, territory.
-    pub classification: Classification,
-    /// The territory whose rule matches: counts when none is named above.
-    pub territory_match: Option<TerritoryMatch>,
-    /// Whom the source gives it to: counts when nobody is named below.
-    pub routing: Option<Routing>,
-    /// The working period it is stamped with.
-    pub cycle_id: Option<CycleId>,
-    /// Who works on it.
-    pub user_access_id: Option<UserAccessId>,
-    /// At most one per question.
-    pub answers: Vec<Answer>,
-    /// The company's own fields.
-    pub extra: ExtraFields,
-    /// What it may be worth.
-    pub estimated_value: Option<Money>,
-}
-
-/// See [`LeadCommand::Update`].
-#[derive(Debug, Clone, Default)]
-pub struct UpdateLead {
-    /// Given name.
-    pub first_name: Change<PersonName>,
-    /// Family name.
-    pub last_name: Change<PersonName>,
-    /// E-mail.
-    pub email: Change<Email>,
-    /// Phone number.
-    pub phone: Change<Phone>,
-    /// The stage to move to.
-    pub stage: Option<Stage>,
-    /// Source.
-    pub source_id: Change<SourceId>,
-    /// Campaign.
-    pub campaign_id: Change<CampaignId>,
-    /// Territory.
-    pub territory_id: Change<TerritoryId>,
-    /// Assignee.
-    pub user_access_id: Change<UserAccessId>,
-    /// Answers to take over, question by question; one without option and value takes the old answer away.
-    pub answers: Vec<Answer>,
-    /// Extra fields to take over, name by name; `None` takes the field away.
-    pub extra: BTreeMap<String, Option<String>>,
-    /// Estimated value.
-    pub estimated_value: Change<Money>,
-    /// See [`LeadError::NotAssignedToCaller`].
-    pub only_of: OnlyOf,
-}
-
-/// What happened to a lead. These names and shapes are the storage format.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LeadEvent {
-    /// The lead came into being.
-    LeadCreated {
-        /// Its id, also the stream's name.
-        lead_id: LeadId,
-        /// Its company.
-        company_id: CompanyId,
-        /// How to reach the person.
-        contact: Personal<Contact>,
-        /// The first stage.
-        stage_id: Stage,
-        /// Source.
-        source_id: Option<SourceId>,
-        /// Campaign.
-        campaign_id: Option<CampaignId>,
-        /// Working period.
-        cycle_id: Option<CycleId>,
-        /// Territory.
-        territory_id: Option<TerritoryId>,
-        /// Assignee.
-        user_access_id: Option<UserAccessId>,
-        /// Answers.
-        answers: Personal<Vec<Answer>>,
-        /// The company's own fields.
-        extra: Personal<ExtraFields>,
-        /// What it may be worth.
-        estimated_value: Option<Money>,
-        /// The territory's rule that matched; none when the territory was named, or there is none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        territory_match: Option<TerritoryMatch>,
-        /// Why it went to its assignee; none when the assignee was named, or there is none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        routing: Option<Routing>,
-    },
-    /// Name, e-mail or phone changed.
-    LeadContactChanged {
-        /// Before.
-        from: Personal<Contact>,
-        /// After.
-        to: Personal<Contact>,
-    },
-    /// It moved to another stage.
-    LeadStageChanged {
-        /// Before.
-        from_stage_id: Stage,
-        /// After.
-        to_stage_id: Stage,
-    },
-    /// Source, campaign or territory changed.
-    LeadClassified {
-        /// Before.
-        from: Classification,
-        /// After.
-        to: Classification,
-    },
-    /// Somebody else, or nobody, works on it now.
-    LeadAssigned {
-        /// Before.
-        from_user_access_id: Option<UserAccessId>,
-        /// After.
-        to_user_access_id: Option<UserAccessId>,
-    },
-    /// Answers changed; both lists are complete.
-    LeadAnswersChanged {
-        /// Before.
-        from: Personal<Vec<Answer>>,
-        /// After.
-        to: Personal<Vec<Answer>>,
-    },
-    /// Extra fields changed; both maps are complete.
-    LeadExtraFieldsChanged {
-        /// Before.
-        from: Personal<ExtraFields>,
-        /// After.
-        to: Personal<ExtraFields>,
-    },
-    /// The estimate changed.
-    LeadValueChanged {
-        /// Before.
-        from: Option<Money>,
-        /// After.
-        to: Option<Money>,
-    },
-    /// A note was written.
-    LeadNoteAdded {
-        /// The note.
-        note_id: NoteId,
-        /// Who wrote it.
-        author_id: UserId,
-        /// Its text.
-        content: Personal<String>,
-    },
-    /// A note was taken away.
-    LeadNoteRemoved {
-        /// The note.
-        note_id: NoteId,
-    },
-    /// An appointment was made.
-    LeadAppointmentScheduled {
-        /// Its id.
-        appointment_id: AppointmentId,
-        /// What it is.
-        appointment: Appointment,
-    },
-    /// An appointment changed.
-    LeadAppointmentChanged {
-        /// Its id.
-        appointment_id: AppointmentId,
-        /// Before.
-        from: Appointment,
-        /// After.
-        to: Appointment,
-    },
-    /// A scheduled appointment was called off.
-    LeadAppointmentCancelled {
-        /// Its id.
-        appointment_id: AppointmentId,
-        /// What had become of it before. Version 1 did not say: see `upcasting`.
-        from_status: AppointmentStatus,
-    },
-    /// The person's data is kept and not used any more.
-    LeadBlocked {
-        /// Why.
-        reason: ErasureReason,
-    },
-    /// The person's data is used again: this is what it was when it was blocked.
-    LeadUnblocked {
-        /// How to reach the person.
-        contact: Personal<Contact>,
-        /// Answers.
-        answers: Personal<Vec<Answer>>,
-        /// The company's own fields.
-        extra: Personal<ExtraFields>,
-    },
-    /// The person's data is gone: the stream's key was destroyed with this event.
-    LeadErased {
-        /// Why.
-        reason: ErasureReason,
-    },
-    /// A legal hold was placed on the lead.
-    LeadHoldPlaced {
-        /// Its id.
-        legal_hold_id: LegalHoldId,
-        /// Why. Free words, and so sealed like all that is said about the person.
-        reason: Personal<String>,
-        /// When it ends by itself.
-        until: Option<DateTime<Utc>>,
-    },
-    /// A legal hold on the lead was lifted.
-    LeadHoldReleased {
-        /// Its id.
-        legal_hold_id: LegalHoldId,
-    },
-    /// It was taken away: it counts no more and is in no list. What happened before stays in the history.
-    LeadRemoved {
-        /// The import by which it came, and which was undone.
-        import_id: ImportId,
-    },
-}
-
-impl LeadEvent {
-    /// The version of every shape above that [`LeadEvent::version`] names no other for.
-    pub const VERSION: &'static str = "1";
-
-    /// The version of this event's shape. What has another than [`LeadEvent::VERSION`] has an upcaster for the older ones.
-    #[must_use]
-    pub const fn version(&self) -> &'static str {
-        match self {
-            Self::LeadAppointmentCancelled { .. } => "2.0",
-            _ => Self::VERSION,
-        }
-    }
-
-    /// The stored event type: the variant's name.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::LeadCreated { .. } => "LeadCreated",
-            Self::LeadContactChanged { .. } => "LeadContactChanged",
-            Self::LeadStageChanged { .. } => "LeadStageChanged",
-            Self::LeadClassified { .. } => "LeadClassified",
-            Self::LeadAssigned { .. } => "LeadAssigned",
-            Self::LeadAnswersChanged { .. } => "LeadAnswersChanged",
-            Self::LeadExtraFieldsChanged { .. } => "LeadExtraFieldsChanged",
-            Self::LeadValueChanged { .. } => "LeadValueChanged",
-            Self::LeadNoteAdded { .. } => "LeadNoteAdded",
-            Self::LeadNoteRemoved { .. } => "LeadNoteRemoved",
-            Self::LeadAppointmentScheduled { .. } => "LeadAppointmentScheduled",
-            Self::LeadAppointmentChanged { .. } => "LeadAppointmentChanged",
-            Self::LeadAppointmentCancelled { .. } => "LeadAppointmentCancelled",
-            Self::LeadBlocked { .. } => "LeadBlocked",
-            Self::LeadUnblocked { .. } => "LeadUnblocked",
-            Self::LeadErased { .. } => "LeadErased",
-            Self::LeadHoldPlaced { .. } => "LeadHoldPlaced",
-            Self::LeadHoldReleased { .. } => "LeadHoldReleased",
-            Self::LeadRemoved { .. } => "LeadRemoved",
-        }
-    }
-}
-
-/// A rule that a command would break.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LeadError {
-    /// The stream is empty.
-    #[error("there is no such lead")]
-    NotCreated,
-    /// The id is taken.
-    #[error("the lead exists already")]
-    AlreadyCreated,
-    /// Neither name nor e-mail nor phone number.
-    #[error("a lead needs a name, an e-mail or a phone number")]
-    NoContact,
-    /// The caller's role reaches only their own leads.
-    #[error("the lead is not assigned to the caller")]
-    NotAssignedToCaller,
-    /// The note never was, or is removed.
-    #[error("there is no such note on the lead")]
-    UnknownNote,
-    /// More than [`MAX_EXTRA_FIELDS`].
-    #[error("a lead holds at most {MAX_EXTRA_FIELDS} extra fields")]
-    TooManyExtraFields,
-    /// More than [`MAX_ANSWERS`].
-    #[error("a lead holds at most {MAX_ANSWERS} answers")]
-    TooManyAnswers,
-    /// The person's data is erased; what is gone cannot be changed.
-    #[error("the lead's personal data is erased")]
-    Erased,
-    /// The person's data is blocked; it is kept and not used.
-    #[error("the lead's personal data is blocked")]
-    Blocked,
-    /// Only what is blocked can be erased or unblocked.
-    #[error("the lead's personal data is not blocked")]
-    NotBlocked,
-    /// A rule of its legal holds.
-    #[error(transparent)]
-    Hold(#[from] HoldError),
-    /// A rule of its appointments.
-    #[error(transparent)]
-    Appointment(#[from] AppointmentError),
 }
 
 impl Decide for Lead {
@@ -840,41 +421,6 @@ fn check_sizes(extra: &ExtraFields, answers: &[Answer]) -> Result<(), LeadError>
         return Err(LeadError::TooManyAnswers);
     }
     Ok(())
-}
-
-/// Of two new answers to one question the last counts.
-fn merge_answers(old: &[Answer], new: Vec<Answer>) -> Vec<Answer> {
-    let last: BTreeMap<_, _> = (0..).zip(&new).map(|(n, a)| (a.question_id, n)).collect();
-    let mut merged = old.to_vec();
-    for (n, answer) in (0_usize..).zip(new) {
-        if last.get(&answer.question_id) != Some(&n) {
-            continue;
-        }
-        let place = merged
-            .iter()
-            .position(|known| known.question_id == answer.question_id);
-        let says_something = answer.option_id.is_some() || answer.value.is_some();
-        match (place, says_something) {
-            (Some(place), true) => merged[place] = answer,
-            (Some(place), false) => {
-                merged.remove(place);
-            }
-            (None, true) => merged.push(answer),
-            (None, false) => {}
-        }
-    }
-    merged
-}
-
-fn merge_extra(old: &ExtraFields, new: BTreeMap<String, Option<String>>) -> ExtraFields {
-    let mut merged = old.clone();
-    for (name, value) in new {
-        match value {
-            Some(value) => merged.insert(name, value),
-            None => merged.remove(&name),
-        };
-    }
-    merged
 }
 
 crate::bridge_to_cqrs_es!(

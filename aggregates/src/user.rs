@@ -8,29 +8,31 @@
 //!
 //! Passwords arrive as finished hashes. That an owner's role also stands on the company's stream is the caller's to keep.
 
-pub mod onboarding;
-pub mod providers;
-pub mod recovery;
-
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use self::onboarding::{Onboarding, OnboardingCommand};
-use self::providers::{Provider, ProviderCommand};
-use self::recovery::{Nonce, Recovery, RecoveryCommand};
 use crate::access::Role;
 use crate::avatar::Avatar;
-use crate::change::Change;
-use crate::email::Email;
-use crate::ids::{CompanyId, LegalTermId, ProviderId, UserAccessId, UserId};
+use crate::ids::{CompanyId, UserAccessId, UserId};
 use crate::money::Currency;
 use crate::person_name::PersonName;
 use crate::phone::Phone;
 use crate::{Decide, Personal};
 
-use self::account_settings::{AccountSettings, AccountSettingsChange};
-
 pub mod account_settings;
+mod commands;
+mod events;
+pub mod onboarding;
+pub mod providers;
+pub mod recovery;
+
+use account_settings::{AccountSettings, AccountSettingsChange};
+use onboarding::Onboarding;
+use providers::Provider;
+use recovery::Recovery;
+
+pub use commands::{Register, UpdateProfile, UserCommand, UserError};
+pub use events::UserEvent;
 
 /// What a user tells about themselves. In events it is sealed as one value.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -132,295 +134,6 @@ impl User {
     pub fn primary(&self) -> Option<UserAccessId> {
         self.primary
     }
-}
-
-/// A wish that concerns one user.
-#[derive(Debug, Clone)]
-pub enum UserCommand {
-    /// Bring a user into being.
-    Register(Box<Register>),
-    /// Change what they tell about themselves.
-    UpdateProfile(Box<UpdateProfile>),
-    /// Replace the password.
-    SetPassword {
-        /// A finished hash in PHC text form.
-        password_hash: String,
-    },
-    /// The e-mail is proved.
-    ProveEmail,
-    /// Give a role in a company.
-    GrantAccess {
-        /// The new relation's id.
-        user_access_id: UserAccessId,
-        /// Where.
-        company_id: CompanyId,
-        /// What.
-        role: Role,
-        /// Whether clients shall land there. The first access is primary in any case.
-        primary: bool,
-    },
-    /// Change a role, its company, or which access is primary.
-    ChangeAccess {
-        /// Which one.
-        user_access_id: UserAccessId,
-        /// Another company.
-        company_id: Option<CompanyId>,
-        /// Another role.
-        role: Option<Role>,
-        /// `false` on the primary one promotes the oldest other, if there is one.
-        primary: Option<bool>,
-    },
-    /// Take a role away.
-    RevokeAccess {
-        /// Which one.
-        user_access_id: UserAccessId,
-    },
-    /// See [`recovery`].
-    Recover(RecoveryCommand),
-    /// See [`onboarding`].
-    Onboard(OnboardingCommand),
-    /// See [`providers`].
-    Provide(ProviderCommand),
-    /// Show this picture, or none.
-    SetAvatar(Option<Avatar>),
-    /// Change what their account is set to.
-    ChangeAccountSettings(Box<AccountSettingsChange>),
-    /// End the user: every role goes, and nobody can sign in any more. Their e-mail is the caller's to release.
-    Delete,
-}
-
-/// See [`UserCommand::Register`].
-#[derive(Debug, Clone)]
-pub struct Register {
-    /// The new user's id.
-    pub user_id: UserId,
-    /// Claimed by the caller in the same commit.
-    pub email: Email,
-    /// What they tell about themselves.
-    pub profile: Profile,
-    /// A finished hash in PHC text form; without one nobody can sign in yet.
-    pub password_hash: Option<String>,
-    /// Whether the e-mail is proved already.
-    pub status: Status,
-    /// Whether they run the installation and so see every company.
-    pub platform_owner: bool,
-}
-
-/// See [`UserCommand::UpdateProfile`].
-#[derive(Debug, Clone, Default)]
-#[expect(
-    missing_docs,
-    reason = "the fields of `Profile`, each with a three-state wish"
-)]
-pub struct UpdateProfile {
-    pub first_name: Change<PersonName>,
-    pub last_name: Change<PersonName>,
-    pub birthdate: Change<NaiveDate>,
-    pub theme: Change<String>,
-    pub lang: Change<String>,
-    pub currency: Change<Currency>,
-    pub phone_number: Change<Phone>,
-}
-
-/// What happened to a user. These names and shapes are the storage format.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum UserEvent {
-    /// The user came into being.
-    UserRegistered {
-        /// Their id, also the stream's name.
-        user_id: UserId,
-        /// The claimed e-mail.
-        email: Personal<Email>,
-        /// What they tell about themselves.
-        profile: Personal<Profile>,
-        /// A credential, sealed like personal data so that it can be erased.
-        password_hash: Option<Personal<String>>,
-        /// Whether the e-mail was proved already.
-        status: Status,
-        /// Whether they run the installation.
-        platform_owner: bool,
-    },
-    /// The profile changed; both are complete.
-    ProfileChanged {
-        /// Before.
-        from: Personal<Profile>,
-        /// After.
-        to: Personal<Profile>,
-    },
-    /// The password changed. The old hash is deliberately not repeated.
-    PasswordChanged {
-        /// The new hash.
-        password_hash: Personal<String>,
-        /// Tokens of earlier epochs end.
-        session_epoch: i64,
-    },
-    /// The e-mail was proved.
-    EmailProved {},
-    /// A role was given.
-    AccessGranted {
-        /// The relation.
-        user_access_id: UserAccessId,
-        /// Where.
-        company_id: CompanyId,
-        /// What.
-        role: Role,
-    },
-    /// A role or its company changed.
-    AccessChanged {
-        /// The relation.
-        user_access_id: UserAccessId,
-        /// Company before.
-        from_company_id: CompanyId,
-        /// Company after.
-        to_company_id: CompanyId,
-        /// Role before.
-        from_role: Role,
-        /// Role after.
-        to_role: Role,
-    },
-    /// A role was taken away.
-    AccessRevoked {
-        /// The relation.
-        user_access_id: UserAccessId,
-        /// Where it was held.
-        company_id: CompanyId,
-        /// What it was.
-        role: Role,
-    },
-    /// Another access is primary now, or none.
-    PrimaryAccessChanged {
-        /// Before.
-        from: Option<UserAccessId>,
-        /// After.
-        to: Option<UserAccessId>,
-    },
-    /// A link to a new password was asked for; a mail is to be sent.
-    PasswordResetRequested {
-        /// What the link is derived from.
-        nonce: Nonce,
-        /// From then on the link does not hold.
-        expires_at: DateTime<Utc>,
-    },
-    /// A link that proves the e-mail was asked for; a mail is to be sent.
-    EmailProofRequested {
-        /// What the link is derived from.
-        nonce: Nonce,
-        /// From then on the link does not hold.
-        expires_at: DateTime<Utc>,
-    },
-    /// The user shows another picture, or none.
-    UserAvatarChanged {
-        /// Before.
-        from: Option<Personal<Avatar>>,
-        /// After.
-        to: Option<Personal<Avatar>>,
-    },
-    /// The onboarding is through.
-    OnboardingCompleted {
-        /// When.
-        completed_at: DateTime<Utc>,
-    },
-    /// The user agreed to the legal terms of the time.
-    LegalTermsApproved {
-        /// Which text.
-        legal_term_id: LegalTermId,
-        /// How the text calls itself.
-        version: String,
-        /// SHA-256 of the text, in hexadecimal.
-        content_hash: String,
-        /// When.
-        approved_at: DateTime<Utc>,
-        /// The network address that they agreed from.
-        ip: Option<Personal<String>>,
-    },
-    /// An identity of elsewhere was linked.
-    ProviderLinked {
-        /// The link.
-        provider_id: ProviderId,
-        /// The issuer as the installation calls it.
-        provider: String,
-        /// The issuer's own id of the person.
-        uid: Personal<String>,
-        /// The e-mail that the issuer vouches for.
-        email: Option<Personal<Email>>,
-    },
-    /// A linked identity was forgotten.
-    ProviderUnlinked {
-        /// The link.
-        provider_id: ProviderId,
-        /// The issuer as the installation calls it.
-        provider: String,
-    },
-    /// What the account is set to changed; both are complete.
-    AccountSettingsChanged {
-        /// Before.
-        from: Box<AccountSettings>,
-        /// After.
-        to: Box<AccountSettings>,
-    },
-    /// The user was ended. The roles were revoked by the events before.
-    UserDeleted {
-        /// What they held until then, oldest first.
-        accesses: Vec<Access>,
-    },
-}
-
-impl UserEvent {
-    /// The version of every shape above.
-    pub const VERSION: &'static str = "1";
-
-    /// The stored event type: the variant's name.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::UserRegistered { .. } => "UserRegistered",
-            Self::ProfileChanged { .. } => "ProfileChanged",
-            Self::PasswordChanged { .. } => "PasswordChanged",
-            Self::EmailProved {} => "EmailProved",
-            Self::AccessGranted { .. } => "AccessGranted",
-            Self::AccessChanged { .. } => "AccessChanged",
-            Self::AccessRevoked { .. } => "AccessRevoked",
-            Self::PrimaryAccessChanged { .. } => "PrimaryAccessChanged",
-            Self::PasswordResetRequested { .. } => "PasswordResetRequested",
-            Self::EmailProofRequested { .. } => "EmailProofRequested",
-            Self::UserAvatarChanged { .. } => "UserAvatarChanged",
-            Self::OnboardingCompleted { .. } => "OnboardingCompleted",
-            Self::LegalTermsApproved { .. } => "LegalTermsApproved",
-            Self::ProviderLinked { .. } => "ProviderLinked",
-            Self::ProviderUnlinked { .. } => "ProviderUnlinked",
-            Self::AccountSettingsChanged { .. } => "AccountSettingsChanged",
-            Self::UserDeleted { .. } => "UserDeleted",
-        }
-    }
-}
-
-/// A rule that a command would break.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UserError {
-    /// The stream is empty.
-    #[error("there is no such user")]
-    NotRegistered,
-    /// The id is taken.
-    #[error("the user exists already")]
-    AlreadyRegistered,
-    /// One role per company.
-    #[error("the user already has an access in this company")]
-    AlreadyHasAccess,
-    /// The relation never was, or is revoked.
-    #[error("the user has no such access")]
-    UnknownAccess,
-    /// The person's data is erased.
-    #[error("the user's personal data is erased")]
-    Erased,
-    /// Another one was asked for since, its time is over, or it was used.
-    #[error("the link does not hold, or no longer")]
-    InvalidLink,
-    /// Less than a minute ago.
-    #[error("a mail was asked for less than a minute ago")]
-    ProofRequestedRecently,
-    /// Never linked, or unlinked since.
-    #[error("the user has no such provider")]
-    UnknownProvider,
 }
 
 impl Decide for User {

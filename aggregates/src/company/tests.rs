@@ -1,9 +1,13 @@
 //! The company's decisions, one by one and in any order.
 
+use chrono::DateTime;
 use cqrs_es::test::TestFramework;
 use proptest::prelude::*;
 
 use super::*;
+use crate::company::integration_token::{NewIntegrationToken, TokenName, TokenScope};
+use crate::ids::UserId;
+use crate::phone::Region;
 use crate::testing::{assert_survives_storage, carry_out, folded};
 
 type Given = TestFramework<Company>;

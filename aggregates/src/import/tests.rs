@@ -4,6 +4,7 @@ use cqrs_es::test::TestFramework;
 use proptest::prelude::*;
 
 use super::*;
+use crate::ids::{ImportId, UserId};
 use crate::testing::{assert_survives_storage, carry_out, folded};
 
 type Given = TestFramework<Import>;

@@ -5,7 +5,11 @@ mod in_any_order;
 use cqrs_es::test::TestFramework;
 
 use super::*;
-use crate::phone::Region;
+use crate::Change;
+use crate::email::Email;
+use crate::ids::{LeadId, QuestionId, UserId};
+use crate::person_name::PersonName;
+use crate::phone::{Phone, Region};
 use crate::testing::unreadable;
 
 type Given = TestFramework<Lead>;
@@ -317,7 +321,7 @@ fn an_erased_lead_takes_notes_but_no_changes() {
 
 mod routing_and_territory {
     use super::*;
-    use crate::lead::routing::ChosenAs;
+    use crate::lead::routing::{ChosenAs, Routing, TerritoryMatch};
     use crate::testing::assert_survives_storage;
 
     fn routing() -> Routing {

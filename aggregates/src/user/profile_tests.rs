@@ -4,7 +4,11 @@ use chrono::{DateTime, TimeDelta};
 
 use super::*;
 use crate::avatar::MediaType;
+use crate::email::Email;
+use crate::ids::{LegalTermId, ProviderId};
 use crate::testing::{assert_survives_storage, carry_out};
+use crate::user::onboarding::OnboardingCommand;
+use crate::user::providers::ProviderCommand;
 
 fn user() -> User {
     let mut user = User::default();

@@ -4,6 +4,8 @@ use cqrs_es::test::TestFramework;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Change;
+use crate::email::Email;
 use crate::testing::{assert_survives_storage, carry_out, folded, unreadable};
 
 type Given = TestFramework<User>;

@@ -1,10 +1,12 @@
 //! What holds of a lead after any sequence of commands.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::ids::{ImportId, OptionId};
 use crate::money::Currency;
 use crate::testing::{assert_survives_storage, carry_out, folded};
 
