@@ -74,7 +74,7 @@ const PARAMETERS: [(&str, &str); 27] = [
 
 /// Completes the description of an operation of API V1.
 pub fn complete(method: &Method, operation: &mut Operation) {
-    if !method.is_safe() {
+    if !method.is_safe() && !takes_bytes(operation) {
         let parameters = operation.parameters.get_or_insert_default();
         for (name, description, longest) in WRITE_HEADERS {
             let text = ObjectBuilder::new()
@@ -156,6 +156,15 @@ const WRITE_HEADERS: [(&str, &str, usize); 2] = [
     ),
 ];
 
+/// Whether the body is taken as it comes, whatever its type is said to be, and again if it is sent again: nothing is recorded of it.
+fn takes_bytes(operation: &Operation) -> bool {
+    let body = operation.request_body.as_ref();
+    body.is_some_and(|body| match body {
+        RefOr::T(body) => body.content.contains_key("application/octet-stream"),
+        RefOr::Ref(_) => false,
+    })
+}
+
 /// The refusals that the operation's form brings with it.
 fn refusals(method: &Method, operation: &Operation) -> Vec<(&'static str, &'static str)> {
     let asks_who_calls = operation
@@ -192,7 +201,7 @@ fn refusals(method: &Method, operation: &Operation) -> Vec<(&'static str, &'stat
             "`too_many_requests`: an integration token made too many; `Retry-After` says when to go on",
         ));
     }
-    if !method.is_safe() {
+    if !method.is_safe() && !takes_bytes(operation) {
         all.push((
             "409",
             "`idempotency_key_reused`: the key stands for another request",
@@ -200,10 +209,12 @@ fn refusals(method: &Method, operation: &Operation) -> Vec<(&'static str, &'stat
     }
     if body {
         all.push(("413", "`too_large`: the body has more than 2 MiB"));
-        all.push((
-            "415",
-            "`unsupported_media_type`: the body is not of the type described",
-        ));
+        if !takes_bytes(operation) {
+            all.push((
+                "415",
+                "`unsupported_media_type`: the body is not of the type described",
+            ));
+        }
         all.push((
             "422",
             "`validation`: fields are missing or wrong; `errors` names them",
