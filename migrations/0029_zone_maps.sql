@@ -19,6 +19,8 @@ CREATE TABLE past.zones (
     list         text   NOT NULL,
     -- The stage, assignee, source … whose leads are listed; 0 for all leads, or for those that have none.
     part         bigint NOT NULL,
+    -- 1 for the groups of 128 zones each, by which the others are found.
+    level        smallint NOT NULL CHECK (level IN (0, 1)),
     zone         bigint NOT NULL,
     -- The first and the last place of the zone: a value of the kind that the list is ordered by, and an id.
     first_at     timestamptz,
@@ -30,11 +32,11 @@ CREATE TABLE past.zones (
     last_number  bigint,
     last_id      bigint NOT NULL,
     held         int8multirange NOT NULL,
-    PRIMARY KEY (company_id, list, part, zone),
+    PRIMARY KEY (company_id, list, part, level, zone),
     FOREIGN KEY (company_id, list) REFERENCES past.zone_maps ON DELETE CASCADE
 );
 COMMENT ON TABLE past.zones IS 'The zones of each map, in the order of the list.';
-COMMENT ON COLUMN past.zones.held IS 'The positions at which a row of the zone held, and some more: they are rounded.';
+COMMENT ON COLUMN past.zones.held IS 'The positions at which a row of the zone held.';
 
 -- The names of an erased lead's past move to the front of the order, and none may stay at the edge of a zone. A map that is being made
 -- meanwhile is not used, and is deleted when the erasure is cleared.

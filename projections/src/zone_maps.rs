@@ -16,6 +16,8 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
 
+use crate::page::PageRequest;
+
 /// A list that can have a map: one order of one table, whole or in parts.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct ZonedList {
@@ -162,23 +164,37 @@ const OUTDATED: &str = "(m.list = 'full_name' AND EXISTS (SELECT 1 FROM public.l
 const FIRST_ZONES: i64 = 2;
 const MORE_TIMES: i64 = 4;
 const MOST_ZONES: i64 = 512;
+/// Of groups at most so many are looked into at a time. Two at least, because the first may end where the walk begins.
+const MOST_GROUPS: i64 = 16;
+
+/// How many zones are a group.
+const GROUP: i64 = 128;
 
 impl Walk<'_> {
-    /// The ids of the first rows, in their order: all that there are, or `wanted` of them. `None` when there is no map that tells about
-    /// the moment. On a connection on which the tables are those of the moment.
-    pub async fn ids(
+    /// The ids of the first rows, in their order, up to the end of the page and one more, or of the list. `None` when there is no map that
+    /// tells about the moment. On a connection on which the tables are those of the moment.
+    pub async fn ids<C>(
         mut self,
         connection: &mut PgConnection,
-        wanted: i64,
+        request: &PageRequest<C>,
     ) -> Result<Option<Vec<i64>>, sqlx::Error> {
+        let wanted = request.offset() + request.per_page + 1;
         let mut ids = Vec::new();
         let mut zones = FIRST_ZONES;
         loop {
-            let found = i64::try_from(ids.len()).unwrap_or(i64::MAX);
-            if found >= wanted {
+            let missing = wanted - i64::try_from(ids.len()).unwrap_or(i64::MAX);
+            if missing <= 0 {
+                ids.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
                 return Ok(Some(ids));
             }
-            let mut query = self.query(zones, wanted - found);
+            let mut query = self.query(zones, &|query| {
+                // One plan for every first page: see `PageRequest::push_window`.
+                if request.offset() == 0 {
+                    query.push(wanted);
+                } else {
+                    query.push_bind(missing);
+                }
+            });
             let rows = query.build().fetch_all(&mut *connection).await?;
             let Some(first) = rows.first() else {
                 return Ok(None);
@@ -198,19 +214,11 @@ impl Walk<'_> {
         }
     }
 
-    /// One row at least: whether there is a map, the far edge of the next zones, and the id of a row in them.
-    fn query(&self, zones: i64, wanted: i64) -> QueryBuilder<'_, Postgres> {
-        let ZonedList { key, kind, id, .. } = self.list;
-        let (direction, near, far, beyond) = if self.descending {
-            ("DESC", "last", "first", "<")
-        } else {
-            ("ASC", "first", "last", ">")
-        };
-        let mut query = QueryBuilder::new(format!(
-            "WITH z AS MATERIALIZED (SELECT z.zone, z.{near}_{kind} AS near, z.{near}_id AS near_id, z.{far}_{kind} AS far, \
-             z.{far}_id AS far_id FROM past.zones z WHERE z.company_id = "
-        ));
+    /// The zones, or groups of them, that hold anything that is wanted.
+    fn push_zones(&self, query: &mut QueryBuilder<'_, Postgres>) {
+        let kind = self.list.kind;
         query
+            .push(" AND z.company_id = ")
             .push_bind(self.company.get())
             .push(" AND z.list = ")
             .push_bind(self.list.name)
@@ -218,8 +226,9 @@ impl Walk<'_> {
             .push_bind(self.part)
             .push(" AND z.held @> current_setting('leadledger.as_of')::bigint");
         if let Some(after) = &self.after {
+            let (far, beyond) = self.ends();
             query.push(format!(" AND (z.{far}_{kind}, z.{far}_id) {beyond} "));
-            after.push(&mut query);
+            after.push(query);
         }
         let (from, to) = self.times;
         if let Some(from) = from {
@@ -228,9 +237,48 @@ impl Walk<'_> {
         if let Some(to) = to {
             query.push(" AND z.first_at < ").push_bind(to);
         }
+    }
+
+    /// Which end of a zone is the far one, and what compares a place that comes later with another.
+    fn ends(&self) -> (&'static str, &'static str) {
+        if self.descending {
+            ("first", "<")
+        } else {
+            ("last", ">")
+        }
+    }
+
+    /// One row at least: whether there is a map, the far edge of the next zones, and the id of a row in them.
+    fn query(
+        &self,
+        zones: i64,
+        push_rows: &dyn Fn(&mut QueryBuilder<'_, Postgres>),
+    ) -> QueryBuilder<'_, Postgres> {
+        let ZonedList { key, kind, id, .. } = self.list;
+        let (far, beyond) = self.ends();
+        let (direction, near) = if self.descending {
+            ("DESC", "last")
+        } else {
+            ("ASC", "first")
+        };
+        let mut query = QueryBuilder::new(
+            "WITH g AS MATERIALIZED (SELECT z.zone FROM past.zones z WHERE z.level = 1",
+        );
+        self.push_zones(&mut query);
         query
             .push(format!(" ORDER BY z.zone {direction} LIMIT "))
-            .push_bind(zones)
+            .push(zones.min(MOST_GROUPS))
+            .push(format!(
+                "), z AS MATERIALIZED (SELECT z.* FROM g CROSS JOIN LATERAL (SELECT z.zone, z.{near}_{kind} AS near, \
+                 z.{near}_id AS near_id, z.{far}_{kind} AS far, z.{far}_id AS far_id FROM past.zones z \
+                 WHERE z.level = 0 AND z.zone >= g.zone * {GROUP} AND z.zone < (g.zone + 1) * {GROUP}"
+            ));
+        self.push_zones(&mut query);
+        // The limit inside too: else PostgreSQL may look at every zone for its group, instead of at the zones of each group.
+        query
+            .push(format!(
+                " ORDER BY z.zone {direction} LIMIT {zones}) z ORDER BY z.zone {direction} LIMIT {zones}"
+            ))
             .push(
                 ") SELECT m.mapped, e.far, e.far_id, l.id FROM (SELECT EXISTS (SELECT 1 FROM past.zone_maps m WHERE m.company_id = ",
             )
@@ -254,18 +302,17 @@ impl Walk<'_> {
             query.push(format!(" AND (l.{key}, l.{id}) {beyond} "));
             after.push(&mut query);
         }
-        query
-            .push(format!(
-                " ORDER BY l.{key} {direction}, l.{id} {direction} LIMIT "
-            ))
-            .push_bind(wanted)
-            .push(format!(
-                ") l ORDER BY l.key {direction}, l.id {direction} LIMIT "
-            ))
-            .push_bind(wanted)
-            .push(format!(
-                ") l ON true ORDER BY l.key {direction}, l.id {direction}"
-            ));
+        query.push(format!(
+            " ORDER BY l.{key} {direction}, l.{id} {direction} LIMIT "
+        ));
+        push_rows(&mut query);
+        query.push(format!(
+            ") l ORDER BY l.key {direction}, l.id {direction} LIMIT "
+        ));
+        push_rows(&mut query);
+        query.push(format!(
+            ") l ON true ORDER BY l.key {direction}, l.id {direction}"
+        ));
         query
     }
 }

@@ -1,14 +1,18 @@
 //! Makes zone maps (`projections::zone_maps`) in the background: of the lists whose past was found slow to read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aggregates::ids::CompanyId;
+use projections::leads::past::PastPage;
 use projections::zone_maps::{ZonedList, build};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tokio::sync::mpsc;
 
-/// A page of the past that took so long is worth a map.
+use super::moment::Moment;
+
+/// A list of the past that had to be read as a whole, and took so long, is worth a map.
 const SLOW: Duration = Duration::from_millis(5);
 /// What fewer rows and versions than these have is slow for another reason.
 const FEWEST_ROWS: i64 = 2_000;
@@ -30,7 +34,12 @@ struct Slow {
 #[derive(Debug, Clone)]
 pub struct ZoneMaps {
     slow: mpsc::Sender<Slow>,
+    waiting: Waiting,
 }
+
+/// The lists that wait for a map, so that each waits once.
+type Waiting = Arc<Mutex<HashSet<Which>>>;
+type Which = (CompanyId, &'static str);
 
 impl std::fmt::Debug for Slow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -43,29 +52,47 @@ impl ZoneMaps {
     #[must_use]
     pub fn start(pool: &PgPool) -> Self {
         let (slow, told) = mpsc::channel(WAITING);
-        tokio::spawn(run(pool.clone(), told));
-        Self { slow }
+        let waiting = Waiting::default();
+        tokio::spawn(run(pool.clone(), told, waiting.clone()));
+        Self { slow, waiting }
     }
 
-    /// Tells how long the reading of a page of the past took. Never waits.
-    pub fn took(&self, company: CompanyId, list: &'static ZonedList, moment: i64, time: Duration) {
-        if time >= SLOW {
-            // Where too many wait, this one will be as slow the next time.
-            let _ = self.slow.try_send(Slow {
-                company,
-                list,
-                moment,
-            });
+    /// Tells how long the reading of a page of this moment took. Never waits.
+    pub fn took(&self, company: CompanyId, read: &PastPage, moment: Moment, time: Duration) {
+        let Some(list) = read.unmapped.filter(|_| time >= SLOW) else {
+            return;
+        };
+        let slow = Slow {
+            company,
+            list,
+            moment: moment.position,
+        };
+        let mut waiting = lock(&self.waiting);
+        // Where too many wait, this one will be as slow the next time.
+        if waiting.insert(slow.which()) && self.slow.try_send(slow).is_err() {
+            waiting.remove(&(company, list.name));
         }
     }
 }
 
-async fn run(pool: PgPool, mut told: mpsc::Receiver<Slow>) {
-    let mut resting: HashMap<(CompanyId, &str), Instant> = HashMap::new();
+impl Slow {
+    const fn which(&self) -> Which {
+        (self.company, self.list.name)
+    }
+}
+
+fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, HashSet<Which>> {
+    // One call inserts or removes one: a panic elsewhere leaves it sound.
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn run(pool: PgPool, mut told: mpsc::Receiver<Slow>, waiting: Waiting) {
+    let mut resting: HashMap<Which, Instant> = HashMap::new();
     while let Some(slow) = told.recv().await {
+        let which = slow.which();
+        lock(&waiting).remove(&which);
         let begun = Instant::now();
         resting.retain(|_, until| *until > begun);
-        let which = (slow.company, slow.list.name);
         if resting.contains_key(&which) {
             continue;
         }
@@ -117,6 +144,6 @@ async fn make_now(connection: &mut PgConnection, slow: &Slow) -> Result<bool, sq
     connection
         .execute("SET LOCAL statement_timeout = '40s'")
         .await?;
-    build::build(connection, slow.company, slow.list, rows).await?;
+    build::build(connection, slow.company, slow.list, build::ZONE_ROWS).await?;
     Ok(true)
 }

@@ -157,11 +157,11 @@ impl TestServer {
             .differences
     }
 
-    /// Makes the zone map of every list of the company's leads, as the server does of slow ones.
+    /// Makes the zone map of every list of the company's leads, as the server does of slow ones, but with a zone for each row.
     pub async fn map_zones(&self, company: i64) {
         for list in &zone_maps::ALL {
             let mut transaction = self.database.pool().begin().await.expect("beginning");
-            zone_maps::build::build(&mut transaction, CompanyId(company), list, 0)
+            zone_maps::build::build(&mut transaction, CompanyId(company), list, 1)
                 .await
                 .expect("making a map");
             transaction.commit().await.expect("committing");

@@ -126,8 +126,9 @@ async fn every_list_is_what_it_was_however_often_its_leads_changed_since() {
         ("SET last_id = last_id - 1", "SET last_id = last_id + 1"),
     ] {
         for change in [change, back] {
-            let change =
-                format!("UPDATE past.zones {change} WHERE list = 'full_name' AND zone = 2");
+            let change = format!(
+                "UPDATE past.zones {change} WHERE list = 'full_name' AND level = 1 AND zone = 0"
+            );
             sqlx::query(&change).execute(pool).await.unwrap();
             if change.contains("'{}'") {
                 let hidden = walked(&server, &ana, &leads, &as_of_middle).await;

@@ -4,7 +4,7 @@ use aggregates::ids::CompanyId;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use crate::leads::list::{LEAD_COLUMNS, LEAD_JOINS, LeadRow};
-use crate::leads::past::page_of_walk;
+use crate::leads::past::{PastPage, page_of_walk};
 use crate::page::{Page, PageRequest, Total};
 use crate::total;
 use crate::zone_maps::{DUPLICATES, Place, Walk};
@@ -33,12 +33,8 @@ pub async fn page(
             .push_bind(*lead_id)
             .push(")");
     }
-    query
-        .push(" ORDER BY m.duplicate_group, m.lead_id LIMIT ")
-        .push_bind(request.per_page + 1);
-    if request.offset() > 0 {
-        query.push(" OFFSET ").push_bind(request.offset());
-    }
+    query.push(" ORDER BY m.duplicate_group, m.lead_id");
+    request.push_window(&mut query, only_of.is_none());
     query
         .push(") m JOIN leads l ON l.id = m.lead_id")
         .push(LEAD_JOINS)
@@ -56,7 +52,7 @@ pub async fn page_of_past(
     company: CompanyId,
     only_of: Option<&[i64]>,
     request: &PageRequest<(i64, i64)>,
-) -> Result<Page<LeadRow>, sqlx::Error> {
+) -> Result<PastPage, sqlx::Error> {
     let walk = Walk {
         company,
         list: &DUPLICATES,
@@ -72,10 +68,14 @@ pub async fn page_of_past(
             query.push(") l WHERE true");
         },
     };
-    if let Some(page) = page_of_walk(connection, walk, request).await? {
-        return Ok(page);
-    }
-    page(connection, company, only_of, request).await
+    let (page, unmapped) = match page_of_walk(connection, walk, request).await? {
+        Some(page) => (page, None),
+        None => (
+            page(connection, company, only_of, request).await?,
+            Some(&DUPLICATES),
+        ),
+    };
+    Ok(PastPage { page, unmapped })
 }
 
 /// How many rows the list has: exact for the whole company, else exact up to 10,000 and an estimate of the planner's above.

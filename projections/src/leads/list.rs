@@ -252,6 +252,30 @@ pub struct Wanted<'a> {
     pub sort: Sort,
 }
 
+impl Wanted<'_> {
+    /// Whether an index gives the list in its order, however many or few leads the values that are asked for have. Of several assignees,
+    /// or of what contains a text, it depends on the values what is best.
+    pub(super) fn is_of_an_index(&self) -> bool {
+        let filter = self.filter;
+        let filters = [
+            filter.stage_id,
+            filter.source_id,
+            filter.campaign_id,
+            filter.cycle_id,
+            filter.territory_id,
+        ];
+        let filters =
+            filters.iter().flatten().count() + usize::from(filter.user_access_ids.is_some());
+        let created = self.sort.column == SortColumn::CreatedAt;
+        let nobodys = |ids: &Vec<i64>| ids.is_empty() && filter.or_unassigned;
+        self.text.is_none()
+            && self.sort.column != SortColumn::Id
+            && (filters == 0 || (filters == 1 && created))
+            && filter.user_access_ids.as_ref().is_none_or(nobodys)
+            && (created || filter.created() == (None, None))
+    }
+}
+
 /// A page of the list.
 ///
 /// # Errors
@@ -260,16 +284,6 @@ pub async fn page(
     connection: &mut PgConnection,
     list: Wanted<'_>,
     request: &PageRequest<Cursor>,
-) -> Result<Page<LeadRow>, sqlx::Error> {
-    page_up_to(connection, list, request, None).await
-}
-
-/// [`page`] of the part of the list that ends with this place.
-pub(super) async fn page_up_to(
-    connection: &mut PgConnection,
-    list: Wanted<'_>,
-    request: &PageRequest<Cursor>,
-    end: Option<&Cursor>,
 ) -> Result<Page<LeadRow>, sqlx::Error> {
     let Wanted {
         company,
@@ -285,14 +299,8 @@ pub(super) async fn page_up_to(
     if let Some(cursor) = request.after() {
         push_side(&mut query, sort, cursor, sort.beyond());
     }
-    if let Some(end) = end {
-        push_side(&mut query, sort, end, sort.not_beyond());
-    }
     push_order(&mut query, sort);
-    query.push(" LIMIT ").push_bind(request.per_page + 1);
-    if request.offset() > 0 {
-        query.push(" OFFSET ").push_bind(request.offset());
-    }
+    request.push_window(&mut query, list.is_of_an_index());
     query.push(") l").push(LEAD_JOINS);
     push_order(&mut query, sort);
     let rows = query.build_query_as().fetch_all(connection).await?;

@@ -21,6 +21,23 @@ const FIRST_PIECE: i64 = 4;
 /// moment are among so many others, more pieces would cost more than they save.
 const SECOND_PIECE: i64 = 32;
 
+/// A page of a list of the past.
+pub struct PastPage {
+    /// The page.
+    pub page: Page<LeadRow>,
+    /// The list that was read as a whole for it, because it has no zone map that tells about the moment.
+    pub unmapped: Option<&'static ZonedList>,
+}
+
+impl PastPage {
+    const fn of(page: Page<LeadRow>) -> Self {
+        Self {
+            page,
+            unmapped: None,
+        }
+    }
+}
+
 /// As [`list::page`].
 ///
 /// # Errors
@@ -29,29 +46,71 @@ pub async fn page(
     connection: &mut PgConnection,
     list: Wanted<'_>,
     request: &PageRequest<Cursor>,
-) -> Result<Page<LeadRow>, sqlx::Error> {
-    let wanted = request.offset() + request.per_page + 1;
+) -> Result<PastPage, sqlx::Error> {
     // What is searched for is found by another index, and may be rare.
     if list.text.is_none() {
+        let wanted = request.offset() + request.per_page + 1;
         for (times, or_mapped) in [(FIRST_PIECE, true), (SECOND_PIECE, false)] {
             let rows = wanted.saturating_mul(times);
             let end = end_of_piece(connection, list, request, rows).await?;
             let end = end.as_ref();
-            let page = list::page_up_to(connection, list, request, end).await?;
-            if page.more || end.is_none() {
-                return Ok(page);
+            let ids = ids_up_to(connection, list, request, end).await?;
+            if end.is_none() || is_full(&ids, request) {
+                return Ok(PastPage::of(page_of(connection, ids, request).await?));
             }
             if or_mapped && let Some(page) = mapped(connection, list, request).await? {
-                return Ok(page);
+                return Ok(PastPage::of(page));
             }
         }
     }
-    list::page(connection, list, request).await
+    let ids = ids_up_to(connection, list, request, None).await?;
+    Ok(PastPage {
+        page: page_of(connection, ids, request).await?,
+        unmapped: zoned(list).map(|(zoned, _)| zoned),
+    })
+}
+
+/// Whether these are a page and one more.
+fn is_full(ids: &[i64], request: &PageRequest<Cursor>) -> bool {
+    usize::try_from(request.per_page).is_ok_and(|page| ids.len() > page)
+}
+
+/// The ids of a page and one more, of the part of the list that ends with this place. Alone, because PostgreSQL takes longer to plan
+/// the joins of the rows, all of them of views, than to read these and then the rows.
+async fn ids_up_to(
+    connection: &mut PgConnection,
+    list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
+    end: Option<&Cursor>,
+) -> Result<Vec<i64>, sqlx::Error> {
+    let sort = list.sort;
+    let mut query = QueryBuilder::new("SELECT l.id FROM leads l");
+    list::push_conditions(&mut query, list.company, list.filter, list.text);
+    if let Some(cursor) = request.after() {
+        list::push_side(&mut query, sort, cursor, sort.beyond());
+    }
+    if let Some(end) = end {
+        list::push_side(&mut query, sort, end, sort.not_beyond());
+    }
+    list::push_order(&mut query, sort);
+    request.push_window(&mut query, list.is_of_an_index());
+    query.build_query_scalar().fetch_all(connection).await
+}
+
+/// The page of these leads, which are one more where the list goes on.
+async fn page_of<C>(
+    connection: &mut PgConnection,
+    ids: Vec<i64>,
+    request: &PageRequest<C>,
+) -> Result<Page<LeadRow>, sqlx::Error> {
+    let ids: Vec<LeadId> = ids.into_iter().map(LeadId).collect();
+    let rows = list::by_ids(connection, &ids).await?;
+    let rows = rows.into_iter().flatten().collect();
+    Ok(Page::from_overfetch(rows, request.per_page))
 }
 
 /// The list whose zone map tells where these leads lie, and the part of it; `None` where none does.
-#[must_use]
-pub fn zoned(list: Wanted<'_>) -> Option<(&'static ZonedList, i64)> {
+fn zoned(list: Wanted<'_>) -> Option<(&'static ZonedList, i64)> {
     if list.text.is_some() {
         return None;
     }
@@ -119,15 +178,12 @@ pub(crate) async fn page_of_walk<C>(
     walk: Walk<'_>,
     request: &PageRequest<C>,
 ) -> Result<Option<Page<LeadRow>>, sqlx::Error> {
-    let wanted = request.offset() + request.per_page + 1;
-    let Some(ids) = walk.ids(connection, wanted).await? else {
+    let Some(mut ids) = walk.ids(connection, request).await? else {
         return Ok(None);
     };
     let skipped = usize::try_from(request.offset()).unwrap_or(usize::MAX);
-    let ids: Vec<LeadId> = ids.into_iter().skip(skipped).map(LeadId).collect();
-    let rows = list::by_ids(connection, &ids).await?;
-    let rows = rows.into_iter().flatten().collect();
-    Ok(Some(Page::from_overfetch(rows, request.per_page)))
+    ids.drain(..skipped.min(ids.len()));
+    page_of(connection, ids, request).await.map(Some)
 }
 
 /// The place after so many of today's rows or of the versions, whichever comes first; `None` when there are fewer of both. The filter
@@ -160,7 +216,14 @@ async fn end_of_piece(
             list::push_side(&mut query, sort, cursor, sort.beyond());
         }
         list::push_order(&mut query, sort);
-        query.push(" OFFSET ").push_bind(rows).push(" LIMIT 1)");
+        query.push(" OFFSET ");
+        // As the window of a page.
+        if request.offset() == 0 && list.is_of_an_index() {
+            query.push(rows);
+        } else {
+            query.push_bind(rows);
+        }
+        query.push(" LIMIT 1)");
     }
     let direction = if sort.descending { "DESC" } else { "ASC" };
     query.push(format!(

@@ -1,18 +1,12 @@
 //! Making zone maps from the tables, and comparing them with what they would be.
 
 use aggregates::ids::CompanyId;
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
-use super::{ALL, OUTDATED, ZonedList};
+use super::{ALL, GROUP, OUTDATED, ZonedList};
 
-/// How many rows a zone has, of so many in all: of ten millions 790, of a hundred thousand 79. A list is read through some whole zones,
-/// and past all of them.
-fn zone_rows(rows: i64) -> i64 {
-    (rows.isqrt() / 4).max(16)
-}
-
-/// The positions of a map are rounded to this many steps: so many times a zone can begin to hold, and end, at most.
-const STEPS: i64 = 2048;
+/// How many rows and versions a zone has: some of them are walked through for every page.
+pub const ZONE_ROWS: i64 = 128;
 
 /// How many rows and versions a company's list has, of which map or none.
 ///
@@ -32,8 +26,8 @@ pub async fn rows(
     .await
 }
 
-/// Makes the map of a company's list of about so many rows and versions, in place of the one that there is. In a transaction of the
-/// caller, who sees to it that nobody else does so at the same time, and that it is done, or not, within a minute.
+/// Makes the map of a company's list, with zones of so many rows, in place of the one that there is. In a transaction of the caller, who
+/// sees to it that nobody else does so at the same time, and that it is done, or not, within a minute.
 ///
 /// # Errors
 /// What the database answers.
@@ -41,7 +35,7 @@ pub async fn build(
     connection: &mut PgConnection,
     company: CompanyId,
     list: &ZonedList,
-    rows: i64,
+    zone_rows: i64,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM past.zone_maps WHERE company_id = $1 AND list = $2")
         .bind(company.get())
@@ -52,25 +46,25 @@ pub async fn build(
     let statement = format!(
         "WITH map AS (INSERT INTO past.zone_maps (company_id, list, as_of, zone_rows) \
          SELECT $1, $2, position, $3 FROM public.ledger_head RETURNING *) \
-         INSERT INTO past.zones ({}) {}",
+         INSERT INTO past.zones (company_id, list, {}) SELECT $1, $2, zones.* FROM ({}) AS zones",
         columns(list),
-        zones(list, "map")
+        zones(list, "(SELECT position FROM public.ledger_head)")
     );
     sqlx::query(&statement)
         .bind(company.get())
         .bind(list.name)
-        .bind(zone_rows(rows))
+        .bind(zone_rows)
         .execute(connection)
         .await?;
     Ok(())
 }
 
 fn columns(ZonedList { kind, .. }: &ZonedList) -> String {
-    format!("company_id, list, part, zone, first_{kind}, first_id, last_{kind}, last_id, held")
+    format!("part, level, zone, first_{kind}, first_id, last_{kind}, last_id, held")
 }
 
-/// A query of the zones of the maps in a relation that has the columns of `past.zone_maps`, all of this list.
-fn zones(list: &ZonedList, maps: &str) -> String {
+/// A query of the zones, of `$3` rows each, and of their groups, of the list of the company `$1`, as of this position.
+fn zones(list: &ZonedList, as_of: &str) -> String {
     let ZonedList {
         table,
         since,
@@ -79,22 +73,25 @@ fn zones(list: &ZonedList, maps: &str) -> String {
         id,
         ..
     } = list;
+    let order = "PARTITION BY part ORDER BY key, id";
     // All versions of a row that stand at the same place are of one zone, which is why ranks are counted and not rows.
     format!(
-        "SELECT company_id, list, part, zone, min(key), min(id) FILTER (WHERE first), max(key), max(id) FILTER (WHERE last), \
-         range_agg(int8range(valid_from / step * step, (valid_until + step - 1) / step * step)) \
-         FROM (SELECT *, (rank - 1) / zone_rows AS zone, \
-             (rank - 1) / zone_rows IS DISTINCT FROM (lag(rank) OVER ordered - 1) / zone_rows AS first, \
-             (rank - 1) / zone_rows IS DISTINCT FROM (lead(rank) OVER ordered - 1) / zone_rows AS last \
-           FROM (SELECT *, rank() OVER (PARTITION BY company_id, part ORDER BY key, id) AS rank, \
-                 greatest(1, (as_of - min(valid_from) OVER (PARTITION BY company_id)) / {STEPS}) AS step \
-             FROM (SELECT m.*, CAST({part} AS bigint) AS part, {key} AS key, {id} AS id, r.{since} AS valid_from, \
-                   CAST(NULL AS bigint) AS valid_until \
-                 FROM {maps} m JOIN public.{table} r ON r.company_id = m.company_id WHERE r.{since} <= m.as_of \
-               UNION ALL SELECT m.*, {part}, {key}, {id}, valid_from, CASE WHEN valid_until <= m.as_of THEN valid_until END \
-                 FROM {maps} m JOIN past.{table} r ON r.company_id = m.company_id WHERE valid_from <= m.as_of) AS r) AS r \
-           WINDOW ordered AS (PARTITION BY company_id, part ORDER BY key, id)) AS r \
-         GROUP BY company_id, list, part, zone"
+        "WITH zones AS MATERIALIZED (SELECT part, zone, min(key) AS first, min(id) FILTER (WHERE first) AS first_id, \
+         max(key) AS last, max(id) FILTER (WHERE last) AS last_id, range_agg(int8range(valid_from, valid_until)) AS held \
+         FROM (SELECT part, key, id, valid_from, valid_until, (rank - 1) / $3 AS zone, \
+             (rank - 1) / $3 IS DISTINCT FROM (lag(rank) OVER ordered - 1) / $3 AS first, \
+             (rank - 1) / $3 IS DISTINCT FROM (lead(rank) OVER ordered - 1) / $3 AS last \
+           FROM (SELECT *, rank() OVER ({order}) AS rank \
+             FROM (SELECT CAST({part} AS bigint) AS part, {key} AS key, {id} AS id, {since} AS valid_from, \
+                   CAST(NULL AS bigint) AS valid_until FROM public.{table} WHERE company_id = $1 AND {since} <= {as_of} \
+               UNION ALL SELECT {part}, {key}, {id}, valid_from, CASE WHEN valid_until <= {as_of} THEN valid_until END \
+                 FROM past.{table} WHERE company_id = $1 AND valid_from <= {as_of}) AS r) AS r \
+           WINDOW ordered AS ({order})) AS r \
+         GROUP BY part, zone) \
+         SELECT part, CAST(0 AS smallint) AS level, zone, first, first_id, last, last_id, held FROM zones \
+         UNION ALL SELECT part, 1, zone / {GROUP}, min(first), (array_agg(first_id ORDER BY zone))[1], max(last), \
+         (array_agg(last_id ORDER BY zone DESC))[1], (SELECT range_agg(r) FROM unnest(array_agg(held)) AS h, unnest(h) AS r) \
+         FROM zones GROUP BY part, zone / {GROUP} ORDER BY part, level, zone"
     )
 }
 
@@ -104,31 +101,35 @@ fn zones(list: &ZonedList, maps: &str) -> String {
 /// # Errors
 /// What the database answers.
 pub async fn wrong(connection: &mut PgConnection) -> Result<Vec<(i64, String)>, sqlx::Error> {
+    let maps: Vec<(i64, String, i64, i64)> = sqlx::query_as(&format!(
+        "SELECT company_id, list, as_of, zone_rows FROM past.zone_maps m WHERE NOT {OUTDATED} ORDER BY company_id, list"
+    ))
+    .fetch_all(&mut *connection)
+    .await?;
     let mut wrong = Vec::new();
-    for list in &ALL {
-        let columns = columns(list);
-        let maps = format!("(SELECT * FROM past.zone_maps m WHERE list = $1 AND NOT {OUTDATED})");
-        let wanted = zones(list, &maps);
-        let rows = sqlx::query(&format!(
-            "WITH there AS MATERIALIZED (SELECT {columns} FROM past.zones JOIN {maps} m USING (company_id, list)), \
-             wanted ({columns}) AS MATERIALIZED ({wanted}) \
-             SELECT DISTINCT company_id FROM ((TABLE there EXCEPT ALL TABLE wanted) UNION ALL \
-             (TABLE wanted EXCEPT ALL TABLE there)) AS differ ORDER BY company_id"
-        ))
-        .bind(list.name)
-        .fetch_all(&mut *connection)
-        .await?;
-        for row in rows {
-            wrong.push((row.try_get(0)?, list.name.to_owned()));
+    for (company, name, as_of, zone_rows) in maps {
+        let same = match ZonedList::named(&name) {
+            None => false,
+            Some(list) => {
+                let columns = columns(list);
+                let wanted = zones(list, "$4");
+                sqlx::query_scalar(&format!(
+                    "WITH there AS MATERIALIZED (SELECT {columns} FROM past.zones WHERE company_id = $1 AND list = $2), \
+                     wanted ({columns}) AS MATERIALIZED ({wanted}) \
+                     SELECT NOT EXISTS ((TABLE there EXCEPT ALL TABLE wanted) UNION ALL (TABLE wanted EXCEPT ALL TABLE there))"
+                ))
+                .bind(company)
+                .bind(&name)
+                .bind(zone_rows)
+                .bind(as_of)
+                .fetch_one(&mut *connection)
+                .await?
+            }
+        };
+        if !same {
+            wrong.push((company, name));
         }
     }
-    let unknown: Vec<(i64, String)> = sqlx::query_as(
-        "SELECT company_id, list FROM past.zone_maps WHERE NOT list = ANY($1) ORDER BY company_id, list",
-    )
-    .bind(ALL.iter().map(|list| list.name).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
-    wrong.extend(unknown);
     Ok(wrong)
 }
 

@@ -11,7 +11,6 @@ use projections::duplicates;
 use projections::leads::counts::{self, LeadFilter};
 use projections::leads::list::{self, Cursor, LeadRow, Sort, SortColumn};
 use projections::leads::past;
-use projections::zone_maps::DUPLICATES;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -296,12 +295,9 @@ async fn find(
     let total = list::total(&mut connection, leads).await?;
     let page = if let Some(moment) = app.pool.moment() {
         let begun = Instant::now();
-        let page = past::page(&mut connection, leads, &request).await?;
-        if let Some((zoned, _)) = past::zoned(leads) {
-            app.zone_maps
-                .took(company, zoned, moment.position, begun.elapsed());
-        }
-        page
+        let read = past::page(&mut connection, leads, &request).await?;
+        app.zone_maps.took(company, &read, moment, begun.elapsed());
+        read.page
     } else {
         list::page(&mut connection, leads, &request).await?
     };
@@ -335,10 +331,9 @@ async fn list_duplicates(
     let (only_of, request) = (only_of.as_deref(), &wanted.request);
     let page = if let Some(moment) = app.pool.moment() {
         let begun = Instant::now();
-        let page = duplicates::page_of_past(&mut connection, company, only_of, request).await?;
-        app.zone_maps
-            .took(company, &DUPLICATES, moment.position, begun.elapsed());
-        page
+        let read = duplicates::page_of_past(&mut connection, company, only_of, request).await?;
+        app.zone_maps.took(company, &read, moment, begun.elapsed());
+        read.page
     } else {
         duplicates::page(&mut connection, company, only_of, request).await?
     };
