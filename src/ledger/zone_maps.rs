@@ -113,11 +113,8 @@ async fn run(pool: PgPool, mut told: mpsc::Receiver<Slow>, waiting: Waiting) {
 async fn make(pool: &PgPool, slow: &Slow) -> Result<bool, sqlx::Error> {
     let mut connection = pool.acquire().await?;
     let mut transaction = connection.begin().await?;
-    // An erasure is cleared for the last time a minute after it: by then this is done, or given up.
     transaction
-        .execute(
-            "SET LOCAL statement_timeout = '10s'; SET LOCAL work_mem = '32MB'; SET LOCAL jit = off",
-        )
+        .execute("SET LOCAL statement_timeout = '10min'; SET LOCAL work_mem = '32MB'; SET LOCAL jit = off")
         .await?;
     let there: bool = sqlx::query_scalar(
         "SELECT NOT pg_try_advisory_xact_lock(hashtextextended('zone map ' || $2, $1)) OR EXISTS (SELECT 1 \
@@ -141,9 +138,6 @@ async fn make_now(connection: &mut PgConnection, slow: &Slow) -> Result<bool, sq
     if rows < FEWEST_ROWS {
         return Ok(false);
     }
-    connection
-        .execute("SET LOCAL statement_timeout = '40s'")
-        .await?;
     build::build(connection, slow.company, slow.list, build::ZONE_ROWS).await?;
     Ok(true)
 }

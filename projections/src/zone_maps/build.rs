@@ -26,8 +26,8 @@ pub async fn rows(
     .await
 }
 
-/// Makes the map of a company's list, with zones of so many rows, in place of the one that there is. In a transaction of the caller, who
-/// sees to it that nobody else does so at the same time, and that it is done, or not, within a minute.
+/// Makes the map of a company's list, with zones of so many rows, in place of the one that there is. In a transaction of the caller, which
+/// reads what is committed at each statement, and during which nobody else makes the same map.
 ///
 /// # Errors
 /// What the database answers.
@@ -54,6 +54,14 @@ pub async fn build(
         .bind(company.get())
         .bind(list.name)
         .bind(zone_rows)
+        .execute(&mut *connection)
+        .await?;
+    // Erasures that were recorded meanwhile saw no map. Those to come will: they are cleared for a minute.
+    let outdated =
+        format!("DELETE FROM past.zone_maps m WHERE company_id = $1 AND list = $2 AND {OUTDATED}");
+    sqlx::query(&outdated)
+        .bind(company.get())
+        .bind(list.name)
         .execute(connection)
         .await?;
     Ok(())
