@@ -8,7 +8,6 @@
 //!
 //! Whatever was decided on a stale view is decided again before anybody is answered, refusals included.
 
-use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -22,13 +21,12 @@ use super::catch_up;
 use super::deciding::{Outcome, decide};
 use super::guess::Guess;
 use super::head::View;
+use super::inbox::{Inbox, Message};
 use super::refusal::CommitError;
 use super::stream::StreamKey;
 use super::work::Job;
 use crate::clock::Clock;
 
-/// The most commands in one batch: beyond this, waiting commands gain nothing by travelling together.
-const MOST_COMMANDS: usize = 1_000;
 /// How long commands wait for a database that is away before their callers are told.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// How long a commit waits for what a foreign transaction holds, such as the next place of a stream, while it keeps everybody else
@@ -46,13 +44,6 @@ const OTHERS_SORT: &str = "256MB";
 /// So long after the last command of a file, others are taken to sort in.
 const FILE_STAYS: Duration = Duration::from_secs(3);
 
-/// What a committer is told.
-pub(super) enum Message {
-    Commit(Box<Job>),
-    /// A stock program appended something.
-    CatchUp,
-}
-
 /// See the module's text.
 pub(super) struct Committer {
     options: PgConnectOptions,
@@ -65,47 +56,6 @@ pub(super) struct Committer {
     guess: Option<Guess>,
     /// The last command of a file, while the connection leaves sorting to others.
     file: Option<Instant>,
-}
-
-/// The commands that came and are not yet decided.
-struct Inbox {
-    queue: mpsc::Receiver<Message>,
-    jobs: Vec<Job>,
-    /// Each is committed by itself.
-    sweeping: VecDeque<Job>,
-    catch_up: bool,
-}
-
-impl Inbox {
-    fn is_empty(&self) -> bool {
-        self.jobs.is_empty() && self.sweeping.is_empty() && !self.catch_up
-    }
-
-    fn put(&mut self, message: Message) {
-        match message {
-            Message::CatchUp => self.catch_up = true,
-            Message::Commit(job) if job.work.find_streams.is_some() => {
-                self.sweeping.push_back(*job);
-            }
-            Message::Commit(job) => self.jobs.push(*job),
-        }
-    }
-
-    /// Takes in what has come, and nothing more.
-    fn take_in(&mut self) {
-        while self.jobs.len() + self.sweeping.len() < MOST_COMMANDS
-            && let Ok(message) = self.queue.try_recv()
-        {
-            self.put(message);
-        }
-    }
-
-    /// The command that will be the next, if it is a sweeping one.
-    fn take_next(&mut self) -> Option<Job> {
-        self.take_in();
-        let alone = self.jobs.is_empty() && !self.catch_up;
-        alone.then(|| self.sweeping.pop_front()).flatten()
-    }
 }
 
 /// Why an attempt did not commit.
@@ -137,12 +87,7 @@ impl Committer {
             connection: None,
             turns_left: 0,
             look_ups_left: 0,
-            inbox: Inbox {
-                queue,
-                jobs: Vec::new(),
-                sweeping: VecDeque::new(),
-                catch_up: false,
-            },
+            inbox: Inbox::new(queue),
             guess: None,
             file: None,
         }
@@ -151,15 +96,9 @@ impl Committer {
     /// Runs until every sender is gone and the queue is empty.
     pub async fn run(mut self) {
         loop {
-            if self.inbox.is_empty() {
-                match self.inbox.queue.recv().await {
-                    Some(message) => self.inbox.put(message),
-                    None => return,
-                }
-            }
-            self.inbox.take_in();
-            let catch_up = std::mem::take(&mut self.inbox.catch_up);
-            let jobs = std::mem::take(&mut self.inbox.jobs);
+            let Some((catch_up, jobs)) = self.inbox.take_batch().await else {
+                return;
+            };
             if catch_up {
                 self.turns_left = self.turns_left.max(1);
             }
@@ -167,7 +106,7 @@ impl Committer {
                 self.commit_or_recover(jobs).await;
             }
             // One at a time: whoever came meanwhile is next.
-            if let Some(job) = self.inbox.sweeping.pop_front() {
+            if let Some(job) = self.inbox.take_sweeping() {
                 self.turns_left = self.turns_left.max(1);
                 self.commit_or_recover(vec![job]).await;
             }
@@ -353,7 +292,7 @@ impl Committer {
         if let Some(guessing) = guessing
             && let Some((job, guess)) = guessing.end().await
         {
-            self.inbox.sweeping.push_front(job);
+            self.inbox.put_back(job);
             self.guess = guess;
         }
         match sent {

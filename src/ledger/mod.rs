@@ -16,6 +16,7 @@ mod guess;
 mod head;
 pub mod history;
 pub mod import_locks;
+mod inbox;
 pub mod lead_reads;
 pub mod leaf;
 mod load;
@@ -57,7 +58,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use committer::{Committer, Message};
+use committer::Committer;
+use inbox::Message;
 use lead_reads::{LeadReads, ReadLog};
 
 pub use load::{import_state, lead_at};

@@ -9,8 +9,9 @@ use super::tree::unsigned;
 use crate::proof::Hash;
 use crate::proof::stream_map::{StreamEnd, StreamMap, Tile, TilePath, stream_key};
 
-/// So many events are taken in at once: each of them brings some tiles of its own, a few kilobytes, into memory.
-const AT_ONCE: i64 = 10_000;
+/// So many events are taken in at once. Each brings two or three tiles of its own into memory, in a ledger of millions of streams, and
+/// each of these is there four times while it is written: together some ten kilobytes.
+const AT_ONCE: i64 = 2_500;
 
 /// How many events the map has taken in.
 pub(super) async fn size(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {

@@ -1,45 +1,28 @@
-//! Leads: create, get, update. The lists are in `lead_lists`.
+//! Leads: create, get, update. The lists are in `lead_lists`, what is sent and its checks in `input`, what is answered in `view`.
 
-use std::collections::BTreeMap;
+mod input;
+mod view;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aggregates::Change;
 use aggregates::access::{Reach, Right};
-use aggregates::company::questions::MAX_OPTIONS;
-use aggregates::email::Email;
-use aggregates::ids::{
-    CampaignId, CompanyId, LeadId, OptionId, QuestionId, SourceId, TerritoryId, UserAccessId,
-};
+use aggregates::ids::{CompanyId, LeadId, UserAccessId};
 use aggregates::lead::{
-    Answer, Classification, Contact, CreateLead, Lead, LeadCommand, OnlyOf, UpdateLead,
+    Classification, Contact, CreateLead, Lead, LeadCommand, OnlyOf, UpdateLead,
 };
-use aggregates::money::{Currency, Money};
-use aggregates::person_name::PersonName;
-use aggregates::phone::{Phone, Region};
-use aggregates::stage::Stage;
-use aggregates::text;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
-use garde::Validate;
-use projections::lead_notes;
 use projections::leads::list::LeadRow;
-use projections::users::list::access_by_id;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::accesses::{AccessView, role_of};
-use super::lead_notes::{NoteView, writable};
-use super::stages::StageView;
-use super::users::{PersonView, checked, checked_change};
+use super::lead_notes::writable;
 use crate::api::caller::{Caller, Scope};
-use crate::api::extract::{Json, Patch, Path};
-use crate::api::field_errors::FieldErrors;
+use crate::api::extract::{Json, Path};
 use crate::api::optimistic::OptimisticCaller;
-use crate::api::preconditions::{IfMatch, etag};
+use crate::api::preconditions::IfMatch;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::lead_answers;
@@ -47,335 +30,15 @@ use crate::lead_routing;
 use crate::ledger::{IdKind, StreamKey, StreamKind};
 use crate::lineage;
 use crate::plan_limits::PlanLimits;
+use input::{Checked, LeadBody, check};
+use view::{LeadEnvelope, single};
+
+pub use view::LeadView;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(create_lead))
         .routes(routes!(show_lead, update_lead))
-}
-
-/// A lead to create, or the changes of one: what is absent stays, what is null is cleared.
-#[derive(Debug, Clone, Default, Deserialize, Validate, ToSchema)]
-#[garde(allow_unvalidated)]
-#[serde(default)]
-pub struct LeadBody {
-    #[schema(value_type = Option<String>)]
-    first_name: Patch<String>,
-    #[schema(value_type = Option<String>)]
-    last_name: Patch<String>,
-    #[schema(value_type = Option<String>, example = "user@example.com")]
-    email: Patch<String>,
-    /// With country code, or as dialled in the company's region; kept as E.164.
-    #[schema(value_type = Option<String>)]
-    phone_number: Patch<String>,
-    stage_id: Option<i64>,
-    #[schema(value_type = Option<i64>)]
-    source_id: Patch<i64>,
-    #[schema(value_type = Option<i64>)]
-    campaign_id: Patch<i64>,
-    #[schema(value_type = Option<i64>)]
-    territory_id: Patch<i64>,
-    /// Who works on it: a user access that holds in the company.
-    #[schema(value_type = Option<i64>)]
-    user_access_id: Patch<i64>,
-    #[garde(length(max = 200))]
-    answers: Option<Vec<AnswerBody>>,
-    /// Fields of the company's own; null takes one away.
-    #[garde(length(max = 100))]
-    extra: Option<BTreeMap<String, Option<String>>>,
-    #[schema(value_type = Option<MoneyBody>)]
-    estimated_value: Patch<MoneyBody>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-struct AnswerBody {
-    question_id: i64,
-    #[serde(default)]
-    option_id: Option<i64>,
-    /// Where several options may be chosen.
-    #[serde(default)]
-    option_ids: Vec<i64>,
-    #[serde(default)]
-    value: Option<String>,
-}
-
-/// An exact amount of a currency.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-struct MoneyBody {
-    #[schema(example = "1200.50")]
-    amount: String,
-    #[schema(example = "MXN")]
-    currency: String,
-}
-
-/// A lead.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct LeadView {
-    id: i64,
-    company_id: i64,
-    first_name: Option<String>,
-    last_name: Option<String>,
-    full_name: String,
-    email: Option<String>,
-    phone_number: Option<String>,
-    stage: Option<StageView>,
-    /// Since when it is in the stage.
-    stage_entered_at: DateTime<Utc>,
-    source: Option<NamedView>,
-    campaign: Option<NamedView>,
-    cycle: Option<NamedView>,
-    territory: Option<NamedView>,
-    user_access: Option<AssigneeView>,
-    duplicate: bool,
-    duplicate_of_id: Option<i64>,
-    answers: serde_json::Value,
-    extra: serde_json::Value,
-    estimated_value: Option<MoneyBody>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    /// Since when the personal data is kept and not used: it is absent above.
-    blocked_at: Option<DateTime<Utc>>,
-    /// When the personal data was erased.
-    erased_at: Option<DateTime<Utc>>,
-    /// Only when a single lead is read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    notes: Option<Vec<NoteView>>,
-    /// Only in the list of duplicates: the id of the group's oldest lead.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    duplicate_group: Option<i64>,
-    /// Only in the list of duplicates: `email`, `phone`, or both.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    matched_on: Option<Vec<String>>,
-}
-
-/// Something that a lead refers to.
-#[derive(Debug, Serialize, ToSchema)]
-struct NamedView {
-    id: i64,
-    name: Option<String>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct AssigneeView {
-    id: i64,
-    user: PersonView,
-    access: Option<AccessView>,
-}
-
-impl LeadView {
-    /// As in the list of duplicates.
-    pub fn in_group(mut row: LeadRow) -> Self {
-        let (group, matched_on) = (row.duplicate_group, row.matched_on.take());
-        Self {
-            duplicate_group: group,
-            matched_on,
-            ..Self::from(row)
-        }
-    }
-}
-
-impl From<LeadRow> for LeadView {
-    fn from(row: LeadRow) -> Self {
-        let named = |id: Option<i64>, name: Option<String>| id.map(|id| NamedView { id, name });
-        let user_access = row
-            .user_access_id
-            .zip(row.assignee_user_id)
-            .map(|(id, user_id)| AssigneeView {
-                id,
-                user: PersonView::new(
-                    user_id,
-                    row.assignee_full_name.unwrap_or_default(),
-                    row.assignee_email,
-                    row.assignee_avatar,
-                ),
-                access: row
-                    .assignee_role
-                    .as_deref()
-                    .and_then(role_of)
-                    .map(AccessView::from),
-            });
-        let currency = row.estimated_value_currency;
-        let currency = currency.and_then(|code| Currency::parse(&code).ok());
-        let duplicate_of_id = row.duplicate_group.filter(|group| *group != row.id);
-        Self {
-            id: row.id,
-            company_id: row.company_id,
-            first_name: row.first_name,
-            last_name: row.last_name,
-            full_name: row.full_name,
-            email: row.email,
-            phone_number: row.phone,
-            stage: Stage::from_id(row.stage_id).map(StageView::from),
-            stage_entered_at: row.stage_entered_at,
-            source: named(row.source_id, row.source_name),
-            campaign: named(row.campaign_id, row.campaign_name),
-            cycle: named(row.cycle_id, row.cycle_name),
-            territory: named(row.territory_id, row.territory_name),
-            user_access,
-            duplicate: duplicate_of_id.is_some(),
-            duplicate_of_id,
-            answers: row.answers,
-            extra: row.extra,
-            estimated_value: row
-                .estimated_value_amount
-                .zip(currency)
-                .map(|(amount, currency)| MoneyBody {
-                    amount: Money { amount, currency }.amount_text(),
-                    currency: currency.to_string(),
-                }),
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            blocked_at: row.blocked_at,
-            erased_at: row.erased_at,
-            notes: None,
-            duplicate_group: None,
-            matched_on: None,
-        }
-    }
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct LeadEnvelope {
-    lead: LeadView,
-}
-
-/// The body with every value checked, and the user whose access is to be assigned.
-struct Checked {
-    update: UpdateLead,
-    assignee: Option<i64>,
-}
-
-async fn check(app: &App, scope: &Scope, body: LeadBody) -> Result<Checked, Problem> {
-    let mut errors = FieldErrors::default();
-    let region = Region::parse(&scope.company.region).unwrap_or(app.region);
-    let name = |name: String| PersonName::parse(&name);
-    let positive = |id: i64| {
-        if id > 0 {
-            Ok(id)
-        } else {
-            Err("must be a positive id")
-        }
-    };
-    let stage = body
-        .stage_id
-        .map(|id| Stage::from_id(id).ok_or("is not a stage; see GET /api/v1/stages"));
-    let update = UpdateLead {
-        first_name: checked_change(
-            &mut errors,
-            "first_name",
-            blank_is_null(body.first_name),
-            name,
-        ),
-        last_name: checked_change(
-            &mut errors,
-            "last_name",
-            blank_is_null(body.last_name),
-            name,
-        ),
-        email: checked_change(&mut errors, "email", blank_is_null(body.email), |e| {
-            Email::parse(&e)
-        }),
-        phone: checked_change(
-            &mut errors,
-            "phone_number",
-            blank_is_null(body.phone_number),
-            |p| Phone::parse(&p, region),
-        ),
-        stage: stage.and_then(|stage| checked(&mut errors, "stage_id", stage)),
-        source_id: checked_change(&mut errors, "source_id", body.source_id, positive).map(SourceId),
-        campaign_id: checked_change(&mut errors, "campaign_id", body.campaign_id, positive)
-            .map(CampaignId),
-        territory_id: checked_change(&mut errors, "territory_id", body.territory_id, positive)
-            .map(TerritoryId),
-        user_access_id: Change::from(body.user_access_id).map(UserAccessId),
-        answers: check_answers(&mut errors, body.answers.unwrap_or_default()),
-        extra: check_extra(&mut errors, body.extra.unwrap_or_default()),
-        estimated_value: checked_change(
-            &mut errors,
-            "estimated_value",
-            body.estimated_value,
-            |value| money(&value),
-        ),
-        only_of: None,
-    };
-    let mut assignee = None;
-    if let Change::Set(access) = update.user_access_id {
-        let mut connection = app.pool.acquire().await?;
-        match access_by_id(&mut connection, access.get()).await? {
-            Some(row) if scope.company.path.contains(&row.company_id) => {
-                assignee = Some(row.user_id);
-            }
-            _ => errors.add(
-                "user_access_id",
-                "is not a user access that holds in this company",
-            ),
-        }
-    }
-    if !errors.is_empty() {
-        return Err(errors.into());
-    }
-    Ok(Checked { update, assignee })
-}
-
-/// Forms send an empty text for a field that was left alone: it means "nothing".
-fn blank_is_null(patch: Patch<String>) -> Patch<String> {
-    match patch {
-        Patch::Value(text) if text.trim().is_empty() => Patch::Null,
-        other => other,
-    }
-}
-
-fn money(body: &MoneyBody) -> Result<Money, String> {
-    let currency = Currency::parse(&body.currency).map_err(|error| error.to_string())?;
-    Money::parse(&body.amount, currency).map_err(|error| error.to_string())
-}
-
-fn check_answers(errors: &mut FieldErrors, answers: Vec<AnswerBody>) -> Vec<Answer> {
-    let mut checked_answers = Vec::with_capacity(answers.len());
-    for (n, answer) in answers.into_iter().enumerate() {
-        for (field, id) in [
-            ("question_id", Some(answer.question_id)),
-            ("option_id", answer.option_id),
-        ] {
-            if id.is_some_and(|id| id <= 0) {
-                errors.add(format!("answers[{n}].{field}"), "must be a positive id");
-            }
-        }
-        if answer.option_ids.iter().any(|id| *id <= 0) || answer.option_ids.len() > MAX_OPTIONS {
-            let field = format!("answers[{n}].option_ids");
-            errors.add(field, "must be positive ids, at most 100");
-        }
-        let value = answer.value.as_deref().filter(|value| !value.is_empty());
-        let field = format!("answers[{n}].value");
-        checked_answers.push(Answer {
-            question_id: QuestionId(answer.question_id),
-            option_id: answer.option_id.map(OptionId),
-            option_ids: answer.option_ids.into_iter().map(OptionId).collect(),
-            question_text: None,
-            value: value
-                .and_then(|value| checked(errors, &field, text::block(value, 10_000)))
-                .map(str::to_owned),
-        });
-    }
-    checked_answers
-}
-
-fn check_extra(
-    errors: &mut FieldErrors,
-    extra: BTreeMap<String, Option<String>>,
-) -> BTreeMap<String, Option<String>> {
-    let mut checked_extra = BTreeMap::new();
-    for (name, value) in extra {
-        let field = format!("extra.{name}");
-        let Some(name) = checked(errors, "extra", text::line(&name, 100)).map(str::to_owned) else {
-            continue;
-        };
-        let value = value.filter(|value| !value.trim().is_empty());
-        let value = value
-            .map(|value| checked(errors, &field, text::block(&value, 10_000)).map(str::to_owned));
-        checked_extra.insert(name, value.flatten());
-    }
-    checked_extra
 }
 
 /// Create a lead for a company
@@ -503,13 +166,6 @@ async fn one(app: &App, id: LeadId) -> Result<Response, Problem> {
     let (row, notes) = tokio::join!(app.reads.lead.get(id), app.reads.notes.get(id));
     let row = row?.ok_or_else(|| Problem::not_found("lead"))?;
     Ok(single(row, notes?))
-}
-
-fn single(row: LeadRow, notes: Vec<lead_notes::NoteRow>) -> Response {
-    let tag = [(header::ETAG, etag(row.version))];
-    let mut lead = LeadView::from(row);
-    lead.notes = Some(notes.into_iter().map(NoteView::from).collect());
-    (tag, Json(LeadEnvelope { lead })).into_response()
 }
 
 /// Get lead by id
