@@ -3,7 +3,8 @@
 //! One checkpoint at a time is made, over all nodes: whoever makes one holds an advisory lock until its transaction ends.
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sqlx::{Connection, PgConnection, PgPool, Row};
+use sqlx::error::DatabaseError;
+use sqlx::{Connection, Executor, PgConnection, PgPool, Row};
 
 use super::{stream_map, tree};
 use crate::digests;
@@ -12,10 +13,13 @@ use crate::proof::note::{self, Signer, VerifierKey};
 
 /// The advisory lock of whoever makes checkpoints or changes their keys: the letters `leadsign`.
 const LOCK: i64 = 0x6c65_6164_7369_676e;
-/// How many events the map of streams takes in within one transaction.
-const STEP: i64 = 20_000;
+/// How many events the map of streams takes in within one transaction, at most. The more at once, the fewer times a tile is written: in
+/// a ledger of millions of streams that is most of the work.
+const STEP: i64 = 500_000;
 /// How many such steps whoever wants a checkpoint waits for. A ledger that is far ahead of its map is caught up with in turns.
-const STEPS: u32 = 10;
+const STEPS: u32 = 2;
+/// How long they wait while another takes a step.
+const PATIENCE: &str = "SET LOCAL lock_timeout = '5s'";
 /// The name of the seed among the installation's secrets.
 const SECRET: &str = "checkpoints";
 
@@ -96,7 +100,8 @@ pub async fn latest(connection: &mut PgConnection) -> Result<Option<Kept>, sqlx:
 pub async fn make(pool: &PgPool, now: DateTime<Utc>) -> Result<Kept, ProofError> {
     for _ in 0..STEPS {
         let mut transaction = pool.begin().await?;
-        lock(&mut transaction).await?;
+        transaction.execute(PATIENCE).await?;
+        lock(&mut transaction).await.map_err(busy)?;
         let latest = latest(&mut transaction).await?;
         let end = super::proofs::size(&mut transaction).await?;
         let taken_in = stream_map::size(&mut transaction).await?;
@@ -119,6 +124,15 @@ pub async fn make(pool: &PgPool, now: DateTime<Utc>) -> Result<Kept, ProofError>
         return Ok(made);
     }
     Err(ProofError::Busy)
+}
+
+fn busy(error: sqlx::Error) -> ProofError {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    if code.is_some_and(|code| code == "55P03") {
+        ProofError::Busy
+    } else {
+        error.into()
+    }
 }
 
 /// Signs the ledger as it is and keeps the checkpoint. The caller holds the lock in a transaction.

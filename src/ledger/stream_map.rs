@@ -3,15 +3,16 @@
 
 use std::collections::HashSet;
 
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::tree::unsigned;
 use crate::proof::Hash;
-use crate::proof::stream_map::{StreamEnd, StreamMap, Tile, TilePath, stream_key};
+use crate::proof::stream_map::{StreamEnd, StreamMap, Tile, TilePath};
 
-/// So many events are taken in at once. Each brings two or three tiles of its own into memory, in a ledger of millions of streams, and
-/// each of these is there four times while it is written: together some ten kilobytes.
-const AT_ONCE: i64 = 2_500;
+/// So many streams are brought up to date at once: what lies between their places is in memory four times over while it is written, some
+/// kilobytes for each.
+const AT_ONCE: usize = 2_500;
 
 /// How many events the map has taken in.
 pub(super) async fn size(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
@@ -52,15 +53,29 @@ async fn advance_settled(
     settled: i64,
 ) -> Result<Hash, sqlx::Error> {
     let since = to.max(settled);
-    let mut done = from;
+    // In the order of their places in the map, and not in that of the events: so each tile is read and written once, and near the one
+    // before it. Streams come to lie at random, and of millions each event would bring a page of tiles of its own.
+    sqlx::query(&format!(
+        "DECLARE touched NO SCROLL CURSOR FOR SELECT sha256(int8send(octet_length(aggregate_type)) || convert_to(aggregate_type, 'UTF8') \
+         || int8send(octet_length(aggregate_id)) || convert_to(aggregate_id, 'UTF8')), count(*), \
+         (array_agg(leaf_hash ORDER BY position DESC))[1] \
+         FROM events WHERE position > {from} AND position <= {to} GROUP BY aggregate_type, aggregate_id ORDER BY 1"
+    ))
+    .persistent(false)
+    .execute(&mut *connection)
+    .await?;
     let root = loop {
-        let next = to.min(done + AT_ONCE);
-        let root = take_in(connection, done, next, since).await?;
-        done = next;
-        if done == to {
+        let touched = fetch_touched(connection).await?;
+        let last = touched.len() < AT_ONCE;
+        let root = take_in(connection, touched, since).await?;
+        if last {
             break root;
         }
     };
+    sqlx::query("CLOSE touched")
+        .persistent(false)
+        .execute(&mut *connection)
+        .await?;
     sqlx::query("UPDATE stream_map SET size = $1, settled = $2")
         .bind(to)
         .bind(since)
@@ -69,32 +84,33 @@ async fn advance_settled(
     Ok(root)
 }
 
-/// Takes the events after position `from` up to `to` in; the tiles that they change are as they are since `since`.
+/// The next streams that were touched: how many events came to each, and the leaf of the last one.
+async fn fetch_touched(connection: &mut PgConnection) -> Result<Vec<StreamEnd>, sqlx::Error> {
+    let rows = sqlx::query(&format!("FETCH {AT_ONCE} FROM touched"))
+        .persistent(false)
+        .fetch_all(connection)
+        .await?;
+    let hash = |row: &PgRow, column: usize| -> Result<Hash, sqlx::Error> {
+        let bytes: Option<&[u8]> = row.try_get(column)?;
+        let hash = bytes.and_then(|bytes| bytes.try_into().ok());
+        hash.ok_or(sqlx::Error::RowNotFound)
+    };
+    let ends = rows.iter().map(|row| {
+        Ok(StreamEnd {
+            key: hash(row, 0)?,
+            events: unsigned(row.try_get(1)?),
+            last_leaf: hash(row, 2)?,
+        })
+    });
+    ends.collect()
+}
+
+/// Takes in what came to these streams; the tiles that change are as they are since `since`. Answers the map's root.
 async fn take_in(
     connection: &mut PgConnection,
-    from: i64,
-    to: i64,
+    touched: Vec<StreamEnd>,
     since: i64,
 ) -> Result<Hash, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT aggregate_type, aggregate_id, count(*), (array_agg(leaf_hash ORDER BY position DESC))[1] \
-         FROM events WHERE position > $1 AND position <= $2 GROUP BY 1, 2",
-    )
-    .bind(from)
-    .bind(to)
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut touched = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let leaf: Option<&[u8]> = row.try_get(3)?;
-        let leaf = leaf.and_then(|leaf| leaf.try_into().ok());
-        touched.push(StreamEnd {
-            key: stream_key(row.try_get(0)?, row.try_get(1)?),
-            events: unsigned(row.try_get(2)?),
-            last_leaf: leaf.ok_or(sqlx::Error::RowNotFound)?,
-        });
-    }
-    drop(rows);
     let mut map = StreamMap::default();
     let keys: Vec<Hash> = touched.iter().map(|end| end.key).collect();
     bring(connection, &mut map, &keys, NOW).await?;
