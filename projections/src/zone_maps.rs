@@ -160,10 +160,10 @@ pub(crate) struct Walk<'a> {
 const OUTDATED: &str = "(m.list = 'full_name' AND EXISTS (SELECT 1 FROM public.lead_erasures e \
      WHERE e.company_id = m.company_id AND e.erased_position > m.as_of))";
 
-/// How many zones are looked into at a time: few at first, because mostly they are enough.
-const FIRST_ZONES: i64 = 2;
-const MORE_TIMES: i64 = 4;
-const MOST_ZONES: i64 = 512;
+/// How many zones are looked into at a time: first as many as a page has rows, because each of them has one of the moment at least.
+const FIRST_ZONES: i64 = 32;
+const MORE_TIMES: i64 = 8;
+const MOST_ZONES: i64 = 256;
 /// Of groups at most so many are looked into at a time. Two at least, because the first may end where the walk begins.
 const MOST_GROUPS: i64 = 16;
 

@@ -4,7 +4,7 @@
 //! asks both for their first row walks one of them to its end where the other has all: after every lead was changed, none of
 //! today's rows held then. So the list is read in pieces, each of which ends where the next few rows and versions end, whenever they
 //! held: that is known from the indexes alone. Of every lead one row or version held, which is why a piece that is some times as long as
-//! the page mostly holds it. Where it does not, the list's zone map tells where to go on ([`crate::zone_maps`]).
+//! the page mostly holds it. Where it does not, the list gets a zone map, by which it is read from then on ([`crate::zone_maps`]).
 //!
 //! On a connection on which the tables are those of the moment (the schema `as_of` first in the search path).
 
@@ -15,11 +15,9 @@ use super::list::{self, Cursor, LeadRow, SortColumn, Wanted};
 use crate::page::{Page, PageRequest};
 use crate::zone_maps::{self, Place, Walk, ZonedList};
 
-/// How many times the rows that are wanted the first piece has.
-const FIRST_PIECE: i64 = 4;
-/// Of a list without a zone map, how many times the second one has. After it the whole list is read: where so few rows of the
+/// How many times the rows that are wanted the pieces have. After the last one the whole list is read: where so few rows of the
 /// moment are among so many others, more pieces would cost more than they save.
-const SECOND_PIECE: i64 = 32;
+const PIECES: [i64; 2] = [4, 32];
 
 /// A page of a list of the past.
 pub struct PastPage {
@@ -27,15 +25,6 @@ pub struct PastPage {
     pub page: Page<LeadRow>,
     /// The list that was read as a whole for it, because it has no zone map that tells about the moment.
     pub unmapped: Option<&'static ZonedList>,
-}
-
-impl PastPage {
-    const fn of(page: Page<LeadRow>) -> Self {
-        Self {
-            page,
-            unmapped: None,
-        }
-    }
 }
 
 /// As [`list::page`].
@@ -47,19 +36,25 @@ pub async fn page(
     list: Wanted<'_>,
     request: &PageRequest<Cursor>,
 ) -> Result<PastPage, sqlx::Error> {
+    if let Some(page) = mapped(connection, list, request).await? {
+        return Ok(PastPage {
+            page,
+            unmapped: None,
+        });
+    }
     // What is searched for is found by another index, and may be rare.
     if list.text.is_none() {
         let wanted = request.offset() + request.per_page + 1;
-        for (times, or_mapped) in [(FIRST_PIECE, true), (SECOND_PIECE, false)] {
+        for times in PIECES {
             let rows = wanted.saturating_mul(times);
             let end = end_of_piece(connection, list, request, rows).await?;
             let end = end.as_ref();
             let ids = ids_up_to(connection, list, request, end).await?;
             if end.is_none() || is_full(&ids, request) {
-                return Ok(PastPage::of(page_of(connection, ids, request).await?));
-            }
-            if or_mapped && let Some(page) = mapped(connection, list, request).await? {
-                return Ok(PastPage::of(page));
+                return Ok(PastPage {
+                    page: page_of(connection, ids, request).await?,
+                    unmapped: None,
+                });
             }
         }
     }
@@ -109,35 +104,35 @@ async fn page_of<C>(
     Ok(Page::from_overfetch(rows, request.per_page))
 }
 
-/// The list whose zone map tells where these leads lie, and the part of it; `None` where none does.
+/// The list whose zone map tells where these leads lie, and the part of it; `None` where none does. A list that is only some of those
+/// of a map's is read otherwise: among all that the map tells of, its few rows would be looked for.
 fn zoned(list: Wanted<'_>) -> Option<(&'static ZonedList, i64)> {
-    if list.text.is_some() {
-        return None;
-    }
     let filter = list.filter;
-    match list.sort.column {
-        SortColumn::Id => None,
-        SortColumn::UpdatedAt => Some((&zone_maps::UPDATED, 0)),
-        SortColumn::FullName => Some((&zone_maps::NAMED, 0)),
-        SortColumn::CreatedAt => {
-            let assignee = match (filter.user_access_ids.as_deref(), filter.or_unassigned) {
-                (Some([]), true) => Some(0),
-                (Some([one]), false) => Some(*one),
-                _ => None,
-            };
-            let parts = [
-                (&zone_maps::OF_STAGE, filter.stage_id),
-                (&zone_maps::OF_ASSIGNEE, assignee),
-                (&zone_maps::OF_SOURCE, filter.source_id),
-                (&zone_maps::OF_CAMPAIGN, filter.campaign_id),
-                (&zone_maps::OF_TERRITORY, filter.territory_id),
-                (&zone_maps::OF_CYCLE, filter.cycle_id),
-            ];
-            let part = parts
-                .into_iter()
-                .find_map(|(list, part)| Some((list, part?)));
-            Some(part.unwrap_or((&zone_maps::CREATED, 0)))
-        }
+    let assignee = match (filter.user_access_ids.as_deref(), filter.or_unassigned) {
+        (None, _) => None,
+        (Some([]), true) => Some(0),
+        (Some([one]), false) => Some(*one),
+        _ => return None,
+    };
+    let parts = [
+        (&zone_maps::OF_STAGE, filter.stage_id),
+        (&zone_maps::OF_ASSIGNEE, assignee),
+        (&zone_maps::OF_SOURCE, filter.source_id),
+        (&zone_maps::OF_CAMPAIGN, filter.campaign_id),
+        (&zone_maps::OF_TERRITORY, filter.territory_id),
+        (&zone_maps::OF_CYCLE, filter.cycle_id),
+    ];
+    let mut parts = parts
+        .into_iter()
+        .filter_map(|(list, part)| Some((list, part?)));
+    let (part, another) = (parts.next(), parts.next());
+    let dated = filter.created() != (None, None);
+    match (list.sort.column, part) {
+        _ if list.text.is_some() || another.is_some() => None,
+        (SortColumn::CreatedAt, part) => Some(part.unwrap_or((&zone_maps::CREATED, 0))),
+        (SortColumn::UpdatedAt, None) if !dated => Some((&zone_maps::UPDATED, 0)),
+        (SortColumn::FullName, None) if !dated => Some((&zone_maps::NAMED, 0)),
+        _ => None,
     }
 }
 
