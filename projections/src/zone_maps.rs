@@ -160,12 +160,8 @@ pub(crate) struct Walk<'a> {
 const OUTDATED: &str = "(m.list = 'full_name' AND EXISTS (SELECT 1 FROM public.lead_erasures e \
      WHERE e.company_id = m.company_id AND e.erased_position > m.as_of))";
 
-/// How many zones are looked into at a time: first as many as a page has rows, because each of them has one of the moment at least.
-const FIRST_ZONES: i64 = 32;
-const MORE_TIMES: i64 = 8;
-const MOST_ZONES: i64 = 256;
-/// Of groups at most so many are looked into at a time. Two at least, because the first may end where the walk begins.
-const MOST_GROUPS: i64 = 16;
+/// How many zones, in how many groups, one statement may look into. It looks into no more than it needs.
+const BATCHES: [(i64, i64); 2] = [(32, 4), (256, 16)];
 
 /// How many zones are a group.
 const GROUP: i64 = 128;
@@ -179,15 +175,12 @@ impl Walk<'_> {
         request: &PageRequest<C>,
     ) -> Result<Option<Vec<i64>>, sqlx::Error> {
         let wanted = request.offset() + request.per_page + 1;
-        let mut ids = Vec::new();
-        let mut zones = FIRST_ZONES;
+        let mut ids: Vec<i64> = Vec::new();
+        let [mut batch, next_batch] = BATCHES;
+        let mut map: Option<i64> = None;
         loop {
             let missing = wanted - i64::try_from(ids.len()).unwrap_or(i64::MAX);
-            if missing <= 0 {
-                ids.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
-                return Ok(Some(ids));
-            }
-            let mut query = self.query(zones, &|query| {
+            let mut query = self.rows_in_zones(batch, &|query| {
                 // One plan for every first page: see `PageRequest::push_window`.
                 if request.offset() == 0 {
                     query.push(wanted);
@@ -196,21 +189,41 @@ impl Walk<'_> {
                 }
             });
             let rows = query.build().fetch_all(&mut *connection).await?;
-            let Some(first) = rows.first() else {
-                return Ok(None);
-            };
-            if !first.try_get::<bool, _>(0)? {
-                return Ok(None);
-            }
+            let mut zones = Vec::with_capacity(rows.len());
             for row in &rows {
-                ids.extend(row.try_get::<Option<i64>, _>(3)?);
+                let of: Option<i64> = row.try_get(0)?;
+                // Without a map, or with another one than that of the rows so far, which knows other zones.
+                if of.is_none() || map.is_some_and(|map| of != Some(map)) {
+                    return Ok(None);
+                }
+                map = of;
+                zones.extend(row.try_get::<Option<i64>, _>(1)?);
+                ids.extend(row.try_get::<Option<i64>, _>(2)?);
             }
-            // The edge of the last zone that was looked into; after the last one of all there is none.
-            if first.try_get::<Option<i64>, _>(2)?.is_none() {
+            // The rows of a zone are asked for zone by zone, and so they come; no other order is ever taken for it.
+            let in_order = if self.descending {
+                zones.is_sorted_by(|a, b| a >= b)
+            } else {
+                zones.is_sorted()
+            };
+            if !in_order {
+                return Ok(None);
+            }
+            if i64::try_from(ids.len()).unwrap_or(i64::MAX) >= wanted {
+                ids.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
                 return Ok(Some(ids));
             }
-            self.after = Some(Place::read(self.list, first, 1, 2)?);
-            zones = (zones * MORE_TIMES).min(MOST_ZONES);
+            // All of these zones were looked into. What comes after them?
+            let mut query = self.end_of_zones(batch);
+            let end = query.build().fetch_one(&mut *connection).await?;
+            if end.try_get::<Option<i64>, _>(0)? != map {
+                return Ok(None);
+            }
+            if end.try_get::<Option<i64>, _>(2)?.is_none() {
+                return Ok(Some(ids));
+            }
+            self.after = Some(Place::read(self.list, &end, 1, 2)?);
+            batch = next_batch;
         }
     }
 
@@ -248,70 +261,89 @@ impl Walk<'_> {
         }
     }
 
-    /// One row at least: whether there is a map, the far edge of the next zones, and the id of a row in them.
-    fn query(
-        &self,
-        zones: i64,
-        push_rows: &dyn Fn(&mut QueryBuilder<'_, Postgres>),
-    ) -> QueryBuilder<'_, Postgres> {
-        let ZonedList { key, kind, id, .. } = self.list;
-        let (far, beyond) = self.ends();
-        let (direction, near) = if self.descending {
-            ("DESC", "last")
-        } else {
-            ("ASC", "first")
-        };
-        let mut query = QueryBuilder::new(
-            "WITH g AS MATERIALIZED (SELECT z.zone FROM past.zones z WHERE z.level = 1",
-        );
-        self.push_zones(&mut query);
-        query
-            .push(format!(" ORDER BY z.zone {direction} LIMIT "))
-            .push(zones.min(MOST_GROUPS))
-            .push(format!(
-                "), z AS MATERIALIZED (SELECT z.* FROM g CROSS JOIN LATERAL (SELECT z.zone, z.{near}_{kind} AS near, \
-                 z.{near}_id AS near_id, z.{far}_{kind} AS far, z.{far}_id AS far_id FROM past.zones z \
-                 WHERE z.level = 0 AND z.zone >= g.zone * {GROUP} AND z.zone < (g.zone + 1) * {GROUP}"
-            ));
-        self.push_zones(&mut query);
+    /// Appends the relation `z` of the next zones, in the order of the list.
+    fn push_batch(&self, query: &mut QueryBuilder<'_, Postgres>, (zones, groups): (i64, i64)) {
+        let kind = self.list.kind;
+        let (far, _) = self.ends();
+        let near = if self.descending { "last" } else { "first" };
+        let direction = self.direction();
+        query.push("(SELECT z.* FROM (SELECT z.zone FROM past.zones z WHERE z.level = 1");
+        self.push_zones(query);
         // The limit inside too: else PostgreSQL may look at every zone for its group, instead of at the zones of each group.
+        query.push(format!(
+            " ORDER BY z.zone {direction} LIMIT {groups}) g CROSS JOIN LATERAL (SELECT z.zone, z.{near}_{kind} AS near, \
+             z.{near}_id AS near_id, z.{far}_{kind} AS far, z.{far}_id AS far_id FROM past.zones z \
+             WHERE z.level = 0 AND z.zone >= g.zone * {GROUP} AND z.zone < (g.zone + 1) * {GROUP}"
+        ));
+        self.push_zones(query);
+        query.push(format!(
+            " ORDER BY z.zone {direction} LIMIT {zones}) z ORDER BY z.zone {direction} LIMIT {zones}) z"
+        ));
+    }
+
+    const fn direction(&self) -> &'static str {
+        if self.descending { "DESC" } else { "ASC" }
+    }
+
+    /// Appends the relation `m` of one row: which map tells about the moment, by the position as of which it was made.
+    fn push_map(&self, query: &mut QueryBuilder<'_, Postgres>) {
         query
-            .push(format!(
-                " ORDER BY z.zone {direction} LIMIT {zones}) z ORDER BY z.zone {direction} LIMIT {zones}"
-            ))
-            .push(
-                ") SELECT m.mapped, e.far, e.far_id, l.id FROM (SELECT EXISTS (SELECT 1 FROM past.zone_maps m WHERE m.company_id = ",
-            )
+            .push("(SELECT (SELECT m.as_of FROM past.zone_maps m WHERE m.company_id = ")
             .push_bind(self.company.get())
             .push(" AND m.list = ")
             .push_bind(self.list.name)
-            .push(" AND m.as_of >= current_setting('leadledger.as_of')::bigint");
-        query
             .push(format!(
-                " AND NOT {OUTDATED}) AS mapped) m LEFT JOIN (SELECT far, far_id FROM z ORDER BY zone {} LIMIT 1) e ON true \
-                 LEFT JOIN (SELECT l.key, l.id FROM z CROSS JOIN LATERAL (SELECT l.{key} AS key, l.{id} AS id",
-                if self.descending { "ASC" } else { "DESC" }
+                " AND m.as_of >= current_setting('leadledger.as_of')::bigint AND NOT {OUTDATED}) AS as_of) m"
             ));
+    }
+
+    /// The map, zone and id of each of the first rows in the next zones, or the map alone. Zone by zone, as far as it has to: with an order asked for all of them
+    /// together, PostgreSQL would look into every one before it answers.
+    fn rows_in_zones(
+        &self,
+        batch: (i64, i64),
+        push_rows: &dyn Fn(&mut QueryBuilder<'_, Postgres>),
+    ) -> QueryBuilder<'_, Postgres> {
+        let ZonedList { key, id, .. } = self.list;
+        let mut query = QueryBuilder::new("SELECT m.as_of, r.zone, r.id FROM ");
+        self.push_map(&mut query);
+        query.push(" LEFT JOIN (SELECT z.zone, l.id FROM ");
+        self.push_batch(&mut query, batch);
+        query.push(format!(" CROSS JOIN LATERAL (SELECT l.{id} AS id"));
         (self.rows)(&mut query);
-        let not_before = if self.descending { "<=" } else { ">=" };
-        let not_beyond = if self.descending { ">=" } else { "<=" };
+        let (not_before, not_beyond) = if self.descending {
+            ("<=", ">=")
+        } else {
+            (">=", "<=")
+        };
         query.push(format!(
             " AND (l.{key}, l.{id}) {not_before} (z.near, z.near_id) AND (l.{key}, l.{id}) {not_beyond} (z.far, z.far_id)"
         ));
         if let Some(after) = &self.after {
+            let (_, beyond) = self.ends();
             query.push(format!(" AND (l.{key}, l.{id}) {beyond} "));
             after.push(&mut query);
         }
+        let direction = self.direction();
         query.push(format!(
             " ORDER BY l.{key} {direction}, l.{id} {direction} LIMIT "
         ));
         push_rows(&mut query);
-        query.push(format!(
-            ") l ORDER BY l.key {direction}, l.id {direction} LIMIT "
-        ));
+        query.push(") l LIMIT ");
         push_rows(&mut query);
+        query.push(") r ON true");
+        query
+    }
+
+    /// One row: the map, and the place where the last of the next zones ends, if there is one.
+    fn end_of_zones(&self, batch: (i64, i64)) -> QueryBuilder<'_, Postgres> {
+        let mut query = QueryBuilder::new("SELECT m.as_of, e.far, e.far_id FROM ");
+        self.push_map(&mut query);
+        query.push(" LEFT JOIN (SELECT z.far, z.far_id FROM ");
+        self.push_batch(&mut query, batch);
         query.push(format!(
-            ") l ON true ORDER BY l.key {direction}, l.id {direction}"
+            " ORDER BY z.zone {} LIMIT 1) e ON true",
+            if self.descending { "ASC" } else { "DESC" }
         ));
         query
     }

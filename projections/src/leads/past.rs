@@ -4,7 +4,7 @@
 //! asks both for their first row walks one of them to its end where the other has all: after every lead was changed, none of
 //! today's rows held then. So the list is read in pieces, each of which ends where the next few rows and versions end, whenever they
 //! held: that is known from the indexes alone. Of every lead one row or version held, which is why a piece that is some times as long as
-//! the page mostly holds it. Where it does not, the list gets a zone map, by which it is read from then on ([`crate::zone_maps`]).
+//! the page mostly holds it. Where it does not, the list's zone map tells where to go on ([`crate::zone_maps`]).
 //!
 //! On a connection on which the tables are those of the moment (the schema `as_of` first in the search path).
 
@@ -15,9 +15,11 @@ use super::list::{self, Cursor, LeadRow, SortColumn, Wanted};
 use crate::page::{Page, PageRequest};
 use crate::zone_maps::{self, Place, Walk, ZonedList};
 
-/// How many times the rows that are wanted the pieces have. After the last one the whole list is read: where so few rows of the
+/// How many times the rows that are wanted the first piece has.
+const FIRST_PIECE: i64 = 4;
+/// Of a list without a zone map, how many times the second one has. After it the whole list is read: where so few rows of the
 /// moment are among so many others, more pieces would cost more than they save.
-const PIECES: [i64; 2] = [4, 32];
+const SECOND_PIECE: i64 = 32;
 
 /// A page of a list of the past.
 pub struct PastPage {
@@ -36,25 +38,23 @@ pub async fn page(
     list: Wanted<'_>,
     request: &PageRequest<Cursor>,
 ) -> Result<PastPage, sqlx::Error> {
-    if let Some(page) = mapped(connection, list, request).await? {
-        return Ok(PastPage {
-            page,
-            unmapped: None,
-        });
-    }
+    let of = |page| PastPage {
+        page,
+        unmapped: None,
+    };
     // What is searched for is found by another index, and may be rare.
     if list.text.is_none() {
         let wanted = request.offset() + request.per_page + 1;
-        for times in PIECES {
+        for (times, or_mapped) in [(FIRST_PIECE, true), (SECOND_PIECE, false)] {
             let rows = wanted.saturating_mul(times);
             let end = end_of_piece(connection, list, request, rows).await?;
             let end = end.as_ref();
             let ids = ids_up_to(connection, list, request, end).await?;
             if end.is_none() || is_full(&ids, request) {
-                return Ok(PastPage {
-                    page: page_of(connection, ids, request).await?,
-                    unmapped: None,
-                });
+                return page_of(connection, ids, request).await.map(of);
+            }
+            if or_mapped && let Some(page) = mapped(connection, list, request).await? {
+                return Ok(of(page));
             }
         }
     }
