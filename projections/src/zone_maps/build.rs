@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::{ALL, GROUP, OUTDATED, ZonedList};
 
 /// How many rows and versions a zone has: some of them are walked through for every page.
-pub const ZONE_ROWS: i64 = 64;
+pub const ZONE_ROWS: i64 = 32;
 
 /// How many rows and versions a company's list has, of which map or none.
 ///
