@@ -13,11 +13,24 @@ use crate::proof::note::{self, Signer, VerifierKey};
 
 /// The advisory lock of whoever makes checkpoints or changes their keys: the letters `leadsign`.
 const LOCK: i64 = 0x6c65_6164_7369_676e;
-/// How many events the map of streams takes in within one transaction, at most. The more at once, the fewer times a tile is written: in
-/// a ledger of millions of streams that is most of the work.
-const STEP: i64 = 500_000;
-/// How many such steps whoever wants a checkpoint waits for. A ledger that is far ahead of its map is caught up with in turns.
-const STEPS: u32 = 2;
+/// How many events the map of streams takes in within one transaction, at most, and how many such steps whoever wants a checkpoint waits
+/// for. A ledger that is far ahead of its map is caught up with in turns.
+#[derive(Clone, Copy)]
+struct Steps {
+    events: i64,
+    most: u32,
+}
+
+/// Of somebody who waits for an answer: what is done stays done, should they go away.
+const ASKED: Steps = Steps {
+    events: 20_000,
+    most: 10,
+};
+/// In the background. The more at once, the fewer times a tile is written: in a ledger of millions of streams that is most of the work.
+const IN_BACKGROUND: Steps = Steps {
+    events: 500_000,
+    most: 1,
+};
 /// How long they wait while another takes a step.
 const PATIENCE: &str = "SET LOCAL lock_timeout = '5s'";
 /// The name of the seed among the installation's secrets.
@@ -98,7 +111,19 @@ pub async fn latest(connection: &mut PgConnection) -> Result<Option<Kept>, sqlx:
 /// See [`ProofError`]; what does not continue the latest checkpoint is not signed. [`ProofError::Busy`] when the map of streams is still far
 /// behind: each call brings it on.
 pub async fn make(pool: &PgPool, now: DateTime<Utc>) -> Result<Kept, ProofError> {
-    for _ in 0..STEPS {
+    make_in(pool, now, ASKED).await
+}
+
+/// [`make`], for whom nobody waits.
+///
+/// # Errors
+/// As [`make`].
+pub async fn make_in_background(pool: &PgPool, now: DateTime<Utc>) -> Result<Kept, ProofError> {
+    make_in(pool, now, IN_BACKGROUND).await
+}
+
+async fn make_in(pool: &PgPool, now: DateTime<Utc>, steps: Steps) -> Result<Kept, ProofError> {
+    for _ in 0..steps.most {
         let mut transaction = pool.begin().await?;
         transaction.execute(PATIENCE).await?;
         lock(&mut transaction).await.map_err(busy)?;
@@ -113,8 +138,8 @@ pub async fn make(pool: &PgPool, now: DateTime<Utc>) -> Result<Kept, ProofError>
         if taken_in > end {
             return Err(ProofError::Damaged("the ledger is shorter than its map"));
         }
-        if end - taken_in > STEP {
-            stream_map::advance(&mut transaction, taken_in, taken_in + STEP).await?;
+        if end - taken_in > steps.events {
+            stream_map::advance(&mut transaction, taken_in, taken_in + steps.events).await?;
             transaction.commit().await?;
             continue;
         }
