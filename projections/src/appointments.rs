@@ -12,9 +12,9 @@ use aggregates::lead::appointments::{Appointment, AppointmentStatus, MAX_DAYS};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{FromRow, PgConnection, QueryBuilder};
 
-use crate::batch::{Projection, Table};
 use crate::companies::Visible;
 use crate::page::{Page, PageRequest, Total};
+use crate::projection::{Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
 use crate::total;

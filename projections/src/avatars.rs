@@ -8,7 +8,7 @@ use aggregates::company::CompanyEvent;
 use aggregates::user::UserEvent;
 use sqlx::PgConnection;
 
-use crate::batch::{Projection, Table};
+use crate::projection::{Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
 

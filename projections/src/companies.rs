@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, QueryBuilder};
 
 use crate::ascending::Ascending;
-use crate::batch::{LookUp, Projection, Table};
 use crate::page::{Page, PageRequest, Total};
+use crate::projection::{LookUp, Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::search;
 use crate::statement::Statement;

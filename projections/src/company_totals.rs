@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aggregates::lead::LeadEvent;
 
-use crate::batch::{Projection, Table};
+use crate::projection::{Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
 

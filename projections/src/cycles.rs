@@ -8,8 +8,8 @@ use aggregates::ids::{CompanyId, CycleId};
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{FromRow, PgConnection, QueryBuilder};
 
-use crate::batch::{Projection, Table};
 use crate::page::{Page, PageRequest, Total};
+use crate::projection::{Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
 use crate::total;

@@ -11,8 +11,8 @@ use aggregates::import::{FailedRow, ImportEvent, ImportStatus, RowCounts, RowOut
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::batch::{Projection, Table};
 use crate::facts::FactKind;
+use crate::projection::{Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
 

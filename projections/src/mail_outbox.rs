@@ -4,7 +4,7 @@ use aggregates::invitation::InvitationEvent;
 use aggregates::user::UserEvent;
 use chrono::{DateTime, Utc};
 
-use crate::batch::{Projection, Table};
+use crate::projection::{Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
 

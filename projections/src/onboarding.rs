@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aggregates::user::UserEvent;
 use chrono::{DateTime, Utc};
 
-use crate::batch::{Projection, Table};
+use crate::projection::{Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
 

@@ -10,8 +10,8 @@ use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, QueryBuilder};
 
 use crate::ascending::Ascending;
-use crate::batch::{Projection, Table};
 use crate::page::{Page, PageRequest, Total};
+use crate::projection::{Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
 

@@ -12,9 +12,9 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, QueryBuilder};
 
 use crate::ascending::Ascending;
-use crate::batch::{Projection, Table};
 use crate::facts::FactKind;
 use crate::page::{Page, PageRequest, Total};
+use crate::projection::{Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
 

@@ -11,8 +11,8 @@ use aggregates::subscription::{Phase, SubscriptionEvent};
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
 
-use crate::batch::{Projection, Table};
 use crate::facts::FactKind;
+use crate::projection::{Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
 

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, QueryBuilder};
 
 use crate::ascending::Ascending;
-use crate::batch::{Projection, Table};
 use crate::page::{Page, PageRequest, Total};
+use crate::projection::{Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::search;
 use crate::statement::Statement;

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use projections::duplicates::Unheld;
+use projections::Unheld;
 use projections::facts::Fact;
 use sqlx::PgConnection;
 use tokio::sync::oneshot;

@@ -11,21 +11,17 @@ mod regroup;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use aggregates::Personal;
 use aggregates::lead::{Contact, LeadEvent};
 use sqlx::PgConnection;
 
-use crate::batch::{LookUp, Projection, Table};
+use crate::projection::{LookUp, Projection, Table, Unheld};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
 use keys::Keys;
 pub use list::{page, page_of_past, total};
 use regroup::{Changes, Folded, Regroup};
-
-/// Tells, by company and e-mail or phone number, what no lead had before the batch. It may say no without being sure, never yes.
-pub type Unheld = Arc<dyn Fn(i64, &str) -> bool + Send + Sync>;
 
 /// See the module's text. Owns `duplicates` and `duplicate_counts`; its look-ups read `leads`.
 #[derive(Default)]

@@ -14,8 +14,8 @@ use sqlx::PgConnection;
 
 use super::membership::{Held, seen_from};
 use super::profile::{PROFILE_COLUMNS, ProfileRow, accesses, applied};
-use crate::batch::{LookUp, Projection, Table};
 use crate::companies::moves;
+use crate::projection::{LookUp, Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::search;
 use crate::statement::Statement;

@@ -7,7 +7,7 @@ use aggregates::person_name::{PersonName, full_name};
 use aggregates::user::{Profile, UserEvent};
 use chrono::{DateTime, NaiveDate, Utc};
 
-use crate::batch::{Projection, Table};
+use crate::projection::{Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::search;
 use crate::statement::Statement;
