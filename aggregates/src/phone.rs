@@ -276,42 +276,57 @@ fn digit(c: char) -> Option<char> {
 fn to_e164(dialled: &str, region: Region) -> Option<String> {
     let home = region.country().filter(|_| region.metadata().is_some());
     // Read by the plan of its own country code: with a region, the region's trunk prefix would be looked for.
-    let abroad = |digits: &str| assess(&format!("+{digits}"), None);
+    let abroad = |digits: &str| Reading::of(&format!("+{digits}"), None);
     if let Some(digits) = dialled.strip_prefix('+') {
-        return abroad(digits).map(|(e164, _)| e164);
+        return abroad(digits).map(|reading| reading.e164);
     }
-    let at_home = home.and_then(|home| assess(dialled, Some(home)));
-    if let Some((e164, true)) = at_home {
-        return Some(e164);
-    }
-    let elsewhere = if let Some(digits) = dialled.strip_prefix("00") {
-        abroad(digits)
-    } else if dialled.len() >= MIN_DIGITS_WITHOUT_PLUS && !dialled.starts_with('0') {
-        abroad(dialled).filter(|(_, in_use)| *in_use)
-    } else {
-        None
+    let at_home = home.and_then(|home| Reading::of(dialled, Some(home)));
+    let from_abroad = dialled.strip_prefix("00");
+    let long = dialled.len() >= MIN_DIGITS_WITHOUT_PLUS && !dialled.starts_with('0');
+    let reading = match at_home {
+        Some(at_home) if from_abroad.is_none() && !long => Some(at_home),
+        Some(at_home) if at_home.is_in_use() => Some(at_home),
+        at_home => {
+            let elsewhere = match from_abroad {
+                Some(digits) => abroad(digits).filter(|it| at_home.is_none() || it.is_in_use()),
+                None if long => abroad(dialled).filter(Reading::is_in_use),
+                None => None,
+            };
+            elsewhere.or(at_home)
+        }
     };
-    match (at_home, elsewhere) {
-        (_, Some((e164, true))) | (Some((e164, _)), _) | (None, Some((e164, _))) => Some(e164),
-        (None, None) => None,
-    }
+    reading.map(|reading| reading.e164)
 }
 
-/// The E.164 form of one reading, and whether it lies in a range in use; `None` when its length is impossible.
-fn assess(text: &str, country: Option<country::Id>) -> Option<(String, bool)> {
-    let number = phonenumber::parse_with(plans(), country, text).ok()?;
-    let e164 = number.format().mode(Mode::E164).to_string();
-    if let Some(today) = without_former_mexican_prefix(&e164) {
-        return assess(&today, None);
+/// One reading of the digits, of a possible length.
+struct Reading {
+    number: phonenumber::PhoneNumber,
+    e164: String,
+}
+
+impl Reading {
+    fn of(text: &str, country: Option<country::Id>) -> Option<Self> {
+        let number = phonenumber::parse_with(plans(), country, text).ok()?;
+        let e164 = number.format().mode(Mode::E164).to_string();
+        if let Some(today) = without_former_mexican_prefix(&e164) {
+            return Self::of(&today, None);
+        }
+        let reading = Self { number, e164 };
+        (reading.e164.len() <= MAX_DIGITS + 1 && reading.is_possible()).then_some(reading)
     }
-    let in_use = number.is_valid_with(plans());
-    let possible = in_use || {
-        let digits = number.national().to_string().len();
-        plans()
-            .by_code(&number.code().value())
-            .is_some_and(|plans| plans.iter().any(|plan| fits(plan, digits)))
-    };
-    (possible && e164.len() <= MAX_DIGITS + 1).then_some((e164, in_use))
+
+    /// By its length, which is quickly told; by the ranges in use only where that says no.
+    fn is_possible(&self) -> bool {
+        let digits = self.number.national().to_string().len();
+        let plans = plans().by_code(&self.number.code().value());
+        plans.is_some_and(|plans| plans.iter().any(|plan| fits(plan, digits))) || self.is_in_use()
+    }
+
+    /// Whether it lies in a range in use. Up to two hundred patterns are tried for that, a third of what reading a
+    /// file of leads cost, so it is asked only where the answer decides.
+    fn is_in_use(&self) -> bool {
+        self.number.is_valid_with(plans())
+    }
 }
 
 /// Mexico dialled `1` before mobiles from abroad, `01`, `044` and `045` at home, until August 2019. Address books
