@@ -29,6 +29,7 @@ use crate::ledger::zone_maps::ZoneMaps;
 use crate::ledger::{Ledger, Secrets, authority_position};
 use crate::mail::links::Links;
 use crate::providers::Issuers;
+use crate::turns::Turns;
 use crate::witness::Witness;
 
 /// The server's parts. Cheap to clone.
@@ -72,6 +73,8 @@ pub struct App {
     pub witness: Witness,
     /// Told of slow pages of the past.
     pub zone_maps: ZoneMaps,
+    /// Who is at which idempotency key.
+    pub turns: Arc<Turns>,
     /// See [`RateLimits`].
     pub rate_limits: Arc<RateLimits>,
     /// The parts of today, where these are bound to a moment of the past: see [`App::today`].

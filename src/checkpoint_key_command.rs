@@ -14,7 +14,7 @@ use crate::ledger::checkpoints::{self, Key};
 /// # Errors
 /// A database that cannot be used, or a ledger that does not fit its proofs.
 pub async fn run(settings: &Settings, command: &CheckpointKeyCommand) -> anyhow::Result<String> {
-    let database = Database::open(settings).await?;
+    let database = Database::existing(settings).await?;
     let now = Clock::system().now();
     let done = async {
         checkpoints::ensure_key(&database.pool, now).await?;

@@ -33,11 +33,28 @@ impl Database {
     /// # Errors
     /// With a message that an operator can act on.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        Self::connect(settings, false).await
+    }
+
+    /// [`Database::open`] for a command that works on a ledger: a mistyped directory or name is no ledger, and none is made there.
+    ///
+    /// # Errors
+    /// As [`Database::open`], and where there is no ledger.
+    pub async fn existing(settings: &Settings) -> anyhow::Result<Self> {
+        Self::connect(settings, true).await
+    }
+
+    async fn connect(settings: &Settings, existing: bool) -> anyhow::Result<Self> {
         let (options, embedded) = if let Some(url) = &settings.database_url {
             let options =
                 PgConnectOptions::from_str(url).context("DATABASE_URL is not a PostgreSQL URL")?;
             (options, None)
         } else {
+            anyhow::ensure!(
+                !existing || embedded::has_cluster(&settings.data_dir)?,
+                "there is no ledger in {}: name its data directory (--data-dir, LEADLEDGER_DATA_DIR) or its database (DATABASE_URL)",
+                settings.data_dir.display()
+            );
             let postgres = EmbeddedPostgres::start(embedded::Settings {
                 binaries: settings.pg_bin.clone(),
                 ..embedded::Settings::new(settings.data_dir.clone())
@@ -57,6 +74,12 @@ impl Database {
             .await
             .context("the database cannot be reached")?;
         check_version(&pool).await?;
+        if existing && !holds_a_ledger(&pool).await? {
+            if let Some(postgres) = embedded {
+                postgres.stop().await?;
+            }
+            anyhow::bail!("the database holds no ledger");
+        }
         MIGRATIONS
             .run(&pool)
             .await
@@ -80,6 +103,12 @@ impl Database {
             tracing::error!(%error, "the embedded PostgreSQL did not stop");
         }
     }
+}
+
+async fn holds_a_ledger(pool: &PgPool) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT to_regclass('public.ledger_head') IS NOT NULL")
+        .fetch_one(pool)
+        .await
 }
 
 async fn check_version(pool: &PgPool) -> anyhow::Result<()> {

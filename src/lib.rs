@@ -31,5 +31,6 @@ pub mod replay_command;
 pub mod serve;
 pub mod tabular;
 pub mod token_command;
+pub mod turns;
 pub mod witness;
 pub mod worker;

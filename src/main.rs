@@ -77,7 +77,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 async fn rebuild_tables(settings: &Settings, args: &ProjectionArgs) -> anyhow::Result<()> {
-    let database = Database::open(settings).await?;
+    let database = Database::existing(settings).await?;
     let bar = event_bar()?;
     let done = rebuild::run(&database.options, &args.projections, |position, end| {
         show(&bar, position, end);
@@ -97,7 +97,7 @@ async fn verify_tables(settings: &Settings, args: &VerifyArgs) -> anyhow::Result
     if let Some(address) = &args.checkpoints {
         witnessed.notes = Witness::existing(address)?.read().await?;
     }
-    let database = Database::open(settings).await?;
+    let database = Database::existing(settings).await?;
     let bar = event_bar()?;
     let found = verify::run_with(
         &database.options,

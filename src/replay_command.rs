@@ -35,7 +35,7 @@ pub fn asked(text: &str) -> Result<Asked, String> {
 /// # Errors
 /// An unknown lead, a moment that cannot be, or what the database answers.
 pub async fn lead(settings: &Settings, args: &ReplayLeadArgs) -> anyhow::Result<String> {
-    let database = Database::open(settings).await?;
+    let database = Database::existing(settings).await?;
     let mut connection = database.pool.acquire().await?;
     let told = tell(&mut connection, args).await;
     drop(connection);

@@ -205,6 +205,7 @@ pub async fn build_app_by(
         witness: Witness::open(settings.witness.as_deref(), &settings.data_dir)?,
         token_uses: Arc::default(),
         zone_maps: ZoneMaps::start(pool),
+        turns: Arc::default(),
         rate_limits: Arc::new(RateLimits::new(settings.token_rate)),
         today: None,
     };

@@ -4,6 +4,7 @@
 //! Knows neither HTTP nor the database nor what a column means. All calls block: use a blocking thread.
 
 mod csv_dialect;
+mod csv_quotes;
 mod csv_reader;
 mod encoding;
 mod error;

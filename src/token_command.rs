@@ -22,7 +22,7 @@ pub async fn create(settings: &Settings, args: &NewTokenArgs) -> anyhow::Result<
     let clock = Clock::system();
     let token = integration_token::generate();
     let new = checked(args, &clock, &token)?;
-    let database = Database::open(settings).await?;
+    let database = Database::existing(settings).await?;
     let secrets = Secrets::load(&mut *database.pool.acquire().await?).await?;
     let (ledger, tasks) = Ledger::open(&database.pool, &database.options, &secrets, clock).await?;
     let made = commit(&ledger, args.company, new).await;

@@ -17,6 +17,11 @@ use sqlx::PgConnection;
 
 use crate::recorded::DomainEvent;
 
+/// Withheld, because the key to it is gone: the person's data was erased.
+pub const ERASED: &str = "erased";
+/// Withheld, because the lead is blocked: the reader gives it for what was not opened though there is a key.
+pub const BLOCKED: &str = "blocked";
+
 /// A field before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldChange {
@@ -26,7 +31,7 @@ pub struct FieldChange {
     pub from: Value,
     /// Null when it holds nothing now.
     pub to: Value,
-    /// Why a value is not shown: `erased` (the person's data is gone) or `secret`.
+    /// Why a value is not shown: [`ERASED`], [`BLOCKED`] or `secret`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withheld: Option<&'static str>,
 }

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use projections::companies::CompanyRow;
 use projections::integration_tokens::IntegrationTokenRow;
 
-use super::idempotency::Fingerprint;
+use super::idempotency::{Judged, Once};
 use super::look_back::LookingBack;
 use super::preconditions::{self, IfMatch};
 use super::problem::Problem;
@@ -31,6 +31,8 @@ pub struct WriteHeaders {
     pub if_match: IfMatch,
     /// To act at most once.
     pub once: Option<IdempotencyKey>,
+    /// Where it is noted whom and what the caller was allowed to see, should the answer be repeated later.
+    pub judged: Judged,
 }
 
 /// Whose idempotency keys: a user's, a token's, or those of everybody who is not signed in.
@@ -57,15 +59,16 @@ impl WriteHeaders {
     pub fn of(parts: &Parts, actor: Actor) -> Result<Self, Problem> {
         let headers = &parts.headers;
         let user_id = owner_of_keys(&actor);
-        let fingerprint = parts.extensions.get::<Fingerprint>();
-        let once = preconditions::idempotency_key(headers)?.zip(fingerprint);
+        let carries = parts.extensions.get::<Once>();
+        let once = preconditions::idempotency_key(headers)?.zip(carries);
         Ok(Self {
             if_match: IfMatch::of(headers)?,
-            once: once.map(|(key, fingerprint)| IdempotencyKey {
+            once: once.map(|(key, once)| IdempotencyKey {
                 user_id,
                 key: key.to_owned(),
-                fingerprint: fingerprint.0.clone(),
+                fingerprint: once.fingerprint.clone(),
             }),
+            judged: carries.map(|once| once.judged.clone()).unwrap_or_default(),
             provenance: Provenance {
                 actor,
                 request_id: parts
@@ -177,6 +180,7 @@ impl Caller {
     /// # Errors
     /// 404 for an unknown company and for one where the caller has no role: the two cannot be told apart.
     pub async fn scope(&self, app: &App, company: CompanyId) -> Result<Scope, Problem> {
+        self.write.judged.company(company);
         let place = match app.today().company(company, self.as_of).await? {
             Some(place) if self.authority.sees(&place.path) => place,
             Some(place) if self.holds.sees(&place.path) => {

@@ -2,7 +2,11 @@
 //!
 //! The ledger records the key in the transaction of the effect, so that nothing can act twice. This layer keeps the answer
 //! besides, sealed, and repeats it; should the server have died between the two, the operation answers anew from
-//! what the ledger recorded. A key is kept for 24 hours and belongs to one user.
+//! what the ledger recorded. So it does when what allowed the caller to see the answer no longer holds: whoever lost a role, or a lead
+//! that was blocked since, is judged as of now. A key is kept for 24 hours and belongs to one user. Requests with the same key that
+//! come at the same time take turns, so that all but one are answered by what is kept.
+
+mod grounds;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use axum::body::{Body, Bytes, to_bytes};
@@ -12,6 +16,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use grounds::Grounds;
+pub use grounds::Judged;
+
 use super::caller::Caller;
 use super::layers::is_upload;
 use super::preconditions;
@@ -19,15 +26,25 @@ use super::problem::Problem;
 use crate::app::App;
 use crate::ledger::answers;
 
-/// SHA-256 of method, path with query, and body of a request that carries a key.
+/// A request that carries a key.
 #[derive(Debug, Clone)]
-pub struct Fingerprint(pub Vec<u8>);
+pub struct Once {
+    /// SHA-256 of method, path with query, and body.
+    pub fingerprint: Vec<u8>,
+    /// Where the operation notes what its answer depends on.
+    pub judged: Judged,
+}
+
+/// Says that the request did not act, because an earlier one with its key had.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
     status: u16,
     headers: Vec<(String, String)>,
     body: String,
+    /// Not known of what was kept before this was: such an answer is not repeated, but made anew.
+    grounds: Option<Grounds>,
 }
 
 /// The middleware. Requests without the header pass untouched.
@@ -36,10 +53,13 @@ pub async fn replay_or_run(State(app): State<App>, request: Request, next: Next)
         // A file is not read twice: its operation tells by what it took in whether the key stands for the same.
         Ok(Some(_)) if takes_a_file(&request) => {
             let mut request = request;
-            request.extensions_mut().insert(Fingerprint(Vec::new()));
+            request.extensions_mut().insert(Once {
+                fingerprint: Vec::new(),
+                judged: Judged::default(),
+            });
             return next.run(request).await;
         }
-        Ok(Some(key)) if !request.method().is_safe() => key.to_owned(),
+        Ok(Some(key)) if !request.method().is_safe() && !is_sign_in(&request) => key.to_owned(),
         Ok(_) => return next.run(request).await,
         Err(problem) => return problem.into_response(),
     };
@@ -54,6 +74,12 @@ fn takes_a_file(request: &Request) -> bool {
     template.is_some_and(|template| is_upload(request.method(), template.as_str()))
 }
 
+/// A token is never kept, also not sealed: whoever signs in again gets another.
+fn is_sign_in(request: &Request) -> bool {
+    let template = request.extensions().get::<MatchedPath>();
+    template.is_some_and(|template| template.as_str() == "/api/v1/users/login")
+}
+
 async fn run_once(
     app: &App,
     key: String,
@@ -61,34 +87,43 @@ async fn run_once(
     next: Next,
 ) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    let user_id = if parts.headers.contains_key(header::AUTHORIZATION) {
-        Caller::authenticated(&parts, app)
-            .await?
-            .write
-            .owner_of_keys()
+    let caller = if parts.headers.contains_key(header::AUTHORIZATION) {
+        Some(Caller::authenticated(&parts, app).await?)
     } else {
-        0
+        None
     };
+    let user_id = caller.as_ref().map_or(0, |c| c.write.owner_of_keys());
     let body = to_bytes(body, super::layers::AVATAR_BODY_LIMIT)
         .await
         .map_err(|_| Problem::too_large())?;
     let fingerprint = fingerprint(&parts, &body);
 
-    if let Some(earlier) = answers::find(app.pool.today(), &app.secrets, user_id, &key).await? {
+    let _turn = app.turns.take(user_id, &key).await;
+    let earlier = answers::find(app.pool.today(), &app.secrets, user_id, &key).await?;
+    let repeated = earlier.is_some();
+    if let Some(earlier) = earlier {
         if earlier.fingerprint != fingerprint {
             return Err(reused());
         }
-        if let Some(kept) = earlier.answer.and_then(|a| serde_json::from_slice(&a).ok()) {
+        let kept: Option<Kept> = earlier.answer.and_then(|a| serde_json::from_slice(&a).ok());
+        if let Some(mut kept) = kept
+            && let Some(grounds) = kept.grounds.take()
+            && grounds.hold(app, caller.as_ref(), (user_id, &key)).await?
+        {
             return Ok(replay(kept));
         }
     }
 
-    parts.extensions.insert(Fingerprint(fingerprint));
+    let judged = Judged::default();
+    parts.extensions.insert(Once {
+        fingerprint: fingerprint.clone(),
+        judged: judged.clone(),
+    });
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
     if !response.status().is_success() {
         return Ok(response);
     }
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX)
         .await
         .map_err(Problem::internal)?;
@@ -100,9 +135,17 @@ async fn run_once(
             .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
             .collect(),
         body: String::from_utf8_lossy(&body).into_owned(),
+        grounds: Some(Grounds::of(app, caller.as_ref(), &judged, (user_id, &key)).await?),
     };
     if let Ok(answer) = serde_json::to_vec(&kept) {
-        answers::keep(app.pool.today(), &app.secrets, user_id, &key, &answer).await?;
+        let used = (key.as_str(), fingerprint.as_slice());
+        let now = app.clock.now();
+        answers::keep(app.pool.today(), &app.secrets, user_id, used, &answer, now).await?;
+    }
+    if repeated {
+        parts
+            .headers
+            .insert(REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(Response::from_parts(parts, Body::from(body)))
 }
@@ -137,6 +180,6 @@ fn replay(kept: Kept) -> Response {
     }
     response
         .headers_mut()
-        .insert("idempotency-replayed", HeaderValue::from_static("true"));
+        .insert(REPLAYED, HeaderValue::from_static("true"));
     response
 }

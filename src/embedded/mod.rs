@@ -94,6 +94,18 @@ pub struct EmbeddedPostgres {
     socket_dir: PathBuf,
 }
 
+/// Whether this data directory has a cluster already; creates nothing.
+///
+/// # Errors
+/// A directory that cannot be read, and one whose cluster is lost.
+pub fn has_cluster(data_dir: &Path) -> Result<bool, EmbeddedError> {
+    if !data_dir.exists() {
+        return Ok(false);
+    }
+    let data_dir = location::canonical(data_dir)?;
+    Ok(location::existing_home(&data_dir)?.is_some())
+}
+
 impl EmbeddedPostgres {
     /// Adopts the data directory's running PostgreSQL, or starts it, after creating the cluster if
     /// there is none. Returns when it accepts connections.

@@ -88,7 +88,7 @@ async fn direct(
     args: &ImportArgs,
     options: ImportOptions,
 ) -> anyhow::Result<Report> {
-    let database = Database::open(settings).await?;
+    let database = Database::existing(settings).await?;
     let clock = Clock::system();
     let secrets = Secrets::load(&mut *database.pool.acquire().await?).await?;
     let (ledger, tasks) =

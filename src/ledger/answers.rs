@@ -1,7 +1,9 @@
 //! Answers kept for idempotency keys: sealed, because they hold what their owner was shown.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use sqlx::{PgPool, Row};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, PgPool, Row};
 
 use super::Secrets;
 
@@ -40,8 +42,39 @@ pub async fn find(
     .transpose()
 }
 
-/// Keeps the answer of a key that the ledger recorded; does nothing for a key that it did not, and for an answer that may tell about
-/// an erased lead.
+/// What decides who may see a lead that an answer tells of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow)]
+pub struct LeadStanding {
+    lead_id: i64,
+    company_id: i64,
+    /// Whose lead it is.
+    user_access_id: Option<i64>,
+    /// Whether its personal data is shown to nobody.
+    blocked: bool,
+}
+
+/// How the leads stand that the answer of a key tells of; a deleted one is left out.
+///
+/// # Errors
+/// What the database answers.
+pub async fn leads(
+    pool: &PgPool,
+    user_id: i64,
+    key: &str,
+) -> Result<Vec<LeadStanding>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT l.id AS lead_id, l.company_id, l.user_access_id, coalesce(e.status <> 'in_use', false) AS blocked \
+         FROM idempotency_keys i JOIN leads l ON l.id = ANY(i.leads) LEFT JOIN lead_erasures e ON e.lead_id = l.id \
+         WHERE i.user_id = $1 AND i.key = $2 ORDER BY l.id",
+    )
+    .bind(user_id)
+    .bind(key)
+    .fetch_all(pool)
+    .await
+}
+
+/// Keeps the answer of a key, whether the ledger recorded it with an effect or the operation leaves no event; does nothing for an answer
+/// that may tell about an erased lead. `now` is when it was used.
 ///
 /// # Errors
 /// What the database answers.
@@ -49,16 +82,21 @@ pub async fn keep(
     pool: &PgPool,
     secrets: &Secrets,
     user_id: i64,
-    key: &str,
+    (key, fingerprint): (&str, &[u8]),
     answer: &[u8],
+    now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE idempotency_keys i SET response = $3 WHERE user_id = $1 AND key = $2 AND response IS NULL \
+        "INSERT INTO idempotency_keys AS i (user_id, key, fingerprint, resource_id, position, created_at, response) \
+         VALUES ($1, $2, $4, 0, 0, $5, $3) ON CONFLICT (user_id, key) DO UPDATE SET response = excluded.response \
+         WHERE i.response IS NULL AND i.fingerprint = excluded.fingerprint \
          AND NOT EXISTS (SELECT 1 FROM destroyed_keys d WHERE d.aggregate_type = 'lead' AND d.aggregate_id = ANY(i.leads))",
     )
     .bind(user_id)
     .bind(key)
     .bind(seal(secrets, answer))
+    .bind(fingerprint)
+    .bind(now)
     .execute(pool)
     .await?;
     Ok(())

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aggregates::user::UserEvent;
 use chrono::{DateTime, Utc};
 use projections::DomainEvent;
-use projections::history::{FieldChange, changes};
+use projections::history::{BLOCKED, ERASED, FieldChange, changes};
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
 
 use super::load;
@@ -49,7 +49,7 @@ pub struct Filter {
     pub to: Option<DateTime<Utc>>,
     /// Up to this position.
     pub up_to: Option<i64>,
-    /// Without opening personal data: it reads as if it were erased.
+    /// Without opening personal data: it is withheld as [`BLOCKED`].
     pub sealed: bool,
 }
 
@@ -75,10 +75,9 @@ pub async fn read(
     part: Part,
     mut keep: impl FnMut(&mut Entry) -> bool,
 ) -> Result<(Vec<Entry>, bool), sqlx::Error> {
-    let mut key = load::keys(connection, &[stream]).await?.remove(&stream);
-    if filter.sealed {
-        key = None;
-    }
+    let key = load::keys(connection, &[stream]).await?.remove(&stream);
+    let blocked = filter.sealed && key.is_some();
+    let key = key.filter(|_| !filter.sealed);
     let mut found = Vec::new();
     let mut after = part.after;
     loop {
@@ -86,6 +85,13 @@ pub async fn read(
         for row in &rows {
             let mut entry = entry(row, stream, key.as_ref())?;
             after = Some(entry.sequence);
+            if blocked {
+                let closed = entry
+                    .changes
+                    .iter_mut()
+                    .filter(|c| c.withheld == Some(ERASED));
+                closed.for_each(|change| change.withheld = Some(BLOCKED));
+            }
             let changed = |field: &String| entry.changes.iter().any(|c| c.is_of(field));
             if !filter.field.as_ref().is_none_or(changed) || !keep(&mut entry) {
                 continue;

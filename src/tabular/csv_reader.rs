@@ -5,6 +5,7 @@ use std::io::{Seek, SeekFrom};
 
 use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
 
+use super::csv_quotes::Quotes;
 use super::encoding::{self, Found, Utf8Reader};
 use super::{Format, Limits, Options, RawRow, TabularError, csv_dialect};
 
@@ -20,6 +21,7 @@ pub(super) struct CsvReader {
     output: Vec<u8>,
     ends: Vec<usize>,
     lines: Lines,
+    quotes: Quotes,
 }
 
 impl std::fmt::Debug for CsvReader {
@@ -57,6 +59,7 @@ impl CsvReader {
             output: vec![0; FIRST_BUFFER],
             ends: vec![0; 64],
             lines,
+            quotes: Quotes::new(delimiter),
         })
     }
 
@@ -82,7 +85,16 @@ impl CsvReader {
             if wrote > 0 || ended > 0 {
                 line.get_or_insert(begins);
             }
-            self.lines.count(&input[..read]);
+            let at_end = input.is_empty();
+            for &byte in &input[..read] {
+                if let Some(line) = self.quotes.take(byte, self.lines.ended + 1) {
+                    return Err(TabularError::OpenQuote { line });
+                }
+                self.lines.count(&[byte]);
+            }
+            if at_end && let Some(line) = self.quotes.open() {
+                return Err(TabularError::OpenQuote { line });
+            }
             self.text.consume(read);
             written += wrote;
             fields += ended;

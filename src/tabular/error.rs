@@ -58,6 +58,14 @@ pub enum TabularError {
         /// Where, from 1.
         column: usize,
     },
+    /// A quotation mark without a second one, as far as can be told: rows would vanish into its cell.
+    #[error(
+        "has a quotation mark in line {line} that is never closed: close it, or write it twice where it belongs to the text"
+    )]
+    OpenQuote {
+        /// Where, counting every line from 1.
+        line: u64,
+    },
     /// A row over the limit of its size.
     #[error("has more than {limit} bytes in line {line}; is a quotation mark never closed?")]
     RowTooLong {

@@ -4,7 +4,7 @@ use aggregates::Personal;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::FieldChange;
+use super::{ERASED, FieldChange};
 
 /// Changes under collection.
 #[derive(Default)]
@@ -82,7 +82,7 @@ impl Diff {
     }
 
     fn push(mut self, field: String, from: Value, to: Value) -> Self {
-        let withheld = (is_closed(&from) || is_closed(&to)).then_some("erased");
+        let withheld = (is_closed(&from) || is_closed(&to)).then_some(ERASED);
         let shown = |value: Value| {
             if is_closed(&value) {
                 Value::Null

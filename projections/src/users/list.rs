@@ -112,9 +112,9 @@ pub struct UserFilter {
     pub text: Option<String>,
     /// `pending` or `active`.
     pub status: Option<String>,
-    /// Holds an access in exactly this company.
+    /// Holds an access in exactly this company, which the reader sees.
     pub company_id: Option<i64>,
-    /// Holds this role (in that company, when both are given).
+    /// Holds this role in a company that the reader sees (in that company, when both are given).
     pub role: Option<String>,
 }
 
@@ -148,7 +148,14 @@ pub async fn page(
             query.push(" AND u.status = ").push_bind(status.clone());
         }
         if filter.company_id.is_some() || filter.role.is_some() {
-            query.push(" AND EXISTS (SELECT 1 FROM user_accesses f WHERE f.user_id = u.id");
+            query.push(" AND EXISTS (SELECT 1 FROM user_accesses f");
+            // Roles in companies that the reader does not see are nothing that a filter may tell of.
+            if let Visible::Under(roots) = visible {
+                query
+                    .push(" JOIN companies x ON x.id = f.company_id AND x.path && ")
+                    .push_bind(roots.clone());
+            }
+            query.push(" WHERE f.user_id = u.id");
             if let Some(company) = filter.company_id {
                 query.push(" AND f.company_id = ").push_bind(company);
             }

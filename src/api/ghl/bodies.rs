@@ -18,7 +18,7 @@ pub struct NewUser {
     lastName: String,
     /// At least 12 characters with upper, lower, digit and special.
     password: String,
-    /// E.164, or as it is written in the installation's region.
+    /// E.164, or as it is dialled in the company's region.
     phone: Option<String>,
     /// Added: at most 9 digits, together with `phone`.
     extension: Option<String>,

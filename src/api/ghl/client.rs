@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use aggregates::company::integration_token::TokenScope;
 use aggregates::ids::{CompanyId, IntegrationTokenId};
+use aggregates::phone::Region;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -59,6 +60,14 @@ impl Client {
             .ok_or_else(|| GhlError::forbidden("This company is not accessible from this token!"))
     }
 
+    /// Where phone numbers without a country code are dialled: in the company with this id.
+    pub async fn region(&self, app: &App, named: Option<&str>) -> Result<Region, GhlError> {
+        let own = self.company_id().get().to_string();
+        let company = self.visible(app, named.unwrap_or(&own)).await?;
+        let region = company.and_then(|company| Region::parse(&company.region).ok());
+        Ok(region.unwrap_or(app.region))
+    }
+
     /// The location with this id, if the token reaches it.
     pub async fn location(&self, app: &App, named: &str) -> Result<Arc<CompanyRow>, GhlError> {
         self.visible(app, named)
@@ -71,6 +80,7 @@ impl Client {
         let Ok(id) = id.trim().parse() else {
             return Ok(None);
         };
+        self.caller.write.judged.company(CompanyId(id));
         let company = app.company(CompanyId(id), self.caller.as_of).await?;
         Ok(company.filter(|company| self.caller.authority.sees(&company.path)))
     }

@@ -50,7 +50,8 @@ pub async fn create_user(
         }
         parsed
     });
-    let mut account = Account::read(&mut fields, app.region);
+    let region = client.region(&app, company.as_deref()).await?;
+    let mut account = Account::read(&mut fields, region);
     if account.kind == Some(AccountKind::Account)
         && account.location_ids.as_ref().is_some_and(Vec::is_empty)
     {

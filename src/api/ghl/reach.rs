@@ -26,6 +26,7 @@ pub async fn reached(
     row: &UserProfileRow,
 ) -> Result<Vec<Access>, GhlError> {
     let accesses = accesses(row);
+    client.caller.write.judged.user(UserId(row.user_id));
     for access in &accesses {
         let company = app.company(access.company_id, client.caller.as_of).await?;
         if !company.is_some_and(|company| client.caller.authority.sees(&company.path)) {

@@ -47,7 +47,8 @@ pub async fn update_user(
     if email.is_some_and(|email| !is_email_of(&row, &email)) {
         fields.refuse("email can not be updated");
     }
-    let mut account = Account::read(&mut fields, app.region);
+    let region = client.region(&app, named.as_deref()).await?;
+    let mut account = Account::read(&mut fields, region);
     fields.finish()?;
     let held = reach::reached(&app, &client, &row).await?;
     if account.password.is_some() && held.iter().any(|access| access.role == Role::Owner) {

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::accesses::{AccessView, role_of};
 use super::pages::{Meta, PageQuery};
 use super::user_access::MemberView;
-use super::users::role_filter;
+use super::users::{role_filter, status_filter};
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
 use crate::api::problem::Problem;
@@ -67,7 +67,8 @@ struct CompanyUserList {
 /// Get users from an specific company
 #[utoipa::path(get, path = "/companies/{company_id}/users", tag = "Company Users", security(("bearer" = [])),
     params(("company_id" = i64, Path), PageQuery, CompanyUserQuery),
-    responses((status = 200, description = "List of users", body = CompanyUserList), (status = 401, description = "No or bad token"),
+    responses((status = 200, description = "List of users", body = CompanyUserList),
+        (status = 400, description = "Malformed query"), (status = 401, description = "No or bad token"),
         (status = 404, description = "No such company")))]
 async fn list_company_users(
     State(app): State<App>,
@@ -82,7 +83,7 @@ async fn list_company_users(
         company_id: Some(company_id),
         role: role_filter(query.access_id),
         text: query.search,
-        status: query.status,
+        status: status_filter(query.status)?,
         ..AccessFilter::default()
     };
     let mut connection = app.pool.acquire().await?;

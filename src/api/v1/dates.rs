@@ -2,6 +2,17 @@
 
 use chrono::{Datelike, NaiveDate};
 
+/// A [`day`] that is over or has begun.
+///
+/// # Errors
+/// The message for the field.
+pub fn past_day(date: NaiveDate, today: NaiveDate) -> Result<NaiveDate, &'static str> {
+    if date > today {
+        return Err("must not be in the future");
+    }
+    day(date)
+}
+
 /// A day that every part of the system can hold: of the years 1 to 9999.
 ///
 /// # Errors

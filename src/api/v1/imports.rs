@@ -89,7 +89,8 @@ struct ListQuery {
 /// Those of the companies whose imports the caller may see, the newest first.
 #[utoipa::path(get, path = "/import", tag = "Import", security(("bearer" = [])), params(PageQuery, ListQuery),
     responses((status = 200, description = "Import file status information", body = ImportList),
-        (status = 400, description = "Malformed query"), (status = 401, description = "No or bad token")))]
+        (status = 400, description = "Malformed query"), (status = 401, description = "No or bad token"),
+        (status = 403, description = "Right missing"), (status = 404, description = "No such company")))]
 async fn list_imports(
     State(app): State<App>,
     caller: Caller,
@@ -109,6 +110,13 @@ async fn list_imports(
         status: query.status,
         import_type: query.import_type,
     };
+    match filter.company_id {
+        Some(company) => {
+            let company = CompanyId(company);
+            caller.scope_with(&app, company, Right::Configure).await?;
+        }
+        None => caller.require_anywhere(Right::Configure)?,
+    }
     let visible = configurable(&caller);
     let mut connection = app.pool.acquire().await?;
     let (page, total) = list::page(&mut connection, &visible, &filter, &wanted.request).await?;

@@ -57,8 +57,11 @@ impl PageQuery {
             });
         }
         let page = self.page.unwrap_or(1);
-        let Some(offset) = (page - 1).checked_mul(per_page).filter(|_| page >= 1) else {
+        if page < 1 {
             return refuse("page", "must be at least 1");
+        }
+        let Some(offset) = (page - 1).checked_mul(per_page) else {
+            return refuse("page", "is beyond the end of any list");
         };
         Ok(Wanted {
             request: PageRequest {

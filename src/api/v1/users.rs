@@ -9,15 +9,15 @@ mod view;
 use aggregates::Change;
 use aggregates::access::{Right, Role};
 use aggregates::email::Email;
-use aggregates::ids::UserId;
+use aggregates::ids::{CompanyId, UserId};
 use aggregates::money::Currency;
 use aggregates::person_name::PersonName;
-use aggregates::phone::Phone;
+use aggregates::phone::{Phone, Region};
 use aggregates::user::{UpdateProfile, User, UserCommand};
 use aggregates::{password, text};
 use axum::extract::State;
 use axum::response::Response;
-use chrono::NaiveDate;
+use chrono::{NaiveDate, TimeDelta};
 use garde::Validate;
 use projections::users::list::{self, UserFilter, UserRow};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::dates::day;
+use super::dates::past_day;
 use super::pages::{Meta, PageQuery};
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Patch, Path, Query};
@@ -157,7 +157,8 @@ async fn find_by_email(
 ///
 /// Those who share a company with the caller.
 #[utoipa::path(get, path = "/users", tag = "Users", security(("bearer" = [])), params(PageQuery, UserQuery),
-    responses((status = 200, description = "List of users", body = UserList), (status = 401, description = "No or bad token")))]
+    responses((status = 200, description = "List of users", body = UserList),
+        (status = 400, description = "Malformed query"), (status = 401, description = "No or bad token")))]
 async fn list_users(
     State(app): State<App>,
     caller: Caller,
@@ -167,7 +168,7 @@ async fn list_users(
     let wanted = page.check::<i64>()?;
     let filter = UserFilter {
         text: query.search,
-        status: query.status,
+        status: status_filter(query.status)?,
         company_id: query.company_id,
         role: role_filter(query.access_id),
     };
@@ -190,6 +191,20 @@ async fn list_users(
             .map(|row| UserView::seen_by(&caller, row))
             .collect(),
     }))
+}
+
+/// A filter by status: one that users have.
+///
+/// # Errors
+/// 400 for any other.
+pub fn status_filter(status: Option<String>) -> Result<Option<String>, Problem> {
+    match status.as_deref() {
+        None | Some("pending" | "active") => Ok(status),
+        Some(_) => Err(Problem::malformed_query(FieldErrors::of(
+            "status",
+            "must be one of pending, active",
+        ))),
+    }
 }
 
 /// The stored code that a filter by access id means; an unknown id matches nothing.
@@ -218,6 +233,7 @@ pub async fn require_visible(app: &App, caller: &Caller, user: UserId) -> Result
     if user == caller.user_id {
         return Ok(());
     }
+    caller.write.judged.user(user);
     let mut connection = app.pool.acquire().await?;
     let visible = if caller.authority.platform_owner {
         list::by_id(&mut connection, user).await?.is_some()
@@ -247,13 +263,17 @@ async fn update_user(
     require_visible(&app, &caller, user_id).await?;
     may_change(&app, &caller, user_id, body.password.is_some()).await?;
     let mut errors = FieldErrors::default();
+    // A day begins fourteen hours earlier at the other side of the world.
+    let today = (app.clock.now() + TimeDelta::hours(14)).date_naive();
     let name = |name: String| PersonName::parse(&name);
     let line = |value: String| text::line(&value, 50).map(str::to_owned);
-    let region = app.region;
+    let region = region_of(&app, &caller, user_id).await?;
     let update = UpdateProfile {
         first_name: checked_change(&mut errors, "first_name", body.first_name, name),
         last_name: checked_change(&mut errors, "last_name", body.last_name, name),
-        birthdate: checked_change(&mut errors, "birthdate", body.birthdate, day),
+        birthdate: checked_change(&mut errors, "birthdate", body.birthdate, |d| {
+            past_day(d, today)
+        }),
         theme: checked_change(&mut errors, "theme", body.theme, line),
         lang: checked_change(&mut errors, "lang", body.lang, language),
         currency: checked_change(&mut errors, "currency", body.currency, |c| {
@@ -285,6 +305,16 @@ async fn update_user(
         .on(stream);
     app.ledger.commit(work).await?;
     one(&app, &caller, user_id).await
+}
+
+/// Where the user's phone numbers without a country code are dialled: in the company of their primary access.
+async fn region_of(app: &App, caller: &Caller, user: UserId) -> Result<Region, Problem> {
+    let Some(company) = row(app, user).await?.access_company_id else {
+        return Ok(app.region);
+    };
+    let company = app.company(CompanyId(company), caller.as_of).await?;
+    let region = company.and_then(|company| Region::parse(&company.region).ok());
+    Ok(region.unwrap_or(app.region))
 }
 
 /// A language tag: `es`, `en` or `pt`, with or without a region.

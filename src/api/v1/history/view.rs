@@ -197,7 +197,7 @@ pub struct ChangeView {
     pub field: String,
     pub from: Value,
     pub to: Value,
-    /// Why a value is not shown: `erased` or `secret`.
+    /// Why a value is not shown: `erased`, `blocked` or `secret`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withheld: Option<String>,
 }
