@@ -44,7 +44,7 @@ pub fn block(raw: &str, max: usize) -> Result<&str, TextError> {
 
 fn checked(raw: &str, max: usize, refused: fn(char) -> bool) -> Result<&str, TextError> {
     let text = raw.trim();
-    if text.is_empty() {
+    if text.chars().all(is_invisible) {
         return Err(TextError::Blank);
     }
     if text.chars().count() > max {
@@ -54,6 +54,12 @@ fn checked(raw: &str, max: usize, refused: fn(char) -> bool) -> Result<&str, Tex
         return Err(TextError::ControlCharacter);
     }
     Ok(text)
+}
+
+/// White space, and what takes no room at all: a text of nothing else looks like none.
+fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
 /// For comparing and searching: lower case, accents taken off, runs of white space folded to one space.

@@ -235,6 +235,32 @@ impl Caller {
         Ok((scope, reach))
     }
 
+    /// Asks that the caller may read a lead of this company that is assigned to this access.
+    ///
+    /// # Errors
+    /// 404 when the company is not visible, 403 when the lead is out of the role's reach.
+    pub async fn require_readable(
+        &self,
+        app: &App,
+        company: i64,
+        assignee: Option<i64>,
+    ) -> Result<(), Problem> {
+        let scope = self.scope_of(app, CompanyId(company), "lead").await?;
+        let readable = match scope.require(Right::ReadLeads)? {
+            Reach::All => true,
+            Reach::Own => {
+                assignee.is_none_or(|access| scope.own_accesses().contains(&UserAccessId(access)))
+            }
+        };
+        if readable {
+            Ok(())
+        } else {
+            Err(Problem::forbidden(
+                "Your role reaches only leads that are assigned to you or to nobody.",
+            ))
+        }
+    }
+
     /// Asks that the caller holds the right in some company, for what belongs to none.
     ///
     /// # Errors

@@ -44,12 +44,15 @@ pub fn describe(mut collected: OpenApi) -> OpenApi {
         .build();
     for (path, item) in &mut collected.paths.paths {
         let ours = path.starts_with("/api/");
+        let of_dialect = path.starts_with("/users/");
         if let Some(get) = item.get.as_mut().filter(|_| path.starts_with("/api/v1/")) {
             look_back::describe(get);
         }
         for (method, operation) in operations(item) {
             if ours {
-                shared::complete(&method, operation);
+                shared::complete(&method, path, operation);
+            } else if of_dialect {
+                shared::complete_dialect(&method, operation);
             }
             shared::describe_parameters(operation);
             let answers = &mut operation.responses.responses;
@@ -68,6 +71,7 @@ pub fn describe(mut collected: OpenApi) -> OpenApi {
     collected.tags = Some(words::tags(&used));
     let components = collected.components.get_or_insert_default();
     words::describe_fields(components);
+    look_back::describe_meta(components);
     let name = <Problem as ToSchema>::name().into_owned();
     components
         .schemas

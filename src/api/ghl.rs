@@ -23,7 +23,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 
-pub use error::translate;
+pub use error::{ErrorBody, translate};
 
 /// Every operation, under both prefixes, with and without the slash after the collection. Described once.
 #[must_use]

@@ -123,6 +123,14 @@ async fn run_once(
     if !response.status().is_success() {
         return Ok(response);
     }
+    if repeated && let Some(caller) = &caller {
+        // The effect was judged when it came to be; what it is answered with is judged now.
+        for lead in answers::leads(app.pool.today(), user_id, &key).await? {
+            caller
+                .require_readable(app, lead.company_id, lead.user_access_id)
+                .await?;
+        }
+    }
     let (mut parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX)
         .await

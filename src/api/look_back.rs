@@ -18,7 +18,8 @@ use quick_cache::sync::Cache;
 use serde::Deserialize;
 use tower::ServiceExt;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{Components, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, ResponseBuilder};
 
 use super::caller::Caller;
 use super::extract::query;
@@ -213,6 +214,42 @@ async fn with_moment(response: Response, moment: Moment) -> Result<Response, Pro
 pub fn describe(operation: &mut Operation) {
     let parameters = operation.parameters.get_or_insert_default();
     parameters.push(parameter().into());
+    let mut refusals = vec![(
+        "422",
+        "`validation`: `as_of` names a moment in the future, or one of which nothing is kept; or another field is wrong",
+    )];
+    let asks_who_calls = operation.security.as_ref().is_some_and(|s| !s.is_empty());
+    if !asks_who_calls {
+        refusals.push(("401", "`unauthorized`: `as_of` without a token"));
+        refusals.push(("403", "`forbidden`: `as_of`, and no role allows it"));
+    }
+    let answers = &mut operation.responses.responses;
+    for (status, description) in refusals {
+        let refusal = ResponseBuilder::new().description(description);
+        let answer = answers.entry(status.to_owned());
+        answer.or_insert_with(|| RefOr::T(refusal.build()));
+    }
+}
+
+/// Says of the `meta` of lists that it tells the moment.
+pub fn describe_meta(components: &mut Components) {
+    let Some(RefOr::T(Schema::Object(meta))) = components.schemas.get_mut("Meta") else {
+        return;
+    };
+    let number = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .description(Some("The ledger position that was shown."));
+    let time = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+        .description(Some("When it was recorded."));
+    let moment = ObjectBuilder::new()
+        .description(Some(
+            "Only in answers to a request with `as_of`; there every answer has a `meta` with it.",
+        ))
+        .property("position", number)
+        .property("recorded_at", time);
+    meta.properties.insert("as_of".to_owned(), moment.into());
 }
 
 fn parameter() -> Parameter {

@@ -46,9 +46,10 @@ pub async fn find(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow)]
 pub struct LeadStanding {
     lead_id: i64,
-    company_id: i64,
-    /// Whose lead it is.
-    user_access_id: Option<i64>,
+    /// Whose it is.
+    pub company_id: i64,
+    /// The access that it is assigned to.
+    pub user_access_id: Option<i64>,
     /// Whether its personal data is shown to nobody.
     blocked: bool,
 }

@@ -343,7 +343,7 @@ pub async fn rotate(pool: &PgPool, now: DateTime<Utc>) -> Result<Key, ProofError
     })
 }
 
-/// Lets the next checkpoint make the map of streams anew, and works out the tree from its leaves.
+/// Works out the tree from its leaves, and makes the map of streams anew: evidence, also of earlier moments, is there again when it ends.
 ///
 /// # Errors
 /// See [`ProofError`].
@@ -353,7 +353,18 @@ pub async fn rebuild(connection: &mut PgConnection) -> Result<(), ProofError> {
     lock(&mut transaction).await?;
     stream_map::forget(&mut transaction).await?;
     transaction.commit().await?;
-    Ok(())
+    loop {
+        let mut transaction = connection.begin().await?;
+        lock(&mut transaction).await?;
+        let end = super::proofs::size(&mut transaction).await?;
+        let taken_in = stream_map::size(&mut transaction).await?;
+        if taken_in >= end {
+            return Ok(());
+        }
+        let next = end.min(taken_in + IN_BACKGROUND.events);
+        stream_map::advance(&mut transaction, taken_in, next).await?;
+        transaction.commit().await?;
+    }
 }
 
 /// A text of the installation's own, which is no checkpoint, signed by the present key; `text` is told the key's name.

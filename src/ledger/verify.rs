@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 use super::rebuild::unknown;
 use super::verify_past::Keyless;
 use super::verify_proofs::{Recomputed, Witnessed, wrong_end, wrong_events};
-use super::{catch_up, replay, snapshots, verify_past, verify_versions};
+use super::{catch_up, replay, snapshots, verify_past, verify_versions, versions};
 
 /// How many differences of one table are named; the rest is counted.
 const NAMED: i64 = 100;
@@ -100,6 +100,13 @@ pub async fn run_with(
     let keyless = Keyless::look_for(&mut transaction).await?;
     for table in &tables {
         compare(&mut transaction, table, &keyless, &mut findings).await?;
+        let lost = versions::out_of_reach(&mut transaction, table).await?;
+        if lost > 0 {
+            findings.differences.push(format!(
+                "{}: {lost} versions of its past are not found, because their rows are missing",
+                table.name
+            ));
+        }
     }
     for (company, list) in zone_maps::build::wrong(&mut transaction).await? {
         findings.differences.push(format!(

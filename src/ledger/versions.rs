@@ -16,12 +16,13 @@ pub async fn detach(
     end: i64,
 ) -> Result<bool, sqlx::Error> {
     let name = table.name;
-    let since: Option<String> =
-        sqlx::query_scalar("SELECT since_column FROM past.kept_tables WHERE table_name = $1")
-            .bind(name)
-            .fetch_optional(&mut *connection)
-            .await?;
-    let Some(since) = since else {
+    let kept: Option<(String, bool)> = sqlx::query_as(
+        "SELECT since_column, rows_stay FROM past.kept_tables WHERE table_name = $1",
+    )
+    .bind(name)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some((since, rows_stay)) = kept else {
         return Ok(false);
     };
     if since == "since" {
@@ -36,11 +37,66 @@ pub async fn detach(
         );
         connection.execute(statement.as_str()).await?;
     }
+    if rows_stay {
+        let restored = counters_of_the_past(table, &format!("{schema}.{name}"));
+        connection.execute(restored.as_str()).await?;
+    }
     sqlx::query("SELECT detach_versions($1)")
         .bind(name)
         .execute(connection)
         .await?;
     Ok(true)
+}
+
+/// SQL that gives counters which came back to zero their rows again: a fold in larger batches than the events came in never made them, and
+/// what they counted in the past is found through their rows.
+fn counters_of_the_past(table: &Table, rebuilt: &str) -> String {
+    let name = table.name;
+    let keys = table.key.join(", ");
+    format!(
+        "INSERT INTO {rebuilt} ({keys}, count, since) SELECT {keys}, 0, max(p.valid_until) FROM past.{name} p \
+         WHERE {} GROUP BY {keys}",
+        without_row(table, rebuilt)
+    )
+}
+
+/// The condition that a version `p` has no row in this table.
+fn without_row(table: &Table, rows: &str) -> String {
+    let same: Vec<String> = table
+        .key
+        .iter()
+        .map(|column| format!("r.{column} = p.{column}"))
+        .collect();
+    format!(
+        "NOT EXISTS (SELECT 1 FROM {rows} r WHERE {})",
+        same.join(" AND ")
+    )
+}
+
+/// How many versions of the table's past readers do not find, because the row is gone that they are found through.
+///
+/// # Errors
+/// What the database answers.
+pub async fn out_of_reach(
+    connection: &mut PgConnection,
+    table: &Table,
+) -> Result<i64, sqlx::Error> {
+    let name = table.name;
+    let through_rows: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM past.kept_tables WHERE table_name = $1 AND rows_stay)",
+    )
+    .bind(name)
+    .fetch_one(&mut *connection)
+    .await?;
+    if !through_rows {
+        return Ok(0);
+    }
+    let without = without_row(table, &format!("public.{name}"));
+    sqlx::query_scalar(&format!(
+        "SELECT count(*) FROM past.{name} p WHERE {without}"
+    ))
+    .fetch_one(connection)
+    .await
 }
 
 /// Gives the exchanged table its triggers and its view.

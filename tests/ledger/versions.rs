@@ -182,9 +182,37 @@ async fn the_past_is_what_the_ledger_folds_to_at_every_end_of_a_commit() {
     rebuild::run(&database.connect_options(), &[], |_, _| ())
         .await
         .unwrap();
+    let (_, differences) = differences_of_the_past(&database).await;
+    assert_eq!(differences, Vec::<String>::new());
+    assert_eq!(verified(&database, Depth::USUAL).await, (Vec::new(), 0));
     live(&ledger, 2).await;
     let (_, differences) = differences_of_the_past(&database).await;
     assert_eq!(differences, Vec::<String>::new());
+}
+
+/// What a counter said is found through its row, also when nobody is counted by it any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_counter_without_a_row_is_told_by_verify_and_made_whole_by_a_rebuild() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    let lead = create(&ledger, 9, contact("p@example.com")).await.unwrap();
+    let moved = UpdateLead {
+        stage: Some(Stage::ALL[3]),
+        ..UpdateLead::default()
+    };
+    update(&ledger, lead.resource_id, moved).await;
+    let deleted = sqlx::query("DELETE FROM stage_counts WHERE count = 0")
+        .execute(database.pool())
+        .await
+        .unwrap();
+    assert_eq!(deleted.rows_affected(), 1);
+    let (found, _) = verified(&database, Depth::USUAL).await;
+    let told = |difference: &String| difference.contains("because their rows are missing");
+    assert!(found.iter().any(told), "{found:?}");
+    rebuild::run(&database.connect_options(), &[], |_, _| ())
+        .await
+        .unwrap();
+    assert_eq!(verified(&database, Depth::USUAL).await, (Vec::new(), 0));
 }
 
 /// What `verify` tells, stopping at no more commits than this; and how many tables it left to samples.

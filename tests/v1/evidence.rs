@@ -318,7 +318,6 @@ async fn the_pack_of_then_is_given_again_and_still_verifies() {
         .expect("a rebuilt map");
     drop(connection);
     clock.advance(TimeDelta::seconds(10));
-    pack(&server, &ana, lead).await;
     for (instant, text) in &then {
         let as_of = instant.format("%FT%TZ");
         let again = server

@@ -1,5 +1,6 @@
 //! `Idempotency-Key`: sent again, a write acts once and is answered as the first time.
 
+use aggregates::access::Role;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -240,4 +241,184 @@ async fn a_key_is_visible_ascii_and_not_endless() {
         .json(&json!({"email": "a@example.com"}))
         .expect(401)
         .await;
+}
+
+/// A change of the lead's stage with a key.
+fn move_on(server: &TestServer, who: &Person, lead: i64, key: &str) -> Call {
+    server
+        .put(format!("/api/v1/leads/{lead}"))
+        .token(&who.token)
+        .header("idempotency-key", key)
+        .json(&json!({"stage_id": 3}))
+}
+
+#[tokio::test]
+async fn who_lost_their_role_is_not_told_again() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let mia = server.member(company, &ana, Role::Manager, "Mia").await;
+    let lead = int(&server
+        .lead(&ana, company, json!({"email": "a@example.com"}))
+        .await["id"]);
+    move_on(&server, &mia.person, lead, "m").expect(200).await;
+    let again = move_on(&server, &mia.person, lead, "m").expect_answer(200);
+    assert_eq!(again.await.header("idempotency-replayed"), "true");
+    let access = format!(
+        "/api/v1/users/{}/user_access/{}",
+        mia.person.id, mia.access_id
+    );
+    // With another role, and with none, the repeat is judged as of now.
+    let demoted = server.put(&access).token(&ana.token);
+    let analyst = json!({"access_id": Role::Analyst.id()});
+    demoted.json(&analyst).expect(200).await;
+    move_on(&server, &mia.person, lead, "m").expect(403).await;
+    server.delete(&access).token(&ana.token).expect(200).await;
+    move_on(&server, &mia.person, lead, "m").expect(404).await;
+}
+
+#[tokio::test]
+async fn who_gained_a_role_is_answered_as_before() {
+    let server = TestServer::start().await;
+    let (ana, path) = shop(&server).await;
+    let body = json!({"email": "a@example.com"});
+    let first = create(&server, &ana, &path, "k", &body).expect(201).await;
+    server.company(&ana, "Second").await;
+    let again = create(&server, &ana, &path, "k", &body).expect_answer(201);
+    let again = again.await;
+    assert_eq!(again.body, first);
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    // Also for what gave them the role itself.
+    let company = || {
+        server
+            .post("/api/v1/companies")
+            .token(&ana.token)
+            .header("idempotency-key", "c")
+            .json(&json!({"name": "Third"}))
+    };
+    let made = company().expect(201).await;
+    let again = company().expect_answer(201).await;
+    assert_eq!(again.body, made);
+    assert_eq!(again.header("idempotency-replayed"), "true");
+}
+
+#[tokio::test]
+async fn what_is_blocked_since_is_not_shown_again() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let mia = server
+        .member(company, &ana, Role::Manager, "Mia")
+        .await
+        .person;
+    let lead = int(&server
+        .lead(&ana, company, json!({"email": "a@example.com"}))
+        .await["id"]);
+    let first = move_on(&server, &mia, lead, "m").expect(200).await;
+    assert_eq!(first["lead"]["email"], "a@example.com");
+    let erasure = format!("/api/v1/leads/{lead}/erasure");
+    let block = server.post(&erasure).token(&ana.token);
+    block
+        .json(&json!({"step": "block", "reason": "subject_request"}))
+        .expect(200)
+        .await;
+    let again = move_on(&server, &mia, lead, "m").expect_answer(200).await;
+    assert_eq!(again.body["lead"]["email"], Value::Null);
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    server.delete(&erasure).token(&ana.token).expect(200).await;
+    let again = move_on(&server, &mia, lead, "m").expect(200).await;
+    assert_eq!(again["lead"]["email"], "a@example.com");
+}
+
+#[tokio::test]
+async fn an_agent_is_not_told_again_of_a_lead_that_went_to_somebody_else() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let bea = server.member(company, &ana, Role::Agent, "Bea").await;
+    let cid = server.member(company, &ana, Role::Agent, "Cid").await;
+    let new = json!({"email": "a@example.com", "user_access_id": bea.access_id});
+    let lead = int(&server.lead(&ana, company, new).await["id"]);
+    move_on(&server, &bea.person, lead, "b").expect(200).await;
+    let give = server
+        .put(format!("/api/v1/leads/{lead}"))
+        .token(&ana.token);
+    give.json(&json!({"user_access_id": cid.access_id}))
+        .expect(200)
+        .await;
+    let shown = server
+        .get(format!("/api/v1/leads/{lead}"))
+        .token(&bea.person.token);
+    let hidden = shown.answer().await.status;
+    let again = move_on(&server, &bea.person, lead, "b").answer().await;
+    assert_eq!((hidden, again.status), (403, 403), "{}", again.body);
+}
+
+/// Of requests at the same time one acts, and all the others are told what it was told: also a secret that is shown once.
+#[tokio::test]
+async fn simultaneous_repeats_are_told_what_the_first_was() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let make = || {
+        server
+            .post(format!("/api/v1/companies/{company}/integration_tokens"))
+            .token(&ana.token)
+            .header("idempotency-key", "t")
+            .json(&json!({"name": "sync", "scopes": ["leads.readonly"]}))
+            .answer()
+    };
+    let answers = join_all((0..12).map(|_| make())).await;
+    let acted = answers
+        .iter()
+        .filter(|answer| answer.header("idempotency-replayed").is_empty());
+    assert_eq!(acted.count(), 1);
+    for answer in &answers {
+        assert_eq!((answer.status, &answer.body), (201, &answers[0].body));
+    }
+    let secret = &answers[0].body["integration_token"]["token"];
+    assert!(secret.is_string(), "{}", answers[0].body);
+}
+
+/// What leaves no event is repeated too.
+#[tokio::test]
+async fn what_the_ledger_does_not_record_acts_once_as_well() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let upload = || {
+        server
+            .post(format!("/api/v1/companies/{company}/import/uploads"))
+            .token(&ana.token)
+            .header("idempotency-key", "u")
+    };
+    let first = upload().expect(201).await;
+    assert_eq!(upload().expect(201).await, first);
+    let reset = || {
+        server
+            .post("/api/v1/users/reset_password")
+            .header("idempotency-key", "r")
+            .json(&json!({"email": "nobody@example.com"}))
+    };
+    let first = reset().expect(200).await;
+    assert_eq!(reset().expect(200).await, first);
+}
+
+/// An answer that was kept without what it rests on is not repeated as it was.
+#[tokio::test]
+async fn an_answer_kept_by_an_older_version_is_made_anew() {
+    let server = TestServer::start().await;
+    let (ana, path) = shop(&server).await;
+    let body = json!({"email": "a@example.com"});
+    let first = create(&server, &ana, &path, "k", &body).expect(201).await;
+    sqlx::query("UPDATE idempotency_keys SET response = NULL")
+        .execute(server.database.pool())
+        .await
+        .expect("forgotten answers");
+    let again = create(&server, &ana, &path, "k", &body)
+        .expect_answer(201)
+        .await;
+    assert_eq!(again.body, first);
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!(count(&server, &ana, &path).await, 1);
 }

@@ -213,6 +213,12 @@ async fn a_file_may_come_as_base64_and_is_listed() {
         let none = scene.server.get("/api/v1/import").token(&person.token);
         assert_eq!(none.expect(200).await["meta"]["total_count"], 0);
     }
+    // Of a company that the caller sees it is said that the right is missing.
+    let path = format!("/api/v1/import?company_id={}", scene.company);
+    for (person, status) in [(&analyst.person, 403), (&eve, 200)] {
+        let call = scene.server.get(path.clone()).token(&person.token);
+        call.expect(status).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -226,11 +226,12 @@ async fn a_birthdate_is_of_a_year_that_can_be_stored() {
         "-262143-01-01",
         "0000-01-01",
         "+10000-01-01",
+        "9999-12-31",
     ] {
         let refused = put(date).expect(422).await;
         assert!(refused["errors"]["birthdate"].is_array(), "{refused}");
     }
-    put("9999-12-31").expect(200).await;
+    put("0001-01-01").expect(200).await;
 }
 
 #[tokio::test]
@@ -287,4 +288,33 @@ async fn a_version_that_is_gone_conflicts() {
     let conflict = put(before.header("etag"), "C").expect(409).await;
     assert_eq!(conflict["code"], "version_conflict");
     put("nonsense", "D").expect(400).await;
+}
+
+/// A filter tells nothing of roles in companies that the reader does not see.
+#[tokio::test]
+async fn filters_tell_nothing_of_hidden_companies() {
+    let server = TestServer::start().await;
+    let (ana, bo) = (server.sign_up("Ana").await, server.sign_up("Bo").await);
+    let seen = server.company(&ana, "Seen").await;
+    let hidden = server.company(&bo, "Hidden").await;
+    let mia = server.member(seen, &ana, Role::Agent, "Mia").await.person;
+    let root = server.owner().await;
+    let grant = server.post(format!("/api/v1/users/{}/user_access", mia.id));
+    let admin = json!({"company_id": hidden, "access_id": Role::Admin.id()});
+    grant.token(&root.token).json(&admin).expect(201).await;
+    let listed = async |filter: String| {
+        let call = server.get(format!("/api/v1/users?{filter}"));
+        ids(&call.token(&ana.token).expect(200).await["users"])
+    };
+    assert_eq!(
+        listed(format!("company_id={hidden}")).await,
+        Vec::<i64>::new()
+    );
+    assert_eq!(listed("access_id=2".to_owned()).await, Vec::<i64>::new());
+    assert_eq!(listed("access_id=4".to_owned()).await, [mia.id]);
+    let refused = server.get("/api/v1/users?status=bogus").token(&ana.token);
+    assert_eq!(
+        refused.expect(400).await["errors"]["status"][0],
+        "must be one of pending, active"
+    );
 }

@@ -8,6 +8,7 @@ use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{Content, Ref, RefOr, Required, ResponseBuilder};
 
+use crate::api::ghl::ErrorBody;
 use crate::api::problem::Problem;
 
 /// What a parameter is, by its name, where the operation does not say.
@@ -73,10 +74,12 @@ const PARAMETERS: [(&str, &str); 27] = [
 ];
 
 /// Completes the description of an operation of API V1.
-pub fn complete(method: &Method, operation: &mut Operation) {
+pub fn complete(method: &Method, path: &str, operation: &mut Operation) {
+    let once = takes_a_key(method, path, operation);
     if !method.is_safe() && !takes_bytes(operation) {
         let parameters = operation.parameters.get_or_insert_default();
-        for (name, description, longest) in WRITE_HEADERS {
+        let headers = WRITE_HEADERS.iter();
+        for &(name, description, longest) in headers.filter(|(name, ..)| once || *name != KEY) {
             let text = ObjectBuilder::new()
                 .schema_type(Type::String)
                 .max_length(Some(longest));
@@ -89,7 +92,7 @@ pub fn complete(method: &Method, operation: &mut Operation) {
             parameters.push(RefOr::T(header.build()));
         }
     }
-    let refusals = refusals(method, operation);
+    let refusals = refusals(method, operation, once);
     let answers = &mut operation.responses.responses;
     for (status, description) in refusals {
         let refusal = || ResponseBuilder::new().description(description).build();
@@ -142,11 +145,14 @@ fn i64_object() -> Object {
         .build()
 }
 
+const KEY: &str = "Idempotency-Key";
+
 const WRITE_HEADERS: [(&str, &str, usize); 2] = [
     (
-        "Idempotency-Key",
+        KEY,
         "1 to 255 visible ASCII characters. A repeat within 24 hours acts once and is answered as the first time, with \
-         `Idempotency-Replayed: true`; the same key with another request is a 409.",
+         `Idempotency-Replayed: true`; as of now, where the caller's rights or who may see the lead have changed since. The same key \
+         with another request is a 409.",
         255,
     ),
     (
@@ -165,8 +171,62 @@ fn takes_bytes(operation: &Operation) -> bool {
     })
 }
 
+/// Whether a repeat with the same key acts once: every write but a sign-in, whose token is never kept.
+fn takes_a_key(method: &Method, path: &str, operation: &Operation) -> bool {
+    !method.is_safe() && !takes_bytes(operation) && !path.ends_with("/users/login")
+}
+
+/// What any operation of the second dialect may answer besides its own.
+const OF_DIALECT: [(&str, &str); 7] = [
+    ("400", "A malformed path or header"),
+    (
+        "401",
+        "No or bad token, a bad `Version`, or a scope that is missing",
+    ),
+    ("403", "Another company or location"),
+    (
+        "409",
+        "Not at the version of `If-Match`, or a reused `Idempotency-Key`",
+    ),
+    ("413", "A body of more than 2 MiB"),
+    ("422", "Invalid"),
+    (
+        "429",
+        "Too many requests of this token; `Retry-After` says when to go on",
+    ),
+];
+
+/// Completes the description of an operation of the second dialect.
+pub fn complete_dialect(method: &Method, operation: &mut Operation) {
+    let body = operation.request_body.is_some();
+    let answers = &mut operation.responses.responses;
+    let refusal = |description: &str| {
+        let schema = Ref::from_schema_name(<ErrorBody as ToSchema>::name());
+        let content = Content::new(Some(schema));
+        let answer = ResponseBuilder::new().description(description);
+        RefOr::T(answer.content("application/json", content).build())
+    };
+    for (status, description) in OF_DIALECT {
+        let fits = match status {
+            "409" => !method.is_safe(),
+            "413" => body,
+            _ => true,
+        };
+        if fits {
+            let answer = answers.entry(status.to_owned());
+            answer.or_insert_with(|| refusal(description));
+        }
+    }
+    let answer = answers.entry("default".to_owned());
+    answer.or_insert_with(|| refusal("The request was refused."));
+}
+
 /// The refusals that the operation's form brings with it.
-fn refusals(method: &Method, operation: &Operation) -> Vec<(&'static str, &'static str)> {
+fn refusals(
+    method: &Method,
+    operation: &Operation,
+    once: bool,
+) -> Vec<(&'static str, &'static str)> {
     let asks_who_calls = operation
         .security
         .as_ref()
@@ -201,7 +261,7 @@ fn refusals(method: &Method, operation: &Operation) -> Vec<(&'static str, &'stat
             "`too_many_requests`: an integration token made too many; `Retry-After` says when to go on",
         ));
     }
-    if !method.is_safe() && !takes_bytes(operation) {
+    if once {
         all.push((
             "409",
             "`idempotency_key_reused`: the key stands for another request",

@@ -186,7 +186,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "The text.",
         "\"Called; wants an offer by Friday.\"",
     ),
-    ("country", "ISO 3166 code.", "\"MX\""),
+    (
+        "country",
+        "As leads name it, in words or as a code; matched without regard to case and accents.",
+        "\"MX\"",
+    ),
     ("currency", "ISO 4217 code.", "\"MXN\""),
     (
         "cycles",

@@ -22,7 +22,7 @@ use crate::ledger::{IdKind, Refusal};
 /// Create User
 ///
 /// The role is given at the company itself (`agency`) or at each of the locations (`account`).
-#[utoipa::path(post, path = "/users/", tag = "Users v3", security(("bearer" = [])), params(("Version" = String, Header)),
+#[utoipa::path(post, path = "/users/", operation_id = "create-user", tag = "Users v3", security(("bearer" = [])), params(("Version" = String, Header)),
     request_body = NewUser,
     responses((status = 201, description = "The user", body = UserView), (status = 400, description = "Not JSON, or the e-mail is taken", body = ErrorBody),
         (status = 401, description = "No or bad token, or its scope is missing", body = ErrorBody),

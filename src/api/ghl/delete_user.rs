@@ -43,7 +43,7 @@ impl Deleted {
 /// Delete User
 ///
 /// Takes effect at once; leads that were assigned to the user become unassigned.
-#[utoipa::path(delete, path = "/users/{user_id}", tag = "Users v3", security(("bearer" = [])),
+#[utoipa::path(delete, path = "/users/{user_id}", operation_id = "delete-user", tag = "Users v3", security(("bearer" = [])),
     params(("user_id" = String, Path), ("Version" = String, Header)),
     responses((status = 200, description = "Deleted", body = Deleted),
         (status = 401, description = "No or bad token, or its scope is missing", body = ErrorBody),

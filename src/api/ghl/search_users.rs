@@ -77,7 +77,7 @@ fn parameters(RawQuery(raw): RawQuery) -> Result<Fields, GhlError> {
 }
 
 /// Search Users
-#[utoipa::path(get, path = "/users/search", tag = "Users v3", security(("bearer" = [])), params(("Version" = String, Header), SearchParameters),
+#[utoipa::path(get, path = "/users/search", operation_id = "search-users", tag = "Users v3", security(("bearer" = [])), params(("Version" = String, Header), SearchParameters),
     responses((status = 200, description = "The users", body = Found), (status = 401, description = "No or bad token, or its scope is missing", body = ErrorBody),
         (status = 403, description = "Another company or location", body = ErrorBody), (status = 422, description = "Invalid", body = ErrorBody)))]
 pub async fn search_users(
@@ -184,7 +184,7 @@ pub struct Projected {
 /// Filter Users by Email
 ///
 /// `emails` is one text, separated by commas; `deleted` finds those who are deleted.
-#[utoipa::path(post, path = "/users/search/filter-by-email", tag = "Users v3", security(("bearer" = [])), params(("Version" = String, Header)),
+#[utoipa::path(post, path = "/users/search/filter-by-email", operation_id = "filter-users-by-email", tag = "Users v3", security(("bearer" = [])), params(("Version" = String, Header)),
     request_body = EmailFilter,
     responses((status = 200, description = "The users", body = Projected), (status = 400, description = "Not JSON", body = ErrorBody),
         (status = 401, description = "No or bad token, or its scope is missing", body = ErrorBody),
@@ -267,7 +267,7 @@ pub struct OfLocation {
 /// Get User by Location
 ///
 /// Deprecated: search with `locationId` instead, which counts and goes on after 100.
-#[utoipa::path(get, path = "/users/", tag = "Users v3", security(("bearer" = [])), params(("Version" = String, Header), ("locationId" = String, Query)),
+#[utoipa::path(get, path = "/users/", operation_id = "get-users-of-location", tag = "Users v3", security(("bearer" = [])), params(("Version" = String, Header), ("locationId" = String, Query)),
     responses((status = 200, description = "The users", body = OfLocation), (status = 401, description = "No or bad token, or its scope is missing", body = ErrorBody),
         (status = 403, description = "Another location", body = ErrorBody), (status = 422, description = "Invalid", body = ErrorBody)))]
 pub async fn list_users_of_location(

@@ -27,7 +27,7 @@ use crate::ledger::{StreamKey, StreamKind};
 /// Update User
 ///
 /// `permissions` are merged, lists and `twilioPhone` replaced; the e-mail cannot be changed.
-#[utoipa::path(put, path = "/users/{user_id}", tag = "Users v3", security(("bearer" = [])),
+#[utoipa::path(put, path = "/users/{user_id}", operation_id = "update-user", tag = "Users v3", security(("bearer" = [])),
     params(("user_id" = String, Path), ("Version" = String, Header)), request_body = UserChanges,
     responses((status = 200, description = "The user", body = UserView), (status = 400, description = "Not JSON", body = ErrorBody),
         (status = 401, description = "No or bad token, or its scope is missing", body = ErrorBody),

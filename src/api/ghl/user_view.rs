@@ -152,7 +152,7 @@ pub async fn answer(app: &App, company: &CompanyRow, user_id: i64) -> Result<Res
 }
 
 /// Get User
-#[utoipa::path(get, path = "/users/{user_id}", tag = "Users v3", security(("bearer" = [])),
+#[utoipa::path(get, path = "/users/{user_id}", operation_id = "get-user", tag = "Users v3", security(("bearer" = [])),
     params(("user_id" = String, Path), ("Version" = String, Header)),
     responses((status = 200, description = "The user", body = UserView), (status = 401, description = "No or bad token, or its scope is missing", body = ErrorBody),
         (status = 404, description = "No such user", body = ErrorBody)))]

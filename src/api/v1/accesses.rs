@@ -22,6 +22,8 @@ pub fn routes() -> OpenApiRouter<App> {
 pub struct AccessView {
     id: i64,
     name: &'static str,
+    /// `owner`, `admin`, `manager`, `agent`, `analyst` or `auditor`.
+    #[schema(example = "manager")]
     code: &'static str,
 }
 

@@ -23,7 +23,6 @@ use utoipa_axum::routes;
 
 use super::dates::day;
 use super::lead_notes::writable;
-use super::leads::require_readable;
 use super::pages::{Meta, PageQuery, Wanted};
 use super::users::{PersonView, checked, checked_change};
 use crate::api::caller::Caller;
@@ -417,7 +416,9 @@ async fn show_appointment(
     let scope = caller.scope_of(&app, company, "appointment").await?;
     scope.require(Right::ReadLeads)?;
     if row.user_id != caller.user_id.get() {
-        require_readable(&app, &caller, row.company_id, row.lead_user_access_id).await?;
+        caller
+            .require_readable(&app, row.company_id, row.lead_user_access_id)
+            .await?;
     }
     caller.has_read(
         &app,

@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::leads::require_readable;
 use super::pages::{Meta, PageQuery};
 use super::stages::StageView;
 use crate::api::caller::Caller;
@@ -62,7 +61,9 @@ async fn list_lead_stages(
 ) -> Result<Json<StayList>, Problem> {
     let row = app.reads.lead.get(LeadId(id)).await?;
     let row = row.ok_or_else(|| Problem::not_found("lead"))?;
-    require_readable(&app, &caller, row.company_id, row.user_access_id).await?;
+    caller
+        .require_readable(&app, row.company_id, row.user_access_id)
+        .await?;
     let wanted = page.check::<i64>()?;
     let mut connection = app.pool.acquire().await?;
     let (page, total) = lead_stages::page(&mut connection, LeadId(id), &wanted.request).await?;

@@ -183,35 +183,11 @@ async fn show_lead(
     );
     let (row, notes) = (row?, notes?);
     let row = row.ok_or_else(|| Problem::not_found("lead"))?;
-    require_readable(&app, &caller, row.company_id, row.user_access_id).await?;
+    caller
+        .require_readable(&app, row.company_id, row.user_access_id)
+        .await?;
     caller.has_read(&app, "GET /leads/{id}", [(row.id, row.company_id)]);
     Ok(single(row, notes))
-}
-
-/// Asks that the caller may read a lead of this company that is assigned to this access.
-///
-/// # Errors
-/// 404 when the company is not visible, 403 when the lead is out of the role's reach.
-pub async fn require_readable(
-    app: &App,
-    caller: &Caller,
-    company: i64,
-    assignee: Option<i64>,
-) -> Result<(), Problem> {
-    let scope = caller.scope_of(app, CompanyId(company), "lead").await?;
-    let readable = match scope.require(Right::ReadLeads)? {
-        Reach::All => true,
-        Reach::Own => {
-            assignee.is_none_or(|access| scope.own_accesses().contains(&UserAccessId(access)))
-        }
-    };
-    if readable {
-        Ok(())
-    } else {
-        Err(Problem::forbidden(
-            "Your role reaches only leads that are assigned to you or to nobody.",
-        ))
-    }
 }
 
 /// Update a lead

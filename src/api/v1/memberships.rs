@@ -32,6 +32,8 @@ struct CurrencyQuery {
 pub struct MembershipView {
     id: i64,
     name: &'static str,
+    /// `free`, `team`, `business` or `enterprise`.
+    #[schema(example = "team")]
     code: &'static str,
     description: &'static str,
     #[schema(example = "499.00")]

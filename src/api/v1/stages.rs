@@ -19,6 +19,8 @@ pub fn routes() -> OpenApiRouter<App> {
 pub struct StageView {
     id: i64,
     name: &'static str,
+    /// `new`, `contacted`, `qualified`, `proposal`, `won` or `lost`.
+    #[schema(example = "new")]
     code: &'static str,
     priority: i64,
     /// `open`, `won` or `lost`.

@@ -28,6 +28,7 @@ pub fn rows(scene: &Scene, document: &Value, operation: &Operation) -> Vec<Row> 
     if operation.writes() {
         rows.extend(asked.with_wrong_headers());
     }
+    rows.extend(asked.of_no_moment());
     let content = operation.described["requestBody"]["content"].as_object();
     for media_type in content.into_iter().flatten().map(|(name, _)| name) {
         // A form of several parts has rows of its own.
@@ -158,8 +159,35 @@ impl Asked<'_> {
         rows
     }
 
+    /// Of a moment that has not come, and, where nobody needs to sign in for today, by who may not look back.
+    fn of_no_moment(&self) -> Vec<Row> {
+        let path = self.path(None);
+        if !self.takes("as_of") {
+            return Vec::new();
+        }
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let path = format!("{path}{mark}as_of=2999-01-01T00:00:00Z");
+        let call = self.bare(&path).token(&self.scene.ana.token);
+        let mut rows = vec![self.row(422, "validation", &["as_of"], call)];
+        if !self.operation.takes_a_token() {
+            rows.push(self.row(401, "unauthorized", &[], self.bare(&path)));
+            let [cycles, _] = &self.scene.tokens;
+            rows.push(self.row(403, "forbidden", &[], self.bare(&path).token(cycles)));
+        }
+        rows
+    }
+
+    fn takes(&self, parameter: &str) -> bool {
+        let parameters = self.operation.described["parameters"].as_array();
+        let mut parameters = parameters.into_iter().flatten();
+        parameters.any(|taken| taken["name"] == parameter)
+    }
+
     fn with_wrong_headers(&self) -> Vec<Row> {
         let name = "Idempotency-Key";
+        if !self.takes(name) {
+            return Vec::new();
+        }
         let malformed = self.good().header(name, "with a space");
         let mut rows = vec![self.row(400, "malformed_header", &[name], malformed)];
         let reused = if self.operation.is_secured() {
@@ -169,9 +197,7 @@ impl Asked<'_> {
         };
         let reused = reused.header(name, SPENT_KEY);
         rows.push(self.row(409, "idempotency_key_reused", &[], reused));
-        let parameters = self.operation.described["parameters"].as_array();
-        let mut parameters = parameters.into_iter().flatten();
-        if parameters.any(|parameter| parameter["name"] == "If-Match") {
+        if self.takes("If-Match") {
             let path = self.path(None);
             let own = path.contains(&format!("/users/{}", self.scene.ana.id));
             let caller = if own {

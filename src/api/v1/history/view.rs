@@ -178,6 +178,7 @@ pub struct EntryView {
 pub struct ActorView {
     /// `user`, `token` (a program), `anonymous`, `system`, or what a foreign program says.
     #[serde(rename = "type")]
+    #[schema(example = "user")]
     pub kind: String,
     pub id: Option<i64>,
     pub name: Option<String>,
