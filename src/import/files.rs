@@ -252,7 +252,10 @@ impl ImportFiles {
             Ok(store) => store.delete(path).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = deleted {
+        // What is not there need not be removed.
+        if let Err(error) = deleted
+            && !matches!(error, object_store::Error::NotFound { .. })
+        {
             tracing::warn!(%error, "a file of an import stays in the store");
         }
     }

@@ -18,6 +18,11 @@ use super::stream::{StreamKey, StreamKind};
 /// is kept by then, or never.
 const LAST_PASS_AFTER: TimeDelta = TimeDelta::seconds(60);
 
+/// States of imports in which their file is read.
+const UNDER_WAY: &str = "'pending', 'processing', 'undoing'";
+/// A day longer than the files of imports are kept.
+const FILES_KEPT_FOR: &str = "31 days";
+
 /// The tables whose dead rows held what was erased, in the schemas `public` and `past`.
 const VACUUMED: [&str; 9] = [
     "subject_keys",
@@ -180,6 +185,8 @@ pub async fn clear(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error
     }
     clear_answers(&mut connection, &leads).await?;
     zone_maps::build::forget_erased(&mut connection).await?;
+    let waiting = waiting_for_imports(&mut connection, &last).await?;
+    last.retain(|lead| !waiting.contains(lead));
     if last.is_empty() {
         return Ok(0);
     }
@@ -195,17 +202,42 @@ pub async fn clear(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error
     Ok(last.len() as u64)
 }
 
-/// The codes of the imports by which leads came or changed whose erasure is not cleared yet: their files hold what was erased.
+/// The codes of the imports at rest whose files hold, or may hold, what was erased and is not cleared yet: those by which such a lead came
+/// or changed, those with a row that was passed over because the lead had it all, and those into its company of which rows
+/// failed, for of these nobody knows whom they were about.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn imports_to_forget(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT DISTINCT split_part(e.metadata ->> 'source', ' ', 2) FROM destroyed_keys d \
-         JOIN events e ON e.aggregate_type = d.aggregate_type AND e.aggregate_id = d.aggregate_id::text \
-         WHERE d.cleared_at IS NULL AND e.metadata ->> 'source' LIKE 'import %'",
-    )
+    sqlx::query_scalar(&format!(
+        "WITH due AS (SELECT d.aggregate_id AS lead, l.company_id AS company FROM destroyed_keys d \
+             JOIN lead_erasures l ON l.lead_id = d.aggregate_id \
+             WHERE d.cleared_at IS NULL AND d.aggregate_type = 'lead') \
+         SELECT DISTINCT split_part(e.metadata ->> 'source', ' ', 2) AS code FROM due \
+             JOIN events e ON e.aggregate_type = 'lead' AND e.aggregate_id = due.lead::text \
+             JOIN imports i ON i.import_code = split_part(e.metadata ->> 'source', ' ', 2) \
+             WHERE e.metadata ->> 'source' LIKE 'import %' AND i.status NOT IN ({UNDER_WAY}) \
+         UNION SELECT i.import_code FROM due JOIN imports i ON i.company_id = due.company \
+             WHERE i.status NOT IN ({UNDER_WAY}) AND i.created_at > now() - interval '{FILES_KEPT_FOR}' \
+             AND (i.failed_rows > 0 OR i.skipped_rows > 0 AND EXISTS (SELECT 1 FROM import_chunks c \
+                 WHERE c.import_id = i.id AND jsonb_path_exists(c.outcomes, '$.skipped[*] ? (@.lead_id == $lead)', \
+                     jsonb_build_object('lead', due.lead))))"
+    ))
     .fetch_all(pool)
+    .await
+}
+
+/// Which of these leads' companies have an import under way, whose file is still read: they are not done.
+async fn waiting_for_imports(
+    connection: &mut PgConnection,
+    leads: &[i64],
+) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar(&format!(
+        "SELECT l.lead_id FROM lead_erasures l WHERE l.lead_id = ANY($1) \
+         AND EXISTS (SELECT 1 FROM imports i WHERE i.company_id = l.company_id AND i.status IN ({UNDER_WAY}))"
+    ))
+    .bind(leads)
+    .fetch_all(connection)
     .await
 }
 
@@ -233,8 +265,9 @@ async fn vacuum(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     .bind(&VACUUMED[..])
     .fetch_all(&mut *connection)
     .await?;
-    // As one simple query: VACUUM refuses to run inside the implicit transaction of several.
-    let vacuum = format!("VACUUM {}", tables.join(", "));
+    // As one simple query: VACUUM refuses to run inside the implicit transaction of several. The statistics of the columns are
+    // samples of what stands in them.
+    let vacuum = format!("VACUUM ANALYZE {}", tables.join(", "));
     connection.execute(vacuum.as_str()).await?;
     Ok(())
 }

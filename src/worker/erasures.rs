@@ -1,5 +1,5 @@
 //! What erasures leave outside of the ledger and the read tables is cleared: kept answers, dead rows, and the whole files of the
-//! imports that a lead came by, because a row cannot be taken out of them.
+//! imports that a lead came by or may have a row in, because a row cannot be taken out of them.
 
 use crate::app::App;
 use crate::ledger::erasure;

@@ -151,7 +151,8 @@ async fn in_tables(server: &TestServer, markers: &[String]) -> Vec<String> {
     let pool = server.database.pool();
     let tables = sqlx::query(
         "SELECT table_schema, table_name FROM information_schema.tables \
-         WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema')",
+         WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema') \
+         UNION ALL SELECT 'pg_catalog', 'pg_stats'",
     )
     .fetch_all(pool)
     .await
@@ -280,10 +281,13 @@ async fn nothing_of_an_erased_person_is_left_and_all_of_another() {
     let a = Marked::make(&server, &ana, company, "a").await;
     let b = Marked::make(&server, &ana, company, "b").await;
 
-    // Names stand at the edges of zones too.
+    // Names stand at the edges of zones too, and in the samples by which the planner knows a column.
     server.map_zones(company).await;
+    let analyzed = sqlx::raw_sql("ANALYZE").execute(server.database.pool());
+    analyzed.await.expect("statistics");
     let named = in_tables(&server, &[marker("a", "first")]).await;
     assert!(named.join("\n").contains("past.zones"), "{named:?}");
+    assert!(named.join("\n").contains("pg_stats"), "{named:?}");
     // What is in use is found by the very means that shall find nothing afterwards.
     let before = everywhere(&server, &a.shown("a")).await.join("\n");
     for marker in a.shown("a") {
@@ -360,5 +364,42 @@ async fn the_file_that_an_erased_lead_came_in_is_gone() {
     step(server, &scene.ana, lead, "block").await;
     step(server, &scene.ana, lead, "erase").await;
     assert_eq!(everywhere(server, &address).await, Vec::<String>::new());
+    server.assert_sound().await;
+}
+
+/// A row that was passed over, or refused, says as much of a person as one of which something came.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_a_row_that_came_to_nothing_is_gone_too() {
+    let scene = Scene::start().await;
+    let server = &scene.server;
+    let lead = json!({"first_name": "Zoe", "email": "zoe@example.com"});
+    let lead = int(&server.lead(&scene.ana, scene.company, lead).await["id"]);
+    let skip = &[("duplicates", "skip")][..];
+    let skipped = scene.import("email\nzoe@example.com\n", skip).await;
+    assert_eq!(int(&skipped["skipped_rows"]), 1);
+    let failed = scene.import("email,phone\nzoe@example.com,12\n", &[]).await;
+    assert_eq!(int(&failed["failed_rows"]), 1);
+    // Of others, and of another company: these stay.
+    let other = scene.import("email\nbo@example.com\n", &[]).await;
+    let files = async |address: &str| {
+        let found = in_folder(server.data.path(), &[address.to_owned()]);
+        found.join("\n")
+    };
+    let before = files("zoe@example.com").await;
+    for import in [&skipped, &failed] {
+        assert!(before.contains(code(import)), "the file is kept: {before}");
+    }
+    step(server, &scene.ana, lead, "block").await;
+    step(server, &scene.ana, lead, "erase").await;
+    assert_eq!(files("zoe@example.com").await, "");
+    assert!(files("bo@example.com").await.contains(code(&other)));
+    let errors = format!("/api/v1/import/{}/errors", code(&failed));
+    let gone = server.get(errors).token(&scene.ana.token).answer().await;
+    assert!(
+        (400..500).contains(&gone.status),
+        "{} {}",
+        gone.status,
+        gone.text
+    );
     server.assert_sound().await;
 }
