@@ -122,7 +122,8 @@ pub struct ProviderRow {
     pub created_at: DateTime<Utc>,
 }
 
-/// The user's password, if one is set, then linked identities, oldest first.
+/// The user's password, if one is set, then linked identities, oldest first. Of the password the events are asked: old hashes are not
+/// kept for the past, and once set a password is only ever replaced.
 ///
 /// # Errors
 /// What the database answers.
@@ -132,7 +133,9 @@ pub async fn of_user(
 ) -> Result<Vec<ProviderRow>, sqlx::Error> {
     sqlx::query_as(
         "SELECT 0::bigint AS id, 'password' AS provider, u.id::text AS uid, u.email, u.created_at FROM users u \
-         JOIN user_credentials k ON k.user_id = u.id WHERE u.id = $1 AND k.password_hash IS NOT NULL \
+         WHERE u.id = $1 AND EXISTS (SELECT 1 FROM events e WHERE e.aggregate_type = 'user' AND e.aggregate_id = u.id::text \
+             AND (e.event_type = 'PasswordChanged' OR e.event_type = 'UserRegistered' \
+                  AND e.payload #>> '{UserRegistered,password_hash}' IS NOT NULL)) \
          UNION ALL \
          SELECT id, provider, uid, email, created_at FROM user_providers WHERE user_id = $1 ORDER BY id",
     )

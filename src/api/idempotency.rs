@@ -110,6 +110,13 @@ async fn run_once(
             && let Some(grounds) = kept.grounds.take()
             && grounds.hold(app, caller.as_ref(), (user_id, &key)).await?
         {
+            if let Some(caller) = &caller {
+                let template = parts.extensions.get::<MatchedPath>();
+                let path = template.map_or("", |template| template.as_str());
+                let path = path.strip_prefix("/api/v1").unwrap_or(path);
+                let leads = grounds.leads.iter().map(|l| (l.lead_id, l.company_id));
+                caller.has_read(app, format!("{} {path}, repeated", parts.method), leads);
+            }
             return Ok(replay(kept));
         }
     }

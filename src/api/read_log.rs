@@ -1,5 +1,7 @@
 //! What an answer showed of whom, noted behind the answer.
 
+use std::borrow::Cow;
+
 use super::caller::Caller;
 use crate::app::App;
 use crate::ledger::lead_reads::LeadReads;
@@ -10,7 +12,7 @@ impl Caller {
     pub fn has_read(
         &self,
         app: &App,
-        operation: &'static str,
+        operation: impl Into<Cow<'static, str>>,
         leads: impl IntoIterator<Item = (i64, i64)>,
     ) {
         app.ledger.note_reads(LeadReads {
@@ -18,7 +20,7 @@ impl Caller {
             read_at: app.today().clock.now(),
             leads: leads.into_iter().collect(),
             reader: self.write.provenance.actor.to_string(),
-            operation,
+            operation: operation.into(),
             request_id: self.write.provenance.request_id.clone(),
         });
     }

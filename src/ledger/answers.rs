@@ -45,7 +45,8 @@ pub async fn find(
 /// What decides who may see a lead that an answer tells of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow)]
 pub struct LeadStanding {
-    lead_id: i64,
+    /// Which.
+    pub lead_id: i64,
     /// Whose it is.
     pub company_id: i64,
     /// The access that it is assigned to.

@@ -92,6 +92,7 @@ impl Decided {
                 if let Some((fingerprint, outcome)) = earlier {
                     outcomes.push(if fingerprint == key.fingerprint {
                         Ok(Committed {
+                            changed: false,
                             replayed: true,
                             ..outcome
                         })
@@ -102,6 +103,7 @@ impl Decided {
                 }
             }
             let metadata: Arc<str> = provenance.metadata(recorded_at).into();
+            let before = changes.events.len();
             let mut unit = Unit::over(&mut changes, metadata, recorded_at);
             let outcome = decision(&mut unit);
             let outcome = match outcome {
@@ -115,6 +117,7 @@ impl Decided {
                     let committed = Committed {
                         resource_id,
                         position: head.position + events,
+                        changed: changes.events.len() > before,
                         replayed: false,
                         as_assumed: false,
                     };
@@ -282,6 +285,7 @@ async fn look_up_claims(
                     Committed {
                         resource_id: row.try_get(3)?,
                         position: row.try_get(4)?,
+                        changed: false,
                         replayed: true,
                         as_assumed: false,
                     },

@@ -4,6 +4,7 @@
 //! is written. A server that dies leaves its row in `lead_read_writers` open, which says until when its reads are complete.
 //! While the database is away, reads wait in the queue.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -40,7 +41,7 @@ pub struct LeadReads {
     /// Such as `user:7` or `token:3`.
     pub reader: String,
     /// Such as `GET /leads/{id}`.
-    pub operation: &'static str,
+    pub operation: Cow<'static, str>,
     /// The request.
     pub request_id: Option<String>,
 }
@@ -201,7 +202,7 @@ impl Writer {
                 leads.push(*lead);
                 companies.push(*company);
                 readers.push(read.reader.as_str());
-                operations.push(read.operation);
+                operations.push(read.operation.clone().into_owned());
                 requests.push(read.request_id.as_deref());
             }
         }

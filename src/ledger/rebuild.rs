@@ -170,12 +170,12 @@ async fn swap(
         for statement in grants.into_iter().chain(comment) {
             transaction.execute(statement.as_str()).await?;
         }
-        let kept = versions::detach(&mut transaction, table, SCHEMA, end).await?;
+        let attach = versions::detach(&mut transaction, table, SCHEMA, end).await?;
         let exchange =
             format!("DROP TABLE public.{name}; ALTER TABLE rebuild.{name} SET SCHEMA public;");
         transaction.execute(exchange.as_str()).await?;
-        if kept {
-            versions::attach(&mut transaction, table).await?;
+        if let Some(attach) = attach {
+            transaction.execute(attach.as_str()).await?;
         }
     }
     transaction.commit().await?;

@@ -5,7 +5,7 @@ use projections::Table;
 use sqlx::{Executor, PgConnection};
 
 /// Takes triggers and view from the live table, and gives the rows of the rebuilt one in `schema` the positions since which
-/// readers see them. A row that the live table lacks is seen from `end` on. Answers whether the table keeps versions at all.
+/// readers see them. A row that the live table lacks is seen from `end` on. Answers the SQL that gives the exchanged table what was taken.
 ///
 /// # Errors
 /// What the database answers.
@@ -14,7 +14,7 @@ pub async fn detach(
     table: &Table,
     schema: &str,
     end: i64,
-) -> Result<bool, sqlx::Error> {
+) -> Result<Option<String>, sqlx::Error> {
     let name = table.name;
     let kept: Option<(String, bool)> = sqlx::query_as(
         "SELECT since_column, rows_stay FROM past.kept_tables WHERE table_name = $1",
@@ -23,7 +23,7 @@ pub async fn detach(
     .fetch_optional(&mut *connection)
     .await?;
     let Some((since, rows_stay)) = kept else {
-        return Ok(false);
+        return detach_view(connection, name).await;
     };
     if since == "since" {
         let same: Vec<String> = table
@@ -45,7 +45,26 @@ pub async fn detach(
         .bind(name)
         .execute(connection)
         .await?;
-    Ok(true)
+    Ok(Some(format!("SELECT attach_versions('{name}')")))
+}
+
+/// Takes away the view of the past of a table that keeps no versions, where it has one: it is made of events. Answers how it is made.
+async fn detach_view(
+    connection: &mut PgConnection,
+    name: &str,
+) -> Result<Option<String>, sqlx::Error> {
+    let made: Option<String> = sqlx::query_scalar(
+        "SELECT format('CREATE VIEW as_of.%I AS %s', $1, pg_get_viewdef(v)) FROM to_regclass(format('as_of.%I', $1)) v \
+         WHERE v IS NOT NULL",
+    )
+    .bind(name)
+    .fetch_optional(&mut *connection)
+    .await?;
+    if made.is_some() {
+        let drop = format!("DROP VIEW as_of.{name}");
+        connection.execute(drop.as_str()).await?;
+    }
+    Ok(made)
 }
 
 /// SQL that gives counters which came back to zero their rows again: a fold in larger batches than the events came in never made them, and
@@ -97,16 +116,4 @@ pub async fn out_of_reach(
     ))
     .fetch_one(connection)
     .await
-}
-
-/// Gives the exchanged table its triggers and its view.
-///
-/// # Errors
-/// What the database answers.
-pub async fn attach(connection: &mut PgConnection, table: &Table) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT attach_versions($1)")
-        .bind(table.name)
-        .execute(connection)
-        .await?;
-    Ok(())
 }

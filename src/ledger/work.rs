@@ -152,6 +152,8 @@ pub struct Committed {
     pub resource_id: i64,
     /// The position of the ledger's end after the command.
     pub position: i64,
+    /// Whether it left an event now: neither did an earlier request with the same idempotency key do it, nor was there nothing to do.
+    pub changed: bool,
     /// An earlier request with the same idempotency key did it.
     pub replayed: bool,
     /// The read tables held what the projections assumed they do, such as nobody who is like a new lead: nothing besides the

@@ -41,7 +41,7 @@ const NOT_KEPT: [(&str, &str); 7] = [
     ),
     (
         "lead_erasures",
-        "whether a person is erased is asked of today, whatever the moment",
+        "whether a person is erased is asked of today, and a block that was taken back of the events",
     ),
 ];
 

@@ -3,6 +3,7 @@
 use aggregates::access::Role;
 use cqrs_es::CqrsFramework;
 use cqrs_es::persist::PersistedEventStore;
+use leadledger::ledger::rebuild;
 use leadledger::proof::note::{self, VerifierKey};
 use postgres_es::PostgresEventRepository;
 use serde_json::{Value, json};
@@ -333,4 +334,56 @@ async fn the_history_of_a_blocked_lead_is_opened_for_owners_only() {
     assert!(!by(&ana).await.contains("Cyrano"));
     let reads = shown(&server, &ana, format!("/api/v1/leads/{lead}/reads")).await;
     assert_eq!(reads["meta"]["total_count"], 5, "{reads}");
+}
+
+/// What was answered while a lead was blocked is answered as of that moment, after the block was taken back too.
+#[tokio::test]
+async fn a_block_that_was_taken_back_is_shown_as_of_its_time() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = json!({"first_name": "Bo", "email": "bo@example.com"});
+    let lead = int(&server.lead(&ana, company, lead).await["id"]);
+    let (of_lead, list) = (
+        format!("/api/v1/leads/{lead}"),
+        format!("/api/v1/companies/{company}/leads"),
+    );
+    let erasure = format!("{of_lead}/erasure");
+    let paths = [&of_lead, &list, &erasure];
+    let mut then: Vec<(i64, Vec<Value>)> = Vec::new();
+    let position = async || -> i64 {
+        sqlx::query_scalar("SELECT position FROM ledger_head")
+            .fetch_one(server.database.pool())
+            .await
+            .expect("the ledger's end")
+    };
+    for block in [None, Some(true), Some(false), Some(true), Some(false)] {
+        match block {
+            Some(true) => drop(done(&server, &ana, lead, "block").await),
+            Some(false) => drop(server.delete(&erasure).token(&ana.token).expect(200).await),
+            None => {}
+        }
+        let mut answers = Vec::new();
+        for path in paths {
+            answers.push(shown(&server, &ana, path.clone()).await);
+        }
+        then.push((position().await, answers));
+    }
+    assert_eq!(then[1].1[0]["lead"]["email"], Value::Null);
+    // Tables that are exchanged take the view of their past along.
+    let options = server.database.connect_options();
+    rebuild::run(&options, &[], |_, _| ())
+        .await
+        .expect("rebuilt tables");
+    for (position, answers) in then {
+        for (path, answer) in paths.into_iter().zip(answers) {
+            let mut again = shown(&server, &ana, format!("{path}?as_of={position}")).await;
+            let meta = again["meta"].as_object_mut().expect("the moment");
+            meta.remove("as_of");
+            if meta.is_empty() {
+                again.as_object_mut().expect("an answer").remove("meta");
+            }
+            assert_eq!(again, answer, "{path} as of {position}");
+        }
+    }
 }

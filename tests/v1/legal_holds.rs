@@ -150,6 +150,41 @@ async fn nobody_with_a_role_in_a_held_company_is_deleted() {
     delete().expect(200).await;
 }
 
+/// A picture that is replaced is gone for good; a hold keeps it, and what the company catalogues.
+#[tokio::test]
+async fn a_held_company_keeps_its_picture_its_sources_and_its_questions() {
+    const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let here = format!("companies/{company}");
+    let set = || {
+        let call = server.put("/api/v1/companies/avatar").token(&ana.token);
+        call.json(&json!({"company_id": company, "avatar_base64": PICTURE}))
+    };
+    set().expect(200).await;
+    let made = async |what: &str, body: Value| {
+        let call = server.post(format!("/api/v1/{here}/{what}s"));
+        let made = call.token(&ana.token).json(&body).expect(201).await;
+        format!("/api/v1/{here}/{what}s/{}", made[what]["id"])
+    };
+    let source = made("source", json!({"name": "Fair"})).await;
+    let question = made("question", json!({"text": "Why?", "question_type": "text"})).await;
+    let case = hold(&server, &ana, &here, json!({"reason": "Case"})).await;
+    let avatar = format!("/api/v1/companies/avatar?company_id={company}");
+    for path in [&source, &question, &avatar] {
+        let refused = server.delete(path).token(&ana.token).expect(422).await;
+        assert_eq!(refused["code"], "legal_hold", "{path}");
+    }
+    // The same picture again replaces nothing.
+    set().expect(200).await;
+    release(&server, &ana, &here, case).await;
+    for path in [&source, &question, &avatar] {
+        server.delete(path).token(&ana.token).expect(200).await;
+    }
+    server.assert_sound().await;
+}
+
 #[tokio::test]
 async fn a_hold_ends_by_time_alone() {
     let start = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");

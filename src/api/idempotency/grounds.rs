@@ -92,7 +92,8 @@ pub struct Grounds {
     companies: BTreeMap<i64, Option<Vec<i64>>>,
     /// Whether each user that was judged shared a company with the caller.
     users: BTreeMap<i64, bool>,
-    leads: Vec<LeadStanding>,
+    /// The leads that it tells of.
+    pub leads: Vec<LeadStanding>,
 }
 
 impl Grounds {

@@ -365,7 +365,15 @@ async fn update_appointment(
     if let Some(user) = user {
         work = work.on(StreamKey::new(StreamKind::User, user.get()));
     }
-    app.ledger.commit(work.on(stream)).await?;
+    let committed = app.ledger.commit(work.on(stream)).await?;
+    if !committed.changed {
+        // No event tells that they saw it.
+        caller.has_read(
+            &app,
+            "PUT /appointments/{id}",
+            [(row.lead_id, row.company_id)],
+        );
+    }
     one(&app, &caller, id).await
 }
 
@@ -395,7 +403,15 @@ async fn cancel_appointment(
         unit.execute::<Lead>(stream.id, LeadCommand::Appointments(Box::new(cancel)))?;
         Ok(id)
     });
-    app.ledger.commit(work.on(stream)).await?;
+    let committed = app.ledger.commit(work.on(stream)).await?;
+    if !committed.changed {
+        // No event tells that they saw it.
+        caller.has_read(
+            &app,
+            "POST /appointments/{id}/cancel",
+            [(row.lead_id, row.company_id)],
+        );
+    }
     one(&app, &caller, id).await
 }
 

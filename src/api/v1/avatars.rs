@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use garde::Validate;
+use projections::legal_holds::Held;
 use projections::users::list;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -30,6 +31,7 @@ use crate::api::problem::Problem;
 use crate::app::App;
 use crate::avatars::{MOST_BYTES, PictureError};
 use crate::ledger::{StreamKey, StreamKind};
+use crate::legal_hold;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -115,14 +117,19 @@ async fn upload_user_avatar(
 /// Remove a user avatar
 #[utoipa::path(delete, path = "/users/avatar", tag = "Users", security(("bearer" = [])), params(UserOwner, IfMatch), request_body = Option<UserOwner>,
     responses((status = 200, description = "User avatar removed successfully", body = users::UserEnvelope),
-        (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"), (status = 404, description = "No such user")))]
+        (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"), (status = 404, description = "No such user"),
+        (status = 422, description = "Another user in the body than in the query")))]
 async fn remove_user_avatar(
     State(app): State<App>,
     caller: Caller,
     Query(query): Query<UserOwner>,
     body: Option<Json<UserOwner>>,
 ) -> Result<Response, Problem> {
-    let told = query.user_id.or(body.and_then(|Json(body)| body.user_id));
+    let told = named(
+        query.user_id,
+        body.and_then(|Json(body)| body.user_id),
+        "user_id",
+    )?;
     let user = told.map_or(caller.user_id, UserId);
     may_change_user(&app, &caller, user).await?;
     let owner = StreamKey::new(StreamKind::User, user.get());
@@ -134,7 +141,8 @@ async fn remove_user_avatar(
 #[utoipa::path(put, path = "/companies/avatar", tag = "Companies", security(("bearer" = [])), params(IfMatch), request_body = CompanyAvatar,
     responses((status = 200, description = "Company avatar updated successfully", body = companies::CompanyEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"), (status = 404, description = "No such company"),
-        (status = 413, description = "Larger than 2 MiB"), (status = 422, description = "Not a picture")))]
+        (status = 413, description = "Larger than 2 MiB"),
+        (status = 422, description = "Not a picture; `legal_hold`: the company is held, and the former picture would be gone")))]
 async fn upload_company_avatar(
     State(app): State<App>,
     caller: Caller,
@@ -152,21 +160,34 @@ async fn upload_company_avatar(
 #[utoipa::path(delete, path = "/companies/avatar", tag = "Companies", security(("bearer" = [])), params(CompanyOwner, IfMatch), request_body = Option<CompanyOwner>,
     responses((status = 200, description = "Company avatar removed successfully", body = companies::CompanyEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"), (status = 404, description = "No such company"),
-        (status = 422, description = "No company named")))]
+        (status = 422, description = "No company named, or two; `legal_hold`: the company is held")))]
 async fn remove_company_avatar(
     State(app): State<App>,
     caller: Caller,
     Query(query): Query<CompanyOwner>,
     body: Option<Json<CompanyOwner>>,
 ) -> Result<Response, Problem> {
-    let told = query
-        .company_id
-        .or(body.and_then(|Json(body)| body.company_id));
+    let told = named(
+        query.company_id,
+        body.and_then(|Json(body)| body.company_id),
+        "company_id",
+    )?;
     let company = CompanyId(told.ok_or_else(|| FieldErrors::of("company_id", "is required"))?);
     caller.scope_with(&app, company, Right::Administer).await?;
     let owner = StreamKey::new(StreamKind::Company, company.get());
     set(&app, &caller, owner, None).await?;
     companies::one(&app, company).await
+}
+
+/// What query or body names; both may, if they agree.
+fn named(query: Option<i64>, body: Option<i64>, field: &str) -> Result<Option<i64>, Problem> {
+    match (query, body) {
+        (Some(one), Some(other)) if one != other => {
+            let differ = "is not the same in the query and in the body";
+            Err(FieldErrors::of(field, differ).into())
+        }
+        (one, other) => Ok(one.or(other)),
+    }
 }
 
 async fn may_change_user(app: &App, caller: &Caller, user: UserId) -> Result<(), Problem> {
@@ -240,6 +261,10 @@ async fn set(
             let before = if owner.kind == StreamKind::Company {
                 let before = unit.state::<Company>(id).avatar().cloned();
                 unit.execute::<Company>(id, CompanyCommand::SetAvatar(new.clone()))?;
+                // The picture that is replaced is gone for good.
+                if before.is_some() && before != new {
+                    legal_hold::refuse_if_company_held(unit, CompanyId(id))?;
+                }
                 before
             } else {
                 let before = unit.state::<User>(id).avatar().cloned();
@@ -250,6 +275,11 @@ async fn set(
             Ok(id)
         })
         .on(owner);
+    let work = if owner.kind == StreamKind::Company {
+        work.sweeping(legal_hold::finding(vec![Held::Company(CompanyId(id))]))
+    } else {
+        work
+    };
     app.ledger.commit(work).await?;
     let replaced = replaced
         .lock()

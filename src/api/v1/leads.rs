@@ -233,7 +233,11 @@ async fn update(app: &App, caller: Caller, id: i64, body: LeadBody) -> Result<Re
     if let Some(user) = assignee {
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
-    app.ledger.commit(work).await?;
+    let committed = app.ledger.commit(work).await?;
+    if !committed.changed {
+        // No event tells that they saw it.
+        caller.has_read(app, "PUT /leads/{id}", [(row.id, row.company_id)]);
+    }
     one(app, LeadId(id)).await
 }
 

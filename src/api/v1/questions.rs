@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use garde::Validate;
+use projections::legal_holds::Held;
 use projections::questions::{self, QuestionRow};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -27,6 +28,7 @@ use crate::api::preconditions::IfMatch;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{IdKind, StreamKey, StreamKind};
+use crate::legal_hold;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -321,7 +323,7 @@ async fn order_questions(
     params(("company_id" = i64, Path), ("id" = i64, Path), IfMatch),
     responses((status = 200, description = "Question deleted successfully", body = Nothing), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such company or question"),
-        (status = 409, description = "Not at the version of If-Match")))]
+        (status = 409, description = "Not at the version of If-Match"), (status = 422, description = "`legal_hold`: the company is held")))]
 async fn delete_question(
     State(app): State<App>,
     caller: Caller,
@@ -335,9 +337,11 @@ async fn delete_question(
         if_match.check(unit, stream)?;
         let archive = CompanyCommand::Questions(QuestionCommand::Archive(QuestionId(id)));
         unit.execute::<Company>(company_id, archive)?;
+        legal_hold::refuse_if_company_held(unit, company)?;
         Ok(id)
     });
-    app.ledger.commit(work.on(stream)).await?;
+    let held = legal_hold::finding(vec![Held::Company(company)]);
+    app.ledger.commit(work.on(stream).sweeping(held)).await?;
     Ok(Json(Nothing {}))
 }
 

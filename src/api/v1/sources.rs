@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use garde::Validate;
+use projections::legal_holds::Held;
 use projections::sources::{self, SourcePerson, SourceRow};
 use projections::users::list::access_by_id;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,7 @@ use crate::api::preconditions::IfMatch;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::ledger::{IdKind, Refusal, StreamKey, StreamKind, Unit};
+use crate::legal_hold;
 use crate::lineage;
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -161,14 +163,21 @@ async fn carry_out(
 ) -> Result<(), Problem> {
     let stream = StreamKey::new(StreamKind::Company, company.get());
     let if_match = caller.write.if_match.clone();
-    let work = caller
+    let removes = matches!(command, SourceCommand::Remove { .. });
+    let mut work = caller
         .work(move |unit| {
             if_match.check(unit, stream)?;
             let command = CompanyCommand::Source(command.clone());
             unit.execute::<Company>(company.get(), command)?;
+            if removes {
+                legal_hold::refuse_if_company_held(unit, company)?;
+            }
             Ok(company.get())
         })
         .on(stream);
+    if removes {
+        work = work.sweeping(legal_hold::finding(vec![Held::Company(company)]));
+    }
     app.ledger.commit(work).await?;
     Ok(())
 }
@@ -264,7 +273,7 @@ async fn reorder_sources(
     params(("company_id" = i64, Path), ("id" = i64, Path), IfMatch),
     responses((status = 200, description = "Source deleted successfully", body = Nothing), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such source"),
-        (status = 409, description = "The company is not at the version of If-Match")))]
+        (status = 409, description = "The company is not at the version of If-Match"), (status = 422, description = "`legal_hold`: the company is held")))]
 async fn delete_source(
     State(app): State<App>,
     caller: Caller,

@@ -10,7 +10,34 @@ pub async fn rows(scene: &Scene) -> Vec<Row> {
     let mut rows = questions(scene).await;
     rows.extend(periods(scene).await);
     rows.extend(sources(scene).await);
+    rows.extend(of_a_held_company(scene).await);
     rows
+}
+
+/// What a hold on the company keeps from being deleted.
+async fn of_a_held_company(scene: &Scene) -> Vec<Row> {
+    let company = scene.made("/companies", &json!({"name": "Kept"})).await;
+    let here = format!("/companies/{}", int(&company["company"]["id"]));
+    let source = json!({"name": "Fair"});
+    let source = scene.made(format!("{here}/sources"), &source).await;
+    let question = json!({"text": "Why?", "question_type": "text"});
+    let question = scene.made(format!("{here}/questions"), &question).await;
+    let holds = format!("{here}/legal_holds");
+    scene.made(holds, &json!({"reason": "Case"})).await;
+    let (source, question) = (&source["source"]["id"], &question["question"]["id"]);
+    let row = |operation: &str, path: String| {
+        Row::new(operation, 422, "legal_hold", &[], scene.delete(path))
+    };
+    vec![
+        row(
+            "DELETE /companies/{company_id}/sources/{id}",
+            format!("{here}/sources/{source}"),
+        ),
+        row(
+            "DELETE /companies/{company_id}/questions/{id}",
+            format!("{here}/questions/{question}"),
+        ),
+    ]
 }
 
 async fn questions(scene: &Scene) -> Vec<Row> {

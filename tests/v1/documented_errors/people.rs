@@ -184,6 +184,15 @@ async fn accounts(scene: &Scene) -> Vec<Row> {
         ),
         Row::new(
             "DELETE /users/avatar",
+            422,
+            "validation",
+            &["user_id"],
+            scene
+                .delete(format!("/users/avatar?user_id={}", scene.ana.id))
+                .json(&json!({"user_id": scene.eve.id})),
+        ),
+        Row::new(
+            "DELETE /users/avatar",
             404,
             "not_found",
             &[],
