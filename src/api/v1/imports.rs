@@ -30,7 +30,7 @@ use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 use crate::app::App;
-use crate::import::engine::ImportRefusal;
+use crate::import::engine::{self, ImportRefusal};
 use crate::import::errors_file;
 use crate::import::files::FileError;
 use view::ImportFileView;
@@ -321,10 +321,7 @@ pub fn refused(error: ImportError) -> Problem {
 
 /// The company imported the same bytes before.
 pub fn imported_before(import_id: i64) -> Problem {
-    let detail = format!(
-        "This company imported the same file before (import {import_id}); send force=true to import it again."
-    );
-    Problem::refused("imported_before", detail)
+    Problem::refused("imported_before", engine::imported_before(import_id))
         .with_error("force", "is needed to import the same file again")
 }
 
