@@ -85,7 +85,7 @@ pub struct Settings {
     /// Address at which people reach this server, for the links in mails; where it listens when unset
     #[arg(long, env = "LEADLEDGER_PUBLIC_URL", global = true)]
     pub public_url: Option<String>,
-    /// Store of avatars: `s3://bucket/folder`, with the usual `AWS_…` variables; a folder of the data directory when unset
+    /// Store of avatars and of files of imports: `s3://bucket/folder`, with the usual `AWS_…` variables; a folder of the data directory when unset
     #[arg(long, env = "LEADLEDGER_OBJECT_STORE", global = true)]
     pub object_store: Option<String>,
     /// Where checkpoints of the ledger are written, outside the database: a folder, or `s3://bucket/folder`, with the usual `AWS_…` variables; a folder of the data directory when unset
@@ -169,6 +169,10 @@ pub enum Command {
     /// Bring the database to this version's schema
     Migrate,
     /// Import leads of a company from a CSV or XLSX file
+    ///
+    /// The file is put on record before its first row is read, and its import does not end with this command: when that is interrupted,
+    /// a server goes on with the rest (the one at --url, or any that runs on the database). The code that is printed at the beginning names
+    /// the import: GET /api/v1/import/CODE tells how far it is, POST …/cancel stops it, POST …/undo takes it back.
     Import(ImportArgs),
     /// Rebuild read tables from the ledger while servers go on serving
     Rebuild(ProjectionArgs),
@@ -265,8 +269,8 @@ pub struct ImportArgs {
     /// Token for that server
     #[arg(long, env = "LEADLEDGER_TOKEN", hide_env_values = true)]
     pub token: Option<SecretString>,
-    /// Write rejected rows, with reasons, to this CSV file too
-    #[arg(long)]
+    /// Write rejected rows, with reasons, to this CSV file too; a dry run keeps no file to take them from
+    #[arg(long, conflicts_with = "dry_run")]
     pub rejected: Option<PathBuf>,
 }
 

@@ -3,6 +3,7 @@
 //! A file is kept, its import is put on record, and a background task processes its rows chunk by chunk, each chunk in one commit
 //! with what became of it. Nothing of HTTP here; which rows a file has is `tabular`'s business.
 
+mod as_left;
 pub mod columns;
 pub mod command;
 pub mod decision;
@@ -18,4 +19,6 @@ pub mod rows;
 pub mod runner;
 mod running;
 mod search_index;
+pub mod through;
+mod touched;
 pub mod undo;

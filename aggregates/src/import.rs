@@ -90,13 +90,37 @@ pub struct ImportColumn {
     pub field: String,
 }
 
-/// A lead that stays as it is although its import is undone: somebody changed it since.
+/// Why a lead stays as it is although its import is undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeptReason {
+    /// It was changed since.
+    ChangedSince,
+    /// A legal hold stands on it.
+    LegalHold,
+}
+
+impl KeptReason {
+    /// The code on the wire.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::ChangedSince => "changed_since",
+            Self::LegalHold => "legal_hold",
+        }
+    }
+}
+
+/// A lead that stays as it is although its import is undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptLead {
     /// The row that touched it last.
     pub row: i64,
     /// The lead.
     pub lead_id: LeadId,
+    /// Why it stays. None: it was not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<KeptReason>,
 }
 
 /// What undoing did to leads whose ids followed each other.

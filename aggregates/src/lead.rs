@@ -42,6 +42,7 @@ pub use commands::{CreateLead, LeadCommand, LeadError, OnlyOf, UpdateLead};
 pub use contact::Contact;
 pub use events::LeadEvent;
 pub use extra_fields::{ExtraFields, MAX_EXTRA_FIELDS};
+pub use taking_back::{Earlier, StageEntered};
 
 /// Where a lead stands in the company's own order of things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -173,7 +174,7 @@ impl Decide for Lead {
             LeadCommand::Erasure(command) => self.decide_erasure(command),
             LeadCommand::Hold(command) => self.decide_hold(command),
             LeadCommand::Remove { import_id } => self.remove(import_id),
-            LeadCommand::Restore(earlier) => self.restore(&earlier),
+            LeadCommand::Restore(earlier) => self.restore(*earlier),
         }
     }
 
@@ -361,6 +362,8 @@ impl Lead {
             events.push(LeadEvent::LeadStageChanged {
                 from_stage_id: self.stage,
                 to_stage_id: stage,
+                from_entered_at: None,
+                to_entered_at: None,
             });
         }
 

@@ -2,12 +2,15 @@
 
 pub mod catalogue;
 pub mod holders;
+pub mod kept;
 pub mod list;
 
 use std::collections::BTreeMap;
 
 use aggregates::ids::UserId;
-use aggregates::import::{FailedRow, ImportEvent, ImportStatus, RowCounts, RowOutcomes};
+use aggregates::import::{
+    FailedRow, ImportEvent, ImportStatus, KeptReason, RowCounts, RowOutcomes,
+};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -70,6 +73,7 @@ struct Kept {
     import_id: i64,
     lead_id: i64,
     row_number: i64,
+    reason: Option<&'static str>,
 }
 
 /// Owns `imports`, `import_chunks` and `import_kept_leads`.
@@ -193,6 +197,7 @@ impl Projection for Imports {
                     import_id: id,
                     lead_id: kept.lead_id.get(),
                     row_number: kept.row,
+                    reason: kept.reason.map(KeptReason::code),
                 }));
             }
             ImportEvent::ImportUndone {} => {
@@ -222,9 +227,9 @@ impl Projection for Imports {
         let kept = std::mem::take(&mut self.kept);
         if !kept.is_empty() {
             statement.part("new_import_kept_leads", |s| {
-                s.sql("INSERT INTO import_kept_leads (import_id, lead_id, row_number) SELECT r.* FROM head, jsonb_to_recordset(")
+                s.sql("INSERT INTO import_kept_leads (import_id, lead_id, row_number, reason) SELECT r.* FROM head, jsonb_to_recordset(")
                     .bind(json(&kept))
-                    .sql(") AS r(import_id bigint, lead_id bigint, row_number bigint)");
+                    .sql(") AS r(import_id bigint, lead_id bigint, row_number bigint, reason text)");
             });
         }
     }

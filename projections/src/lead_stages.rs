@@ -1,5 +1,7 @@
 //! The stages that leads have left, and how long they were there. A new lead costs no row: where a lead is now, and since
 //! when, is in its own row, from which the first stay of a batch takes its beginning.
+//!
+//! When a move is taken back, the lead is again in its stage since it had come there: stays that ended after that never were.
 
 use std::collections::BTreeMap;
 
@@ -31,6 +33,8 @@ pub struct LeadStages {
     stays: Vec<Stay>,
     /// When a lead entered the stage it is in, and whether the batch creates it; of the leads that the batch moves.
     entered: BTreeMap<i64, (DateTime<Utc>, bool)>,
+    /// Leads whose stays that ended after this time are taken back.
+    taken_back: Vec<(i64, DateTime<Utc>)>,
     /// Leads that are taken away with all their stays.
     removed_leads: Vec<i64>,
 }
@@ -59,9 +63,20 @@ impl Projection for LeadStages {
             DomainEvent::Lead(LeadEvent::LeadCreated { .. }) => {
                 self.entered.insert(lead_id, (recorded.recorded_at, true));
             }
-            DomainEvent::Lead(LeadEvent::LeadStageChanged { from_stage_id, .. }) => {
+            DomainEvent::Lead(LeadEvent::LeadStageChanged {
+                from_stage_id,
+                to_entered_at,
+                ..
+            }) => {
                 let known = self.entered.get(&lead_id).copied();
                 let is_new_lead = known.is_some_and(|(_, is_new)| is_new);
+                if let Some(since) = *to_entered_at {
+                    self.stays
+                        .retain(|stay| stay.lead_id != lead_id || stay.left_at <= since);
+                    self.taken_back.push((lead_id, since));
+                    self.entered.insert(lead_id, (since, is_new_lead));
+                    return;
+                }
                 self.stays.push(Stay {
                     lead_id,
                     position: recorded.position,
@@ -89,6 +104,16 @@ impl Projection for LeadStages {
                 s.sql("DELETE FROM lead_stages USING head WHERE lead_id = ANY(")
                     .bind(removed_leads)
                     .sql(")");
+            });
+        }
+        let taken_back = std::mem::take(&mut self.taken_back);
+        if !taken_back.is_empty() {
+            let (leads, times): (Vec<_>, Vec<_>) = taken_back.into_iter().unzip();
+            statement.part("taken_back_lead_stages", |s| {
+                s.sql("DELETE FROM lead_stages t USING head, unnest(")
+                    .bind(leads)
+                    .also(times)
+                    .sql(") AS r(lead_id, since) WHERE t.lead_id = r.lead_id AND t.left_at > r.since");
             });
         }
         let stays = std::mem::take(&mut self.stays);

@@ -318,6 +318,24 @@ pub async fn standing_over(
     .await
 }
 
+/// Those of these leads that a hold of their own stands on.
+///
+/// # Errors
+/// What the database answers.
+pub async fn held_leads(
+    connection: &mut PgConnection,
+    leads: &[i64],
+    now: DateTime<Utc>,
+) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT DISTINCT lead_id FROM legal_holds WHERE lead_id = ANY($1) AND released_at IS NULL AND (until IS NULL OR until > $2)",
+    )
+    .bind(leads)
+    .bind(now)
+    .fetch_all(connection)
+    .await
+}
+
 /// The companies whose holds hold any of these: theirs, and all above.
 ///
 /// # Errors

@@ -14,13 +14,13 @@ use projections::imports::list::{self, ImportRow};
 use tokio::io::AsyncReadExt;
 
 use super::decision::message;
-use super::engine::{Imports, NewImport};
+use super::engine::{ImportRefusal, Imports, NewImport, imported_before};
 use super::files::{ImportFiles, Spooled};
 use super::{errors_file, remote, runner};
 use crate::clock::Clock;
 use crate::config::{Duplicates, ImportArgs, Settings};
 use crate::database::Database;
-use crate::ledger::{Ledger, Provenance, Secrets, Work};
+use crate::ledger::{CommitError, Ledger, Provenance, Refusal, Secrets, Work};
 use crate::objects::Objects;
 
 /// How many reasons are printed; the file named by `--rejected` holds them all.
@@ -31,8 +31,12 @@ const SHOWN_EVERY: Duration = Duration::from_millis(200);
 /// What became of a file.
 #[derive(Debug, Default)]
 pub struct Report {
+    /// By which the import is asked for and taken back; none of a dry run.
+    pub code: Option<String>,
     /// `completed`, unless something kept the import from its end; `dry run` for one.
     pub status: String,
+    /// Why it failed as a whole: what is wrong with the file, and the code of that.
+    pub failure: Option<String>,
     /// Rows that have an outcome.
     pub total: i64,
     /// By outcome.
@@ -49,6 +53,10 @@ pub struct Report {
 pub async fn run(settings: &Settings, args: &ImportArgs) -> anyhow::Result<Report> {
     let began = Instant::now();
     let options = options(args)?;
+    let file = args.file.display();
+    let metadata = tokio::fs::metadata(&args.file).await;
+    let metadata = metadata.with_context(|| format!("cannot open {file}"))?;
+    anyhow::ensure!(!metadata.is_dir(), "{file} is a folder");
     let report = match (&args.url, &args.token) {
         (Some(url), Some(token)) => remote::run(url, token, args, &options).await?,
         _ => direct(settings, args, options).await?,
@@ -56,10 +64,34 @@ pub async fn run(settings: &Settings, args: &ImportArgs) -> anyhow::Result<Repor
     print(&report, began);
     anyhow::ensure!(
         matches!(report.status.as_str(), "completed" | "dry run"),
-        "the import is {}",
-        report.status
+        "the import is {}{}",
+        report.status,
+        report
+            .failure
+            .as_ref()
+            .map(|why| format!(": {why}"))
+            .unwrap_or_default()
     );
     Ok(report)
+}
+
+/// In the words of the server, which knows no `--force`.
+pub(super) fn at_the_console(imported_before: &str) -> String {
+    imported_before.replace("send force=true", "give --force")
+}
+
+/// Says how the import is asked for, as soon as it is on record: whoever interrupts the command needs it.
+#[expect(clippy::print_stderr, reason = "what is under way is no result")]
+pub(super) fn announce(code: &str) {
+    eprintln!(
+        "import {code} is on record; it goes on in a server when this command is interrupted"
+    );
+}
+
+/// Why an import failed as a whole, as the report says it.
+pub(super) fn why(failure: Option<&str>, detail: Option<&str>) -> Option<String> {
+    let code = failure?;
+    Some(detail.map_or_else(|| code.to_owned(), |detail| format!("{detail} ({code})")))
 }
 
 fn options(args: &ImportArgs) -> anyhow::Result<ImportOptions> {
@@ -136,7 +168,8 @@ async fn import(
         force: args.force,
     };
     if args.dry_run {
-        let run = imports.rehearse(new, &spooled).await?;
+        let run = imports.rehearse(new, &spooled).await;
+        let run = run.map_err(|refusal| refused(refusal, args))?;
         let mut report = Report {
             status: "dry run".to_owned(),
             ..Report::default()
@@ -147,7 +180,9 @@ async fn import(
         return Ok(report);
     }
     let prepare = |decision| Work::new(Provenance::system("import command"), decision);
-    let id = imports.begin(new, &spooled, prepare).await?;
+    let id = imports.begin(new, &spooled, prepare).await;
+    let id = id.map_err(|refusal| refused(refusal, args))?;
+    announce(&read(imports, id).await?.import_code);
     let bar = progress_bar();
     tokio::select! {
         done = runner::run_one(imports, &database.options, id) => done?,
@@ -163,13 +198,23 @@ async fn import(
     Ok(Report::of(&row))
 }
 
+fn refused(refusal: ImportRefusal, args: &ImportArgs) -> anyhow::Error {
+    match refusal {
+        ImportRefusal::Commit(CommitError::Refused(Refusal::ImportedBefore { import_id })) => {
+            anyhow::anyhow!(at_the_console(&imported_before(import_id)))
+        }
+        refusal => anyhow::Error::new(refusal).context(args.file.display().to_string()),
+    }
+}
+
 async fn spool(imports: &Imports, args: &ImportArgs) -> anyhow::Result<Spooled> {
     let open = tokio::fs::File::open(&args.file).await;
     let mut file = open.with_context(|| format!("cannot open {}", args.file.display()))?;
     let mut spool = imports.files.spool()?;
     let mut buffer = vec![0; 256 * 1024];
     loop {
-        let read = file.read(&mut buffer).await?;
+        let read = file.read(&mut buffer).await;
+        let read = read.with_context(|| format!("cannot read {}", args.file.display()))?;
         if read == 0 {
             return Ok(spool.finish().await?);
         }
@@ -219,7 +264,9 @@ pub fn progress_bar() -> ProgressBar {
 impl Report {
     fn of(row: &ImportRow) -> Self {
         let mut report = Self {
+            code: Some(row.import_code.clone()),
             status: row.status.clone(),
+            failure: why(row.failure.as_deref(), row.failure_detail.as_deref()),
             ..Self::default()
         };
         let counts = RowCounts {
@@ -254,6 +301,9 @@ fn print(report: &Report, began: Instant) {
     if more > PRINTED {
         println!("… and {} more", more - PRINTED);
     }
+    if let Some(code) = &report.code {
+        println!("import         {code}");
+    }
     println!("status         {}", report.status);
     println!("rows           {}", report.total);
     println!("leads created  {}", report.counts.imported);
@@ -262,4 +312,11 @@ fn print(report: &Report, began: Instant) {
     println!("rows refused   {}", report.counts.failed);
     println!("  duplicates   {}", report.counts.duplicates);
     println!("seconds        {:.1}", began.elapsed().as_secs_f64());
+    if let Some(code) = &report.code
+        && report.counts.imported + report.counts.updated > 0
+    {
+        println!(
+            "take it back by POST /api/v1/import/{code}/undo; with ?dry_run=true it only tells what would go"
+        );
+    }
 }

@@ -212,6 +212,14 @@ impl Imports {
     }
 }
 
+/// That the company imported the same bytes before, in words.
+#[must_use]
+pub fn imported_before(import_id: i64) -> String {
+    format!(
+        "This company imported the same file before (import {import_id}); send force=true to import it again."
+    )
+}
+
 /// Opens a file of rows on a blocking thread.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use reqwest::{Client, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::command::{Report, progress_bar};
+use super::command::{Report, announce, at_the_console, progress_bar, why};
 use crate::clock::Clock;
 use crate::config::ImportArgs;
 
@@ -48,6 +48,7 @@ pub async fn run(
     }
     let code = answer["import_file"]["import_code"].as_str();
     let code = code.context("the server names no import")?;
+    announce(code);
     let status = base.join(&format!("/api/v1/import/{code}"))?;
     let bar = progress_bar();
     let mut failures = 0;
@@ -127,6 +128,9 @@ async fn sent(request: RequestBuilder) -> anyhow::Result<Value> {
     let status = answer.status();
     let body: Value = answer.json().await.unwrap_or_default();
     let detail = body["detail"].as_str().unwrap_or_default();
+    if body["code"] == "imported_before" {
+        anyhow::bail!(at_the_console(detail));
+    }
     let errors = &body["errors"];
     anyhow::ensure!(
         status.is_success(),
@@ -161,7 +165,10 @@ fn report(import: &Value) -> Report {
             message.to_owned(),
         )
     };
+    let text = |name: &str| import[name].as_str();
     Report {
+        code: text("import_code").map(str::to_owned),
+        failure: why(text("failure"), text("failure_detail")),
         status: import["status"].as_str().unwrap_or_default().to_owned(),
         total: counts.processed(),
         counts,

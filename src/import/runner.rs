@@ -5,7 +5,8 @@
 //! after the last row that was committed. The lock spares double work, no more: which rows come next, the import's own stream
 //! decides. A node whose object store does not have the file leaves the import to others.
 //!
-//! Fairness: companies take turns, and within a company its oldest import comes first. One chunk is under way at a time, so that
+//! Fairness: companies take turns, and within a company its oldest import comes first; what is to be undone before others, the newest
+//! first. One chunk is under way at a time, so that
 //! whoever writes beside it waits for one chunk at most; and chunks are small while others write.
 
 use std::collections::{HashMap, VecDeque};

@@ -17,6 +17,7 @@ mod head;
 pub mod history;
 pub mod import_locks;
 mod inbox;
+pub mod lead_past;
 pub mod lead_reads;
 pub mod leaf;
 mod load;

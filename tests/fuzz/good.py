@@ -146,6 +146,7 @@ GOOD = {
     "GET /api/v1/import/{import_code}": lambda: ({"import_code": SEEDED["imports"][0]}, None),
     "GET /api/v1/import/{import_code}/errors": lambda: ({"import_code": SEEDED["imports"][0]}, None),
     "GET /api/v1/import/{import_code}/events": lambda: ({"import_code": SEEDED["imports"][0]}, None),
+    "GET /api/v1/import/{import_code}/kept_leads": lambda: ({"import_code": SEEDED["imports"][0]}, None),
     "POST /api/v1/import/{import_code}/undo": an_import,
     "POST /api/v1/companies/{id}/legal_holds/{hold_id}/release": lambda: ({"id": OTHER, "hold_id": take("holds")}, None),
     "POST /users/": lambda: (None, ghl_user()),

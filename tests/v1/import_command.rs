@@ -12,14 +12,16 @@ use serde_json::{Value, json};
 use crate::server::{TestServer, int};
 
 async fn run(arguments: &[&str]) -> Report {
+    tried(arguments).await.expect("an import to its end")
+}
+
+async fn tried(arguments: &[&str]) -> anyhow::Result<Report> {
     let line = ["leadledger", "import"].iter().chain(arguments);
     let cli = Cli::parse_from(line);
     let Some(Command::Import(arguments)) = cli.command else {
         panic!("the import command")
     };
-    command::run(&cli.settings, &arguments)
-        .await
-        .expect("an import to its end")
+    command::run(&cli.settings, &arguments).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,13 +107,77 @@ async fn imported_leads_fall_into_territories_and_go_to_their_sources_people() {
             &ana.token,
         ],
     ] {
-        let line = ["leadledger", "import"].iter();
-        let cli = Cli::parse_from(line.chain(&[&arguments[..], &wrong[..]].concat()));
-        let Some(Command::Import(arguments)) = cli.command else {
-            panic!("the import command")
-        };
-        let refusal = command::run(&cli.settings, &arguments).await.unwrap_err();
+        let refusal = tried(&[&arguments[..], &wrong[..]].concat()).await;
+        let refusal = refusal.expect_err("a refusal");
         assert!(refusal.to_string().contains("source"), "{refusal}");
     }
+    server.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_wrong_is_said_in_full_both_ways() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await.to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.to_str().expect("a path in UTF-8").to_owned()
+    };
+    let database = server.database.url();
+    let direct = ["--company", &company, "--database-url", &database];
+    let remote = [
+        "--company",
+        &company,
+        "--url",
+        server.url(),
+        "--token",
+        &ana.token,
+    ];
+    for (n, way) in [&direct[..], &remote[..]].into_iter().enumerate() {
+        let said = async |arguments: &[&str]| {
+            let refusal = tried(&[arguments, way].concat()).await;
+            format!("{:#}", refusal.expect_err("a refusal"))
+        };
+        let wide = format!("a{n}@example.com{}\n", ",x".repeat(1_500));
+        let wide = file("wide.csv", &format!("email,b\na@example.com,1\n{wide}"));
+        let failed = said(&[&wide]).await;
+        assert!(
+            failed.contains("the import is failed: the file"),
+            "{failed}"
+        );
+        assert!(
+            failed.contains("columns in line 3 (unreadable_file)"),
+            "{failed}"
+        );
+
+        let good = file("good.csv", &format!("email\ngood{n}@example.com\n"));
+        let report = run(&[&[good.as_str()], way].concat()).await;
+        let code = report.code.expect("a code");
+        let path = format!("/api/v1/import/{code}");
+        let import = server.get(&path).token(&ana.token).expect(200).await;
+        let again = said(&[&good]).await;
+        let named = format!("(import {})", int(&import["import_file"]["id"]));
+        assert!(
+            again.contains(&named) && again.contains("--force"),
+            "{again}"
+        );
+        let undo = server.post(format!("{path}/undo")).token(&ana.token);
+        undo.expect(202).await;
+
+        let folder = folder.path().to_str().expect("a path in UTF-8");
+        let no_file = said(&[folder]).await;
+        assert_eq!(no_file, format!("{folder} is a folder"));
+        let missing = said(&["/no/such.csv"]).await;
+        assert!(missing.contains("/no/such.csv"), "{missing}");
+        let blank = file("blank.csv", "\n\n");
+        let unreadable = said(&[&blank]).await;
+        assert!(unreadable.contains("the file"), "{unreadable}");
+    }
+    let both = ["leadledger", "import", "f.csv", "--company", "1"];
+    let both = both.into_iter().chain(["--dry-run", "--rejected", "r.csv"]);
+    let refusal = Cli::try_parse_from(both).expect_err("a refusal");
+    assert!(refusal.to_string().contains("--rejected"), "{refusal}");
     server.assert_sound().await;
 }

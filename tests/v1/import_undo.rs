@@ -34,7 +34,10 @@ async fn undoing_brings_every_lead_back_but_those_changed_since() {
     let dry = post(&scene, &import, "undo?dry_run=true").expect(200).await;
     let told = ["removed_leads", "restored_leads", "kept_leads"];
     assert_eq!(told.map(|count| int(&dry[count])), [298, 1, 1]);
-    assert_eq!(dry["kept"], json!([{"lead_id": changed, "row": 9}]));
+    assert_eq!(
+        dry["kept"],
+        json!([{"lead_id": changed, "row": 9, "reason": "changed_since"}])
+    );
     assert_eq!(scene.leads().await.len(), 100, "a dry run does nothing");
 
     let begun = post(&scene, &import, "undo").expect(202).await;

@@ -20,6 +20,7 @@ mod import_duplicates;
 mod import_hostile;
 mod import_nodes;
 mod import_undo;
+mod import_undo_chain;
 mod imports;
 mod invitation_pages;
 mod invitations;

@@ -89,6 +89,7 @@ const TABLE: &[(&str, Row)] = &[
     ("POST /import/{import_code}/cancel", CONFIGURE),
     ("GET /import/{import_code}/errors", CONFIGURE),
     ("GET /import/{import_code}/events", CONFIGURE),
+    ("GET /import/{import_code}/kept_leads", CONFIGURE),
     ("POST /import/{import_code}/undo", CONFIGURE),
     // By the signature of its address.
     ("PUT /import/uploads/{upload_id}/parts/{part}", Open),

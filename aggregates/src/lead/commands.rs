@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::appointments::{AppointmentCommand, AppointmentError};
 use super::erasure::ErasureCommand;
 use super::routing::{Routing, TerritoryMatch};
-use super::{Answer, Classification, Contact, ExtraFields, Lead, MAX_ANSWERS, MAX_EXTRA_FIELDS};
+use super::{Answer, Classification, Contact, Earlier, ExtraFields, MAX_ANSWERS, MAX_EXTRA_FIELDS};
 use crate::Change;
 use crate::email::Email;
 use crate::ids::{
@@ -61,8 +61,8 @@ pub enum LeadCommand {
         /// The import by which it came, and which is being undone.
         import_id: ImportId,
     },
-    /// Bring every part back to what this earlier state of the same lead says; notes and appointments stay.
-    Restore(Box<Lead>),
+    /// Bring every part back to what it was earlier; notes and appointments stay.
+    Restore(Box<Earlier>),
 }
 
 /// `Some`: the caller may only touch leads that are assigned to one of these accesses.

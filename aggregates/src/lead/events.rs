@@ -67,6 +67,12 @@ pub enum LeadEvent {
         from_stage_id: Stage,
         /// After.
         to_stage_id: Stage,
+        /// Since when it was in the stage before; said when the time is taken back with the stage.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from_entered_at: Option<DateTime<Utc>>,
+        /// Since when it counts as being in the stage: when it had come there before what is taken back. None: since this event.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to_entered_at: Option<DateTime<Utc>>,
     },
     /// Source, campaign or territory changed.
     LeadClassified {

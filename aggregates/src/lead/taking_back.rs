@@ -3,9 +3,29 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
+
 use super::{Contact, Lead, LeadError, LeadEvent, UpdateLead};
 use crate::Change;
 use crate::ids::ImportId;
+
+/// What a lead was, to be brought back.
+#[derive(Debug, Clone)]
+pub struct Earlier {
+    /// The same lead then.
+    pub lead: Lead,
+    /// Since when it was in its stage, where that is known. The state does not tell: events are folded without their times.
+    pub stage_entered: Option<StageEntered>,
+}
+
+/// Since when a lead was in its stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StageEntered {
+    /// In the one that it was in then.
+    pub then: DateTime<Utc>,
+    /// In the one that it is in now.
+    pub now: DateTime<Utc>,
+}
 
 impl Lead {
     /// Of the changes those that give the lead something where it has nothing. A lead is always in a stage.
@@ -52,8 +72,10 @@ impl Lead {
     }
 
     /// The changes that lead from here to the earlier state.
-    pub(super) fn restore(&self, earlier: &Self) -> Result<Vec<LeadEvent>, LeadError> {
+    pub(super) fn restore(&self, earlier: Earlier) -> Result<Vec<LeadEvent>, LeadError> {
         self.changeable(&None)?;
+        let entered = earlier.stage_entered;
+        let earlier = earlier.lead;
         let contact = earlier.contact.plain().ok_or(LeadError::Erased)?.clone();
         let classification = earlier.classification;
         let mut events = self.update(UpdateLead {
@@ -61,7 +83,7 @@ impl Lead {
             last_name: exactly(contact.last_name),
             email: exactly(contact.email),
             phone: exactly(contact.phone),
-            stage: Some(earlier.stage),
+            stage: None,
             source_id: exactly(classification.source_id),
             campaign_id: exactly(classification.campaign_id),
             territory_id: exactly(classification.territory_id),
@@ -71,6 +93,16 @@ impl Lead {
             estimated_value: exactly(earlier.estimated_value),
             only_of: None,
         })?;
+        // One that went elsewhere and came back by itself is in its stage since another time.
+        let came_back = entered.is_some_and(|entered| entered.then != entered.now);
+        if self.stage != earlier.stage || came_back {
+            events.push(LeadEvent::LeadStageChanged {
+                from_stage_id: self.stage,
+                to_stage_id: earlier.stage,
+                from_entered_at: entered.map(|entered| entered.now),
+                to_entered_at: entered.map(|entered| entered.then),
+            });
+        }
         // Whole, so that their order is the earlier one too.
         let readable = earlier.answers.plain().is_some() && earlier.extra.plain().is_some();
         if !readable {

@@ -78,13 +78,50 @@ fn a_lead_is_restored_to_every_part_of_its_earlier_state() {
     let mut lead = earlier.clone();
     let changes = carry_out(&mut lead, LeadCommand::Update(Box::new(everything())));
     assert_eq!(changes.len(), 5);
-    let back = carry_out(&mut lead, LeadCommand::Restore(Box::new(earlier.clone())));
+    let back = carry_out(&mut lead, restore(earlier.clone(), None));
     assert_eq!(back.len(), 5);
     assert_eq!(lead, earlier);
-    assert_eq!(
-        lead.decide(LeadCommand::Restore(Box::new(earlier))),
-        Ok(vec![])
-    );
+    assert_eq!(lead.decide(restore(earlier, None)), Ok(vec![]));
+}
+
+fn restore(lead: Lead, stage_entered: Option<StageEntered>) -> LeadCommand {
+    LeadCommand::Restore(Box::new(Earlier {
+        lead,
+        stage_entered,
+    }))
+}
+
+#[test]
+fn a_lead_is_in_its_stage_again_since_it_was_there_before() {
+    let earlier = ana();
+    let mut lead = earlier.clone();
+    let to = |stage| UpdateLead {
+        stage: Some(stage),
+        ..UpdateLead::default()
+    };
+    carry_out(&mut lead, LeadCommand::Update(Box::new(to(Stage::Won))));
+    let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+    let entered = StageEntered {
+        then: at(1),
+        now: at(2),
+    };
+    let moved = |from| LeadEvent::LeadStageChanged {
+        from_stage_id: from,
+        to_stage_id: Stage::New,
+        from_entered_at: Some(at(2)),
+        to_entered_at: Some(at(1)),
+    };
+    let back = lead.decide(restore(earlier.clone(), Some(entered)));
+    assert_eq!(back, Ok(vec![moved(Stage::Won)]));
+    // Also when it went to another stage and came back meanwhile.
+    carry_out(&mut lead, LeadCommand::Update(Box::new(to(Stage::New))));
+    let back = lead.decide(restore(earlier.clone(), Some(entered)));
+    assert_eq!(back, Ok(vec![moved(Stage::New)]));
+    let unmoved = StageEntered {
+        now: at(1),
+        ..entered
+    };
+    assert_eq!(lead.decide(restore(earlier, Some(unmoved))), Ok(vec![]));
 }
 
 #[test]
@@ -97,7 +134,7 @@ fn a_removed_lead_takes_no_command() {
     for command in [
         LeadCommand::Remove { import_id },
         LeadCommand::Update(Box::new(everything())),
-        LeadCommand::Restore(Box::new(ana())),
+        restore(ana(), None),
     ] {
         assert_eq!(lead.decide(command), Err(LeadError::NotCreated));
     }

@@ -192,6 +192,8 @@ fn each_part_that_changes_is_an_event_of_its_own() {
         LeadEvent::LeadStageChanged {
             from_stage_id: Stage::New,
             to_stage_id: Stage::Qualified,
+            from_entered_at: None,
+            to_entered_at: None,
         },
         LeadEvent::LeadClassified {
             from: create().classification,

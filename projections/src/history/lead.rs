@@ -50,7 +50,13 @@ pub(super) fn changes(event: &LeadEvent) -> Vec<FieldChange> {
         LeadEvent::LeadStageChanged {
             from_stage_id,
             to_stage_id,
-        } => diff.value("stage_id", from_stage_id, to_stage_id),
+            from_entered_at,
+            to_entered_at,
+        } => diff.value("stage_id", from_stage_id, to_stage_id).value(
+            "stage_entered_at",
+            from_entered_at,
+            to_entered_at,
+        ),
         LeadEvent::LeadClassified { from, to } => diff.object("", from, to),
         LeadEvent::LeadAssigned {
             from_user_access_id,

@@ -163,13 +163,15 @@ pub struct UnderWay {
     pub company_id: i64,
 }
 
-/// The imports that have not come to rest, the oldest first.
+/// The imports that have not come to rest: those that are being undone, the newest first, and then the others, the oldest first. So what
+/// one import did to the leads of another is taken back before those leads are looked at for the other.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn under_way(connection: &mut PgConnection) -> Result<Vec<UnderWay>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT id, company_id FROM imports WHERE status IN ('pending', 'processing', 'undoing') ORDER BY id",
+        "SELECT id, company_id FROM imports WHERE status IN ('pending', 'processing', 'undoing') \
+         ORDER BY CASE WHEN status = 'undoing' THEN -id ELSE id END",
     )
     .fetch_all(connection)
     .await
@@ -194,38 +196,4 @@ pub async fn outcomes_after(
     .fetch_all(connection)
     .await?;
     Ok(found.into_iter().map(|Json(outcomes)| outcomes).collect())
-}
-
-/// Leads that stayed when the import was undone, with the row that touched them last, by id after the given one.
-///
-/// # Errors
-/// What the database answers.
-pub async fn kept_leads(
-    connection: &mut PgConnection,
-    import: i64,
-    after: i64,
-    limit: i64,
-) -> Result<Vec<(i64, i64)>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT lead_id, row_number FROM import_kept_leads WHERE import_id = $1 AND lead_id > $2 ORDER BY lead_id LIMIT $3",
-    )
-    .bind(import)
-    .bind(after)
-    .bind(limit)
-    .fetch_all(connection)
-    .await
-}
-
-/// The present versions of these leads, of those that are there.
-///
-/// # Errors
-/// What the database answers.
-pub async fn lead_versions(
-    connection: &mut PgConnection,
-    leads: &[i64],
-) -> Result<Vec<(i64, i64)>, sqlx::Error> {
-    sqlx::query_as("SELECT id, version FROM leads WHERE id = ANY($1)")
-        .bind(leads)
-        .fetch_all(connection)
-        .await
 }

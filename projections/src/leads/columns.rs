@@ -125,10 +125,14 @@ impl Row {
                 self.changed |= CONTACT;
                 self.contact = to.clone();
             }
-            LeadEvent::LeadStageChanged { to_stage_id, .. } => {
+            LeadEvent::LeadStageChanged {
+                to_stage_id,
+                to_entered_at,
+                ..
+            } => {
                 self.changed |= STAGE;
                 self.stage = *to_stage_id;
-                self.stage_entered_at = self.updated_at;
+                self.stage_entered_at = to_entered_at.unwrap_or(self.updated_at);
             }
             LeadEvent::LeadClassified { to, .. } => {
                 self.changed |= CLASSIFICATION;

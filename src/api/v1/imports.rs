@@ -1,6 +1,8 @@
-//! Imports: list, status, live status, failed rows, cancel, undo. How files come in is in `upload` and `parts`.
+//! Imports: list, status, live status, failed rows, cancel. How files come in is in `upload` and `parts`, how imports are
+//! taken back in `undo`.
 
 mod parts;
+mod undo;
 mod upload;
 mod view;
 
@@ -8,7 +10,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use aggregates::access::Right;
-use aggregates::ids::{CompanyId, LegalHoldId};
+use aggregates::ids::CompanyId;
 use aggregates::import::{ImportCommand, ImportError, ImportStatus};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -17,7 +19,6 @@ use axum::response::{IntoResponse, Response};
 use futures::Stream;
 use projections::companies::Visible;
 use projections::imports::list::{self, ImportFilter, ImportRow};
-use projections::legal_holds::{self, Held};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -29,12 +30,9 @@ use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 use crate::app::App;
-use crate::import::engine::ImportRefusal;
+use crate::import::engine::{self, ImportRefusal};
 use crate::import::errors_file;
 use crate::import::files::FileError;
-use crate::import::undo;
-use crate::ledger::{Decision, Refusal};
-use crate::legal_hold;
 use view::ImportFileView;
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -44,15 +42,13 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(follow_import))
         .routes(routes!(failed_rows))
         .routes(routes!(cancel_import))
-        .routes(routes!(undo_import))
+        .merge(undo::routes())
         .merge(upload::routes())
         .merge(parts::routes())
 }
 
 /// How often a live status is read.
 const LIVE_EVERY: Duration = Duration::from_millis(500);
-/// How many leads that stayed are named in an answer.
-const NAMED_LEADS: usize = 1_000;
 
 #[derive(Debug, Serialize, ToSchema)]
 struct ImportEnvelope {
@@ -306,100 +302,6 @@ async fn cancel_import(
     Ok(Json(one(&app, row.id).await?))
 }
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct UndoQuery {
-    /// Only tell what would be undone.
-    dry_run: Option<bool>,
-}
-
-/// What undoing would do.
-#[derive(Debug, Serialize, ToSchema)]
-struct ForeseenUndo {
-    import_file: ImportFileView,
-    dry_run: bool,
-    /// Leads that would be taken away again.
-    removed_leads: i64,
-    /// Leads that would be as before.
-    restored_leads: i64,
-    /// Leads that were changed since and would stay.
-    kept_leads: usize,
-    /// Of those the first 1,000.
-    kept: Vec<KeptLeadView>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct KeptLeadView {
-    lead_id: i64,
-    row: i64,
-}
-
-/// Undo an import
-///
-/// Brings every lead that the import touched back to the state before it, by further events: leads that it created go, except
-/// those that were changed since, which stay and are listed. Takes its time: follow the status. A repeat changes nothing. Refused while
-/// a legal hold stands on the company or one above; a lead that is held itself stays.
-#[utoipa::path(post, path = "/import/{import_code}/undo", tag = "Import", security(("bearer" = [])),
-    params(("import_code" = String, Path), UndoQuery),
-    responses((status = 200, description = "What would be undone (dry run)", body = ForeseenUndo),
-        (status = 202, description = "Undoing has begun", body = ImportEnvelope),
-        (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"),
-        (status = 404, description = "No such import"), (status = 422, description = "It is still under way, or the company is held")))]
-async fn undo_import(
-    State(app): State<App>,
-    caller: Caller,
-    Path(code): Path<String>,
-    Query(query): Query<UndoQuery>,
-) -> Result<Response, Problem> {
-    let row = allowed(&app, &caller, &code).await?;
-    if query.dry_run.unwrap_or(false) {
-        return Ok(Json(foreseen(&app, row).await?).into_response());
-    }
-    let company = CompanyId(row.company_id);
-    let prepare = |mut decision: Decision| {
-        let work = caller.work(move |unit| {
-            legal_hold::refuse_if_company_held(unit, company)?;
-            decision(unit)
-        });
-        work.sweeping(legal_hold::finding(vec![Held::Company(company)]))
-    };
-    let undo = app
-        .imports
-        .command(row.id, ImportCommand::RequestUndo, prepare);
-    undo.await?;
-    Ok((StatusCode::ACCEPTED, Json(one(&app, row.id).await?)).into_response())
-}
-
-async fn foreseen(app: &App, row: ImportRow) -> Result<ForeseenUndo, Problem> {
-    if matches!(row.status.as_str(), "pending" | "processing") {
-        return Err(refused(ImportError::StillUnderWay));
-    }
-    let mut connection = app.pool.acquire().await?;
-    let company = CompanyId(row.company_id);
-    let now = app.clock.now();
-    if let Some(hold) = legal_holds::standing_over(&mut connection, company, now).await? {
-        return Err(Problem::from(Refusal::LegalHold {
-            legal_hold_id: LegalHoldId(hold.id),
-            held: format!("company {}", hold.company_id.unwrap_or(row.company_id)),
-        }));
-    }
-    let foreseen = undo::foresee(&mut connection, row.id).await?;
-    let kept = foreseen.kept.iter().take(NAMED_LEADS);
-    Ok(ForeseenUndo {
-        dry_run: true,
-        removed_leads: foreseen.removed,
-        restored_leads: foreseen.restored,
-        kept_leads: foreseen.kept.len(),
-        kept: kept
-            .map(|(lead_id, row)| KeptLeadView {
-                lead_id: *lead_id,
-                row: *row,
-            })
-            .collect(),
-        import_file: ImportFileView::new(row, app.clock.now()),
-    })
-}
-
 /// How a refusal of an import's rules is answered.
 pub fn refused(error: ImportError) -> Problem {
     let detail = error.to_string();
@@ -419,10 +321,7 @@ pub fn refused(error: ImportError) -> Problem {
 
 /// The company imported the same bytes before.
 pub fn imported_before(import_id: i64) -> Problem {
-    let detail = format!(
-        "This company imported the same file before (import {import_id}); send force=true to import it again."
-    );
-    Problem::refused("imported_before", detail)
+    Problem::refused("imported_before", engine::imported_before(import_id))
         .with_error("force", "is needed to import the same file again")
 }
 

@@ -104,7 +104,10 @@ fn write_csv(entries: &[EntryView]) -> io::Result<Vec<u8>> {
             entry.actor.name.clone().unwrap_or_default(),
             entry.through.clone().unwrap_or_default(),
             import.map(|import| import.code.clone()).unwrap_or_default(),
-            import.map(|i| i.row.to_string()).unwrap_or_default(),
+            import
+                .and_then(|import| import.row)
+                .map(|row| row.to_string())
+                .unwrap_or_default(),
             entry.ip.clone().unwrap_or_default(),
             entry.user_agent.clone().unwrap_or_default(),
             entry.request_id.clone().unwrap_or_default(),

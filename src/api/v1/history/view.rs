@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::formats::Format;
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
+use crate::import::through::Through;
 use crate::ledger::Actor;
 use crate::ledger::history::{Entry, Filter, Part};
 
@@ -160,9 +161,10 @@ pub struct EntryView {
     pub event_version: String,
     pub recorded_at: DateTime<Utc>,
     pub actor: ActorView,
-    /// The way in: `api`, `import <code> row <n>`, `worker`, `console`, `first run`; null when a foreign program did not say.
+    /// The way in: `api`, `import <code> row <n>` (behind it ` undo` for what takes back what the row did), `worker`, `console`, `first run`;
+    /// null when a foreign program did not say.
     pub through: Option<String>,
-    /// The row of the imported file that it came from.
+    /// The row of the imported file that it came from, or whose doing it takes back.
     pub import: Option<ImportView>,
     pub ip: Option<String>,
     pub user_agent: Option<String>,
@@ -188,7 +190,8 @@ pub struct ActorView {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ImportView {
     pub code: String,
-    pub row: i64,
+    /// Null where it was not recorded.
+    pub row: Option<i64>,
 }
 
 /// A field before and after.
@@ -270,12 +273,11 @@ fn view(mut entry: Entry, names: &ActorNames) -> EntryView {
     }
 }
 
-/// Code and row in `import <code> row <n>`.
 fn import(through: &str) -> Option<ImportView> {
-    let (code, row) = through.strip_prefix("import ")?.split_once(" row ")?;
+    let Through { code, row } = Through::parse(through)?;
     Some(ImportView {
         code: code.to_owned(),
-        row: row.parse().ok()?,
+        row,
     })
 }
 

@@ -62,7 +62,7 @@ pub struct ImportFileView {
     removed_leads: i64,
     /// Leads that undoing brought back to what they were.
     restored_leads: i64,
-    /// Leads that were changed since and stayed.
+    /// Leads that stayed as they were when it was undone: `GET /import/{import_code}/kept_leads` lists them.
     kept_leads: i64,
     created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
