@@ -1,6 +1,8 @@
 //! The description is enough to write a client from: every operation says what it does, every parameter and every field of a
 //! request says what it is, every tag what it is about.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::server::TestServer;
@@ -54,10 +56,13 @@ async fn every_operation_says_what_it_does_and_takes() {
     let server = TestServer::start().await;
     let document = server.get("/openapi.json").expect(200).await;
     let tags = document["tags"].as_array().expect("tags");
-    let mut wrong = Vec::new();
+    let (mut wrong, mut names) = (Vec::new(), BTreeSet::new());
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
             let name = format!("{} {path}", method.to_uppercase());
+            if !names.insert(operation["operationId"].to_string()) {
+                wrong.push(format!("{name}: another operation has its id"));
+            }
             if !is_said(&operation["summary"]) {
                 wrong.push(format!("{name} has no summary"));
             }
