@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Checks an evidence pack, written from docs/audit.md alone, with nothing but Python's standard library.
 
-usage: verify-evidence.py PACK KEY      (KEY is name+hash+base64, or a file of keys)
+usage: verify-evidence.py PACK KEY [LEAD]
 
-It does not decrypt personal data (the library has no AES); it checks all the rest. Exit status 0 when the pack holds, else 1.
+KEY is name+hash+base64, or a file of keys. With LEAD, the id of a lead, a pack of anything else is refused. It does not decrypt personal data (the library has no AES); it checks all the rest. Exit status 0 when the pack holds, else 1.
 """
 import base64
 import hashlib
@@ -111,22 +111,29 @@ def keys_of(argument):
 
 
 def checkpoint(note, keys):
-    text, _, signatures = note.rpartition("\n\n")
+    text, found, signatures = note.rpartition("\n\n")
     text += "\n"
+    if not found or not signatures.endswith("\n"):
+        raise Wrong("the checkpoint is not a signed note")
     trusted = None
-    for line in signatures.splitlines():
+    for line in signatures[:-1].split("\n"):
         dash, name, encoded = line.split(" ")
         value = decode(encoded)
+        if dash != "\u2014" or not name or len(value) < 4:
+            raise Wrong("the checkpoint is not a signed note")
         key = keys.get((name, value[:4]))
-        if dash == "\u2014" and key:
+        if key:
             if not signed(key, text.encode(), value[4:]):
                 raise Wrong("the checkpoint's signature is wrong")
-            trusted = name
-    lines = text.splitlines()
+            trusted = trusted or name
+    lines = text.split("\n")
     if trusted is None or lines[0] != trusted:
         raise Wrong("the checkpoint is not signed by a given key")
+    size = lines[1]
+    if not (size.isascii() and size.isdigit()) or str(int(size)) != size:
+        raise Wrong("the checkpoint has no tree size")
     streams = [line for line in lines[3:] if line.startswith("leadledger-streams ")]
-    return int(lines[1]), a_hash(lines[2]), a_hash(streams[0].split(" ")[1])
+    return int(size), a_hash(lines[2]), a_hash(streams[0].split(" ")[1])
 
 
 def framed(*texts):
@@ -187,17 +194,30 @@ def check(pack, keys):
     return count, size
 
 
+def stream_of(pack, lead):
+    """Whose history it is, in words that cannot move a terminal's cursor."""
+    told = f"{pack['aggregate_type']} {pack['aggregate_id']}"
+    if lead is not None and (pack["aggregate_type"], pack["aggregate_id"]) != ("lead", lead):
+        raise Wrong(f"the pack is of {ascii(told)}, and not of lead {lead}")
+    return told if told.isprintable() else ascii(told)
+
+
 def main():
+    if len(sys.argv) not in (3, 4):
+        print(__doc__.strip(), file=sys.stderr)
+        return 2
     try:
         with open(sys.argv[1], encoding="utf-8") as file:
-            count, size = check(json.load(file), keys_of(sys.argv[2]))
+            pack = json.load(file)
+        count, size = check(pack, keys_of(sys.argv[2]))
+        stream = stream_of(pack, sys.argv[3] if len(sys.argv) == 4 else None)
     except Wrong as wrong:
         print(f"NOT PROVED: {wrong}")
         return 1
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         print(f"NOT PROVED: not an evidence pack ({type(error).__name__})")
         return 1
-    print(f"PROVED: {count} events, the whole history among the first {size} events of the ledger")
+    print(f"PROVED: the whole history of {stream}: {count} events among the first {size} of the ledger")
     return 0
 
 

@@ -1,11 +1,10 @@
 //! `leadledger replay lead <id>`: the life of a lead as the ledger tells it, step by step, and what it had come to in the end.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, Utc};
-use projections::history::actor_names;
+use projections::history::{ERASED, actor_names};
 use serde_json::Value;
 use sqlx::PgConnection;
 
@@ -51,8 +50,10 @@ async fn tell(connection: &mut PgConnection, args: &ReplayLeadArgs) -> anyhow::R
             Ok(moment) => Some(moment.position),
             // Events reach further back than the kept versions of read tables.
             Err(NoMoment::BeforeVersions(_)) => Some(moment::position_of(connection, asked).await?),
-            Err(NoMoment::Future) => anyhow::bail!("--at is in the future"),
-            Err(NoMoment::BeforeFirstEvent) => anyhow::bail!("--at is before the first event"),
+            Err(none @ NoMoment::Future) => anyhow::bail!("--at {none}"),
+            Err(none @ (NoMoment::BeforeFirstEvent | NoMoment::InsideFirstCommit { .. })) => {
+                anyhow::bail!("--at {none}")
+            }
         };
     }
     let stream = StreamKey::new(StreamKind::Lead, args.id);
@@ -65,16 +66,16 @@ async fn tell(connection: &mut PgConnection, args: &ReplayLeadArgs) -> anyhow::R
         after: None,
         limit: usize::MAX,
     };
-    let (entries, _) = history::read(connection, stream, &filter, all, |_| true).await?;
+    let read = history::read(connection, stream, &filter, all, |_| true).await?;
+    let entries = read.entries;
     let first = entries.first().context("there is no such lead then")?;
     anyhow::ensure!(
         first.sequence == 1,
         "the lead's history does not begin with its first event"
     );
     let mut told = String::new();
-    let mut state = BTreeMap::new();
     for entry in &entries {
-        step(connection, entry, &mut told, &mut state).await?;
+        step(connection, entry, &mut told).await?;
     }
     let last = entries.last().map_or(0, |entry| entry.position);
     writeln!(
@@ -84,8 +85,11 @@ async fn tell(connection: &mut PgConnection, args: &ReplayLeadArgs) -> anyhow::R
         entries.len(),
         up_to.unwrap_or(last)
     )?;
-    for (field, value) in state {
-        writeln!(told, "  {field}: {value}")?;
+    for (field, value) in read.told.fields() {
+        match value {
+            Some(value) => writeln!(told, "  {field}: {value}")?,
+            None => writeln!(told, "  {field}: {ERASED}")?,
+        }
     }
     Ok(told)
 }
@@ -94,7 +98,6 @@ async fn step(
     connection: &mut PgConnection,
     entry: &Entry,
     told: &mut String,
-    state: &mut BTreeMap<String, String>,
 ) -> anyhow::Result<()> {
     let of = |name: &str| entry.metadata.get(name).map(String::as_str);
     let mut by = of("actor").unwrap_or("somebody").to_owned();
@@ -124,20 +127,9 @@ async fn step(
     for change in &entry.changes {
         if let Some(why) = change.withheld {
             writeln!(told, "  {}: {why}", change.field)?;
-            state.insert(change.field.clone(), why.to_owned());
         } else {
             let (from, to) = (shown(&change.from), shown(&change.to));
             writeln!(told, "  {}: {from} -> {to}", change.field)?;
-            if change.to.is_null() {
-                state.remove(&change.field);
-            } else {
-                state.insert(change.field.clone(), to);
-            }
-        }
-        // A note that was removed takes its text along.
-        if change.field == "notes" {
-            let gone = format!("notes[{}]", change.from);
-            state.retain(|field, _| !field.starts_with(&gone));
         }
     }
     Ok(())

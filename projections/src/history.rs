@@ -1,7 +1,7 @@
 //! What each event changed, field by field, as an auditor reads it.
 //!
-//! One exhaustive match a kind of stream: an event without a description does not compile. Change events carry old and new
-//! values, so that nothing is looked up. Secrets (hashes, nonces) are named and never shown.
+//! One exhaustive match a kind of stream: an event without a description does not compile. What a field was before is what the
+//! stream's earlier events told of it ([`Told`]): not every event holds it. Secrets (hashes, nonces) are named and never shown.
 
 mod company;
 mod diff;
@@ -9,13 +9,14 @@ mod lead;
 mod others;
 mod user;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::recorded::DomainEvent;
+use diff::Diff;
 
 /// Withheld, because the key to it is gone: the person's data was erased.
 pub const ERASED: &str = "erased";
@@ -37,25 +38,36 @@ pub struct FieldChange {
 }
 
 impl FieldChange {
-    /// Whether a reader who asks for `field` means this one: itself, or a part of it.
+    /// Whether a reader who asks for `field` means this one: itself, or a part of it, or a whole that it is withheld in.
     #[must_use]
     pub fn is_of(&self, field: &str) -> bool {
-        self.field
-            .strip_prefix(field)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        is_part(&self.field, field) || (self.withheld.is_some() && is_part(field, &self.field))
     }
 }
 
-/// What the event changed. What came into being lists every field, from null.
-#[must_use]
-pub fn changes(event: &DomainEvent) -> Vec<FieldChange> {
-    match event {
-        DomainEvent::Lead(event) => lead::changes(event),
-        DomainEvent::Company(event) => company::changes(event),
-        DomainEvent::User(event) => user::changes(event),
-        DomainEvent::Invitation(event) => others::invitation(event),
-        DomainEvent::Subscription(event) => others::subscription(event),
-        DomainEvent::Import(event) => others::import(event),
+fn is_part(field: &str, of: &str) -> bool {
+    field
+        .strip_prefix(of)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// What the history of one thing has told so far: the last value of each field. It is fed the stream's events from the first one on.
+#[derive(Debug, Clone, Default)]
+pub struct Told(BTreeMap<String, Value>);
+
+impl Told {
+    /// What the stream's next event changed. What came into being lists every field, from null.
+    pub fn changes(&mut self, event: &DomainEvent) -> Vec<FieldChange> {
+        let diff = Diff::after(self);
+        match event {
+            DomainEvent::Lead(event) => lead::changes(diff, event),
+            DomainEvent::Company(event) => company::changes(diff, event),
+            DomainEvent::User(event) => user::changes(diff, event),
+            DomainEvent::Invitation(event) => others::invitation(diff, event),
+            DomainEvent::Subscription(event) => others::subscription(diff, event),
+            DomainEvent::Import(event) => others::import(diff, event),
+        }
+        .finish()
     }
 }
 
@@ -96,3 +108,6 @@ pub async fn actor_names(
     }
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests;

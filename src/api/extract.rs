@@ -8,6 +8,7 @@ pub mod json;
 pub mod patch;
 pub mod path;
 pub mod query;
+mod wanted;
 
 pub use json::Json;
 pub use patch::Patch;

@@ -121,7 +121,7 @@ impl LookBack {
 pub async fn look_back(State(looking): State<LookBack>, request: Request, next: Next) -> Response {
     let uri = request.uri();
     let ours = request.method().is_safe() && uri.path().starts_with("/api/v1/");
-    let query = uri.query().filter(|query| ours && query.contains("as_of"));
+    let query = uri.query().filter(|_| ours);
     let asked = match query.map(asked) {
         None | Some(Ok(None)) => return next.run(request).await,
         Some(Ok(Some(asked))) => asked,
@@ -134,8 +134,12 @@ pub async fn look_back(State(looking): State<LookBack>, request: Request, next: 
 }
 
 fn asked(query: &str) -> Result<Option<Asked>, Problem> {
+    if !query::names(query, "as_of") {
+        return Ok(None);
+    }
     let AsOfQuery { as_of } = query::decode(query).map_err(Problem::malformed_query)?;
-    let Some(text) = as_of else { return Ok(None) };
+    // Who names no moment is not to be answered with today's.
+    let text = as_of.unwrap_or_default();
     if let Ok(position) = text.parse() {
         return Ok(Some(Asked::Position(position)));
     }
@@ -152,14 +156,7 @@ fn asked(query: &str) -> Result<Option<Asked>, Problem> {
 }
 
 fn refusal(none: NoMoment) -> Problem {
-    let message = match none {
-        NoMoment::Future => "is in the future".to_owned(),
-        NoMoment::BeforeFirstEvent => "is before the first event".to_owned(),
-        NoMoment::BeforeVersions(position) => {
-            format!("is before position {position}, from which on the past is kept")
-        }
-    };
-    Problem::unprocessable(FieldErrors::of("as_of", message))
+    Problem::unprocessable(FieldErrors::of("as_of", none.to_string()))
 }
 
 /// Only what is held by roles that may look back.

@@ -264,6 +264,16 @@ impl NewIds {
     }
 }
 
+/// The ids below which none is given any more after this event, except those that are left to foreign writers.
+pub(super) fn used_up_by(
+    stream: StreamKey,
+    event: &DomainEvent,
+) -> impl Iterator<Item = (IdKind, i64)> {
+    let named = id_kind(stream.kind).map(|kind| (kind, stream.id));
+    let all = given_by(stream, event).into_iter().chain(named);
+    all.filter(|(_, id)| *id <= LAST_ID)
+}
+
 /// The kind of the ids that name these streams, if they are ids of their own.
 fn id_kind(kind: StreamKind) -> Option<IdKind> {
     match kind {

@@ -1,11 +1,11 @@
 //! The history of one stream: its events as an auditor reads them, with who, when, from where, through what and why.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aggregates::user::UserEvent;
 use chrono::{DateTime, Utc};
 use projections::DomainEvent;
-use projections::history::{BLOCKED, ERASED, FieldChange, changes};
+use projections::history::{BLOCKED, ERASED, FieldChange, Told};
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
 
 use super::load;
@@ -13,7 +13,7 @@ use super::provenance;
 use super::stream::{self, StreamKey, StreamKind};
 
 /// How many events are read at once.
-const STEP: i64 = 200;
+const STEP: i64 = 500;
 
 /// One event of a stream.
 #[derive(Debug, Clone)]
@@ -64,7 +64,20 @@ pub struct Part {
     pub limit: usize,
 }
 
-/// The events of the stream that the filter lets pass and `keep` keeps, and whether more follow.
+/// A part of a history.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// In the order asked for.
+    pub entries: Vec<Entry>,
+    /// Whether more follow.
+    pub more: bool,
+    /// What the stream has told, up to the last event that was read.
+    pub told: Told,
+}
+
+/// The events of the stream that the filter lets pass and `keep` keeps.
+///
+/// Whatever part is wanted, the stream is read from its first event on: the old value of a field is what was told of it last.
 ///
 /// # Errors
 /// What the database answers.
@@ -74,17 +87,19 @@ pub async fn read(
     filter: &Filter,
     part: Part,
     mut keep: impl FnMut(&mut Entry) -> bool,
-) -> Result<(Vec<Entry>, bool), sqlx::Error> {
+) -> Result<Read, sqlx::Error> {
     let key = load::keys(connection, &[stream]).await?.remove(&stream);
     let blocked = filter.sealed && key.is_some();
     let key = key.filter(|_| !filter.sealed);
-    let mut found = Vec::new();
-    let mut after = part.after;
-    loop {
-        let rows = rows(connection, stream, filter, part.descending, after).await?;
+    let mut read = Read::default();
+    let mut found = VecDeque::new();
+    // A foreign program may count from 0.
+    let mut last = -1;
+    'stream: loop {
+        let rows = rows(connection, stream, filter, part, last).await?;
         for row in &rows {
-            let mut entry = entry(row, stream, key.as_ref())?;
-            after = Some(entry.sequence);
+            let mut entry = entry(row, stream, key.as_ref(), &mut read.told)?;
+            last = entry.sequence;
             if blocked {
                 let closed = entry
                     .changes
@@ -92,27 +107,49 @@ pub async fn read(
                     .filter(|c| c.withheld == Some(ERASED));
                 closed.for_each(|change| change.withheld = Some(BLOCKED));
             }
-            let changed = |field: &String| entry.changes.iter().any(|c| c.is_of(field));
-            if !filter.field.as_ref().is_none_or(changed) || !keep(&mut entry) {
+            let passed = !part.descending && part.after.is_some_and(|after| last <= after);
+            if passed || !filter.lets_pass(&entry) || !keep(&mut entry) {
                 continue;
             }
-            if found.len() == part.limit {
-                return Ok((found, true));
+            found.push_back(entry);
+            if found.len() <= part.limit {
+                continue;
             }
-            found.push(entry);
+            read.more = true;
+            if !part.descending {
+                found.pop_back();
+                break 'stream;
+            }
+            found.pop_front();
         }
         if i64::try_from(rows.len()).unwrap_or(STEP) < STEP {
-            return Ok((found, false));
+            break;
         }
+    }
+    read.entries = found.into();
+    if part.descending {
+        read.entries.reverse();
+    }
+    Ok(read)
+}
+
+impl Filter {
+    fn lets_pass(&self, entry: &Entry) -> bool {
+        let changed = |field: &String| entry.changes.iter().any(|change| change.is_of(field));
+        let acted = |actor: &String| entry.metadata.get("actor") == Some(actor);
+        self.field.as_ref().is_none_or(changed)
+            && self.actor.as_ref().is_none_or(acted)
+            && self.from.is_none_or(|from| entry.recorded_at >= from)
     }
 }
 
+/// The next events, up to the last one that can be wanted.
 async fn rows(
     connection: &mut PgConnection,
     stream: StreamKey,
     filter: &Filter,
-    descending: bool,
-    after: Option<i64>,
+    part: Part,
+    last: i64,
 ) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
     let mut query = QueryBuilder::<Postgres>::new(
         "SELECT position, sequence, recorded_at, event_type, event_version, metadata::text, payload::text FROM events \
@@ -121,31 +158,19 @@ async fn rows(
     query
         .push_bind(stream.kind.name())
         .push(" AND aggregate_id = ")
-        .push_bind(stream.id.to_string());
-    if let Some(actor) = &filter.actor {
-        query
-            .push(" AND metadata ->> 'actor' = ")
-            .push_bind(actor.clone());
-    }
-    if let Some(from) = filter.from {
-        query.push(" AND recorded_at >= ").push_bind(from);
-    }
+        .push_bind(stream.id.to_string())
+        .push(" AND sequence > ")
+        .push_bind(last);
     if let Some(to) = filter.to {
         query.push(" AND recorded_at <= ").push_bind(to);
     }
     if let Some(position) = filter.up_to {
         query.push(" AND position <= ").push_bind(position);
     }
-    if let Some(after) = after {
-        let beyond = if descending { "<" } else { ">" };
-        query
-            .push(format!(" AND sequence {beyond} "))
-            .push_bind(after);
+    if let Some(after) = part.after.filter(|_| part.descending) {
+        query.push(" AND sequence < ").push_bind(after);
     }
-    let direction = if descending { "DESC" } else { "ASC" };
-    query
-        .push(format!(" ORDER BY sequence {direction} LIMIT "))
-        .push_bind(STEP);
+    query.push(" ORDER BY sequence LIMIT ").push_bind(STEP);
     query.build().fetch_all(connection).await
 }
 
@@ -153,6 +178,7 @@ fn entry(
     row: &sqlx::postgres::PgRow,
     stream: StreamKey,
     key: Option<&super::sealing::SubjectKey>,
+    told: &mut Told,
 ) -> Result<Entry, sqlx::Error> {
     let metadata: &str = row.try_get(5)?;
     let stored = stream::Stored {
@@ -180,7 +206,10 @@ fn entry(
         event_type: row.try_get(3)?,
         event_version: row.try_get(4)?,
         metadata,
-        changes: event.as_ref().map(changes).unwrap_or_default(),
+        changes: event
+            .as_ref()
+            .map(|event| told.changes(event))
+            .unwrap_or_default(),
         event,
     })
 }
@@ -192,6 +221,8 @@ pub struct RolesHeld {
     held: BTreeMap<i64, i64>,
     /// After each event that changed it: its position, and the companies of all roles held from then on.
     since: Vec<(i64, Vec<i64>)>,
+    /// Where the user was deleted: its position, and the companies of the roles held until then.
+    deleted: Option<(i64, Vec<i64>)>,
 }
 
 impl RolesHeld {
@@ -201,9 +232,15 @@ impl RolesHeld {
         self.since.iter().flat_map(|(_, at)| at).copied().collect()
     }
 
-    /// The position by which the user had left all of these companies; `None` while they hold a role in one.
+    /// The position by which the user had left all of these companies; `None` while they hold a role in one. Who held one until they were
+    /// deleted left by that, and not by the loss of roles that went before it.
     #[must_use]
     pub fn left(&self, companies: &BTreeSet<i64>) -> Option<i64> {
+        if let Some((position, held)) = &self.deleted
+            && held.iter().any(|company| companies.contains(company))
+        {
+            return Some(*position);
+        }
         let mut left = Some(0);
         for (position, at) in &self.since {
             if at.iter().any(|company| companies.contains(company)) {
@@ -235,7 +272,11 @@ impl RolesHeld {
             UserEvent::AccessRevoked { user_access_id, .. } => {
                 held.remove(&user_access_id.get());
             }
-            UserEvent::UserDeleted { .. } => held.clear(),
+            UserEvent::UserDeleted { accesses } => {
+                held.clear();
+                let companies = accesses.iter().map(|access| access.company_id.get());
+                self.deleted = Some((position, companies.collect()));
+            }
             _ => {}
         }
         let now: Vec<i64> = held.values().copied().collect();
@@ -243,6 +284,23 @@ impl RolesHeld {
             self.since.push((position, now));
         }
     }
+}
+
+/// Whether the stream has events.
+///
+/// # Errors
+/// What the database answers.
+pub async fn is_known(
+    connection: &mut PgConnection,
+    stream: StreamKey,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM events WHERE position IS NOT NULL AND aggregate_type = $1 AND aggregate_id = $2)",
+    )
+    .bind(stream.kind.name())
+    .bind(stream.id.to_string())
+    .fetch_one(connection)
+    .await
 }
 
 /// Folds the user's events into where they held roles.

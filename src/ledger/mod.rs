@@ -40,6 +40,8 @@ pub mod subject;
 pub mod tree;
 mod unit;
 pub mod verify;
+mod verify_events;
+mod verify_head;
 pub mod verify_past;
 pub mod verify_proofs;
 mod verify_versions;

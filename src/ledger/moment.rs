@@ -55,8 +55,34 @@ pub enum NoMoment {
     Future,
     /// Nothing had happened.
     BeforeFirstEvent,
+    /// A commit is seen as a whole, and this position lies in the first one.
+    InsideFirstCommit {
+        /// The position.
+        position: i64,
+        /// The last position of that commit.
+        ends_at: i64,
+    },
     /// The ledger is older than the keeping of versions, which begins at this position.
     BeforeVersions(i64),
+}
+
+impl std::fmt::Display for NoMoment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Future => f.write_str("is in the future"),
+            Self::BeforeFirstEvent => f.write_str("is before the first event"),
+            Self::InsideFirstCommit { position, ends_at } => write!(
+                f,
+                "position {position} lies inside the first commit, which ends at {ends_at}: nothing was to be read before"
+            ),
+            Self::BeforeVersions(beginning) => {
+                write!(
+                    f,
+                    "is before position {beginning}, from which on the past is kept"
+                )
+            }
+        }
+    }
 }
 
 /// Finds the moment, for whoever reads no table of it.
@@ -99,7 +125,7 @@ async fn bind_to(
     .bind(position)
     .bind(instant)
     .bind(under)
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
     .await?;
     let (end, beginning): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     if position.is_some_and(|position| position > end) {
@@ -107,7 +133,13 @@ async fn bind_to(
     }
     let found: Option<i64> = row.try_get(2)?;
     let Some(position) = found else {
-        return Ok(Err(NoMoment::BeforeFirstEvent));
+        return Ok(Err(match position {
+            Some(position) => NoMoment::InsideFirstCommit {
+                position,
+                ends_at: end_of_first_commit(connection).await?,
+            },
+            None => NoMoment::BeforeFirstEvent,
+        }));
     };
     if position < beginning {
         return Ok(Err(NoMoment::BeforeVersions(beginning)));
@@ -118,6 +150,12 @@ async fn bind_to(
         instant,
         settled: row.try_get(9)?,
     }))
+}
+
+async fn end_of_first_commit(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT coalesce(min(last_position), 1) FROM public.ledger_commits")
+        .fetch_one(connection)
+        .await
 }
 
 /// Where reads get their connections: of today, or bound to a moment. Cheap to clone.

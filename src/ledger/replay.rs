@@ -2,6 +2,7 @@
 //!
 //! Projections write to unqualified table names; the search path decides whose tables those are.
 
+use chrono::{DateTime, Utc};
 use projections::{Batch, Recorded, Table};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -9,6 +10,7 @@ use sqlx::{PgConnection, Row};
 use super::leaf;
 use super::load;
 use super::stream::{self, StreamKey};
+use super::verify_head::KnownAtEnd;
 use crate::proof::Hash;
 use crate::proof::stream_map::stream_key;
 
@@ -31,6 +33,8 @@ pub struct Step {
     pub leaves: Vec<Leaf>,
     /// The step's last event, when it is one that the read tables refused as it came (`unprojected_events`): not folded.
     pub left_out: Option<Recorded>,
+    /// What the end of the ledger must know of the events that were folded.
+    pub known_at_end: KnownAtEnd,
 }
 
 /// An event as the ledger's proofs see it.
@@ -41,6 +45,10 @@ pub struct Leaf {
     pub stream: Hash,
     /// Its leaf hash, as worked out from what is stored.
     pub hash: Hash,
+    /// Its number in the stream.
+    pub sequence: i64,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
 }
 
 /// Folds the next events after `after` into the tables that the connection's search path finds first, up to one that was
@@ -88,6 +96,7 @@ pub async fn step(
             continue;
         };
         let (position, company_id): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(9)?);
+        found.known_at_end.note(stream, position, &event);
         let recorded = Recorded {
             position,
             recorded_at: row.try_get(8)?,
@@ -143,6 +152,7 @@ pub async fn read(
         gaps: Vec::new(),
         leaves: Vec::with_capacity(rows.len()),
         left_out: None,
+        known_at_end: KnownAtEnd::default(),
     };
     for row in &rows {
         let position: i64 = row.try_get(0)?;
@@ -170,6 +180,8 @@ pub async fn read(
             position,
             stream: stream_key(aggregate_type, aggregate_id),
             hash: hash.try_into().expect("SHA-256 gives 32 bytes"),
+            sequence: row.try_get(3)?,
+            recorded_at: row.try_get(8)?,
         });
     }
     Ok((found, rows))

@@ -7,8 +7,9 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use super::rebuild::unknown;
+use super::verify_head::KnownAtEnd;
 use super::verify_past::Keyless;
-use super::verify_proofs::{Recomputed, Witnessed, wrong_end, wrong_events};
+use super::verify_proofs::{Recomputed, Witnessed};
 use super::{catch_up, replay, snapshots, verify_past, verify_versions, versions};
 
 /// How many differences of one table are named; the rest is counted.
@@ -21,7 +22,7 @@ pub struct Findings {
     pub events: i64,
     /// How many rows were compared.
     pub rows: i64,
-    /// Each difference, in words; never with personal data.
+    /// Each difference, in words; never with personal data. What is wrong with the ledger itself comes first, in its order.
     pub differences: Vec<String>,
     /// Tables with too many versions to look at each: their past was looked at in four places only.
     pub sampled: Vec<&'static str>,
@@ -146,26 +147,27 @@ pub async fn fold_apart(
     findings.sampled = sampled;
     let moments = verify_past::moments(connection).await?;
     stops.extend(&moments);
+    let mut known_at_end = KnownAtEnd::default();
     let mut position = 0;
     loop {
         let up_to = stops.range(position + 1..).next().copied();
-        let step = replay::step(connection, batch, position, up_to).await?;
-        findings.differences.extend(wrong_events(&step));
+        let mut step = replay::step(connection, batch, position, up_to).await?;
+        known_at_end.extend(std::mem::take(&mut step.known_at_end));
         // Only all projections together can tell whether the tables still refuse it.
         if let Some(recorded) = step.left_out.as_ref().filter(|_| checks.all)
             && catch_up::fold(connection, std::slice::from_ref(recorded), None)
                 .await?
                 .is_none()
         {
-            findings.differences.push(format!(
-                "events: position {}: is left out of the read tables without need",
-                recorded.position
-            ));
+            recomputed.blame(
+                recorded.position,
+                "is left out of the read tables without need",
+            );
         }
+        recomputed.take(connection, &step).await?;
         if !step.any {
             break;
         }
-        recomputed.take(connection, &step.leaves).await?;
         position = step.last;
         findings.events = position;
         progress(position, end);
@@ -173,9 +175,10 @@ pub async fn fold_apart(
             verify_past::compare(connection, &tables, position, &mut findings).await?;
         }
     }
-    findings.differences.extend(wrong_end(position, end));
-    let wrong = recomputed.finish(connection).await?;
-    findings.differences.extend(wrong);
+    let mut differences = recomputed.finish(connection, end).await?;
+    differences.extend(known_at_end.compare(connection).await?);
+    differences.append(&mut findings.differences);
+    findings.differences = differences;
     Ok(findings)
 }
 

@@ -1,17 +1,20 @@
 //! The part of `verify` that is about proofs: the tree and the map of streams worked out anew from the events, and compared with
 //! what is stored, with every checkpoint that was signed, and with those that were witnessed elsewhere.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use chrono::{DateTime, SubsecRound, Utc};
 use futures::TryStreamExt;
 use sqlx::{PgConnection, Row};
 
-use super::checkpoints;
-use super::replay::{self, Leaf};
+use super::checkpoints::{self, Key};
+use super::replay;
 use super::tree::{is_stored, unsigned};
+use super::verify_events::WrongEvents;
+use super::verify_head;
 use crate::proof::Hash;
 use crate::proof::checkpoint::Checkpoint;
-use crate::proof::merkle::{Frontier, Node};
+use crate::proof::merkle::{Frontier, Node, sha256};
 use crate::proof::note::VerifierKey;
 use crate::proof::stream_map::{StreamEnd, StreamMap, Tile, TilePath};
 
@@ -29,6 +32,8 @@ struct Claim {
     who: String,
     root: Hash,
     streams: Hash,
+    /// Whether the database lists it.
+    listed: bool,
 }
 
 /// The ledger's proofs, worked out anew along the events.
@@ -42,7 +47,9 @@ pub(super) struct Recomputed {
     wrong_nodes: u64,
     /// Whether an event was missing: beyond it nothing can be worked out.
     broken: bool,
-    pub differences: Vec<String>,
+    events: WrongEvents,
+    /// What is wrong with what was made of the events.
+    differences: Vec<String>,
 }
 
 impl Recomputed {
@@ -65,55 +72,103 @@ impl Recomputed {
             nodes: 0,
             wrong_nodes: 0,
             broken: false,
+            events: WrongEvents::default(),
             differences: Vec::new(),
         };
-        let listed: Vec<VerifierKey> = checkpoints::keys(connection)
-            .await?
+        let keys = checkpoints::keys(connection).await?;
+        let listed: Vec<VerifierKey> = keys
             .iter()
             .filter_map(|key| VerifierKey::parse(&key.verifier).ok())
             .collect();
-        let mut stored =
-            sqlx::query_as("SELECT id, tree_size, note FROM public.checkpoints ORDER BY id")
-                .fetch(&mut *connection);
-        while let Some((id, size, note)) = stored.try_next().await? {
-            let (id, size, note): (i64, i64, String) = (id, size, note);
+        let mut stored = sqlx::query_as(
+            "SELECT id, tree_size, note, made_at FROM public.checkpoints ORDER BY id",
+        )
+        .fetch(&mut *connection);
+        let mut notes = HashSet::new();
+        let mut rotations = HashSet::new();
+        while let Some((id, size, note, made_at)) = stored.try_next().await? {
+            let (id, size, note, made_at): (i64, i64, String, DateTime<Utc>) =
+                (id, size, note, made_at);
             let who = format!("checkpoints: id={id}");
-            if let Some(said) = found.claim(&who, &note, &listed)
-                && i64::try_from(said) != Ok(size)
-            {
-                let difference = format!("{who}: is of {said} events, and kept as of {size}");
-                found.differences.push(difference);
+            if let Some(said) = found.claim(&who, &note, &listed, true) {
+                found.compare_kept(&who, &said, (size, made_at));
+            }
+            if signed_by_both(&note, made_at, &keys) {
+                rotations.insert(made_at);
+            }
+            if !witnessed.notes.is_empty() {
+                notes.insert(sha256(note.as_bytes()));
             }
         }
         drop(stored);
+        found.differences.extend(wrong_keys(&keys, &rotations));
         let trusted = if witnessed.keys.is_empty() {
             &listed
         } else {
             &witnessed.keys
         };
         for (name, note) in &witnessed.notes {
-            found.claim(&format!("witnessed checkpoint {name}"), note, trusted);
+            let listed = notes.contains(&sha256(note.as_bytes()));
+            found.claim(
+                &format!("witnessed checkpoint {name}"),
+                note,
+                trusted,
+                listed,
+            );
         }
         found.at_size(connection).await?;
         Ok(found)
     }
 
-    /// Notes what a checkpoint claims, and answers its size.
-    fn claim(&mut self, who: &str, note: &str, keys: &[VerifierKey]) -> Option<u64> {
+    /// Notes what a checkpoint claims, and answers it.
+    fn claim(
+        &mut self,
+        who: &str,
+        note: &str,
+        keys: &[VerifierKey],
+        listed: bool,
+    ) -> Option<Checkpoint> {
         match Checkpoint::open(note, keys) {
             Ok(said) => {
                 self.claims.entry(said.size).or_default().push(Claim {
                     who: who.to_owned(),
                     root: said.root,
                     streams: said.streams,
+                    listed,
                 });
-                Some(said.size)
+                Some(said)
             }
             Err(error) => {
                 self.differences.push(format!("{who}: {error}"));
                 None
             }
         }
+    }
+
+    /// Compares what is kept beside a checkpoint with what it says itself.
+    fn compare_kept(
+        &mut self,
+        who: &str,
+        said: &Checkpoint,
+        (size, made_at): (i64, DateTime<Utc>),
+    ) {
+        if i64::try_from(said.size) != Ok(size) {
+            self.differences.push(format!(
+                "{who}: is of {} events, and kept as of {size}",
+                said.size
+            ));
+        }
+        if made_at.trunc_subsecs(0) != said.time {
+            self.differences.push(format!(
+                "{who}: was signed at {}, and is kept as made at {made_at}",
+                said.time
+            ));
+        }
+    }
+
+    /// Blames an event for something that it is not for the proofs to know.
+    pub fn blame(&mut self, position: i64, what: &str) {
+        self.events.blame(position, what);
     }
 
     /// Takes the next events in.
@@ -123,10 +178,11 @@ impl Recomputed {
     pub async fn take(
         &mut self,
         connection: &mut PgConnection,
-        leaves: &[Leaf],
+        step: &replay::Step,
     ) -> Result<(), sqlx::Error> {
+        self.events.take(step);
         let mut made: Vec<(Node, Hash)> = Vec::new();
-        for leaf in leaves {
+        for leaf in &step.leaves {
             if self.broken || unsigned(leaf.position) != self.tree.size() + 1 {
                 self.broken = true;
                 break;
@@ -137,6 +193,7 @@ impl Recomputed {
                 }
             });
             let events = self.map.get(&leaf.stream).map_or(0, |end| end.events) + 1;
+            self.events.in_order(leaf, events);
             self.map.set(StreamEnd {
                 key: leaf.stream,
                 events,
@@ -181,6 +238,7 @@ impl Recomputed {
             if self.wrong_nodes == 1 {
                 let first = (node.index << node.level) + 1;
                 let last = (node.index + 1) << node.level;
+                self.events.unlike_the_tree(first, last);
                 let what = match stored.get(node) {
                     Some(_) => "is not the root of its events",
                     None => "is missing",
@@ -206,12 +264,16 @@ impl Recomputed {
             who,
             root: said,
             streams: map,
+            listed,
         } in claims.into_iter().flatten()
         {
+            self.events.signed(size, said == root);
             let what = if said != root {
                 "the ledger does not have these first"
             } else if map != streams {
                 "the map of streams is not that of the first"
+            } else if !listed {
+                "the database does not list it any more; it is of the first"
             } else {
                 continue;
             };
@@ -254,15 +316,20 @@ impl Recomputed {
         Ok(())
     }
 
-    /// After the last event: what is claimed about more events than there are.
+    /// After the last event: what is claimed about more events than there are. Answers all differences, those of the events first, in
+    /// their order. `end` is where the ledger says that it ends.
     ///
     /// # Errors
     /// What the database answers.
     pub async fn finish(
         mut self,
         connection: &mut PgConnection,
+        end: i64,
     ) -> Result<Vec<String>, sqlx::Error> {
         let size = self.tree.size();
+        if !self.broken && !self.claims.is_empty() {
+            self.events.cut_off_after(size);
+        }
         let beyond = if self.broken {
             "cannot be compared: an event before its end is missing"
         } else {
@@ -282,7 +349,7 @@ impl Recomputed {
                 .push(format!("tree_nodes: and {} more", self.wrong_nodes - 1));
         }
         let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM public.tree_nodes")
-            .fetch_one(connection)
+            .fetch_one(&mut *connection)
             .await?;
         if !self.broken && stored > self.nodes {
             self.differences.push(format!(
@@ -290,8 +357,39 @@ impl Recomputed {
                 stored - self.nodes
             ));
         }
-        Ok(self.differences)
+        let mut all = self.events.told(end);
+        all.extend(verify_head::waiting(connection).await?);
+        all.append(&mut self.differences);
+        Ok(all)
     }
+}
+
+/// Whether this is the checkpoint of a change of keys, made when the key began to hold and signed by it too.
+fn signed_by_both(note: &str, made_at: DateTime<Utc>, keys: &[Key]) -> bool {
+    let begun = keys.iter().filter(|key| key.valid_from == made_at);
+    let mut begun = begun.filter_map(|key| VerifierKey::parse(&key.verifier).ok());
+    begun.any(|key| Checkpoint::open(note, &[key]).is_ok())
+}
+
+/// Keys follow one another without a gap, and each but the first began with a checkpoint that it signed too.
+fn wrong_keys(keys: &[Key], rotations: &HashSet<DateTime<Utc>>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (nth, key) in keys.iter().enumerate() {
+        let next = keys.get(nth + 1).map(|next| next.valid_from);
+        if key.valid_until != next || next.is_some_and(|until| until < key.valid_from) {
+            found.push(format!(
+                "checkpoint_keys: {}: does not hold until the next one begins",
+                key.verifier
+            ));
+        }
+        if nth > 0 && !rotations.contains(&key.valid_from) {
+            found.push(format!(
+                "checkpoint_keys: {}: no checkpoint of when it began is signed by it",
+                key.verifier
+            ));
+        }
+    }
+    found
 }
 
 /// Checks the ledger alone, without the read tables: events, order, hashes, tree, map, checkpoints, and the end.
@@ -304,36 +402,14 @@ pub async fn ledger(
 ) -> Result<Vec<String>, sqlx::Error> {
     let end = replay::end(connection, false).await?;
     let mut recomputed = Recomputed::begin(connection, witnessed).await?;
-    let mut differences = Vec::new();
     let mut position = 0;
     loop {
         let (step, _) = replay::read(connection, position, i64::MAX).await?;
-        differences.extend(wrong_events(&step));
+        recomputed.take(connection, &step).await?;
         if !step.any {
             break;
         }
-        recomputed.take(connection, &step.leaves).await?;
         position = step.last;
     }
-    differences.extend(wrong_end(position, end));
-    differences.extend(recomputed.finish(connection).await?);
-    Ok(differences)
-}
-
-/// What is wrong with the events of a step.
-pub(super) fn wrong_events(step: &replay::Step) -> Vec<String> {
-    let mut positions: Vec<(i64, &str)> = Vec::new();
-    let leaves = step.wrong_leaves.iter();
-    positions.extend(leaves.map(|p| (*p, "the leaf hash is not that of the event")));
-    positions.extend(step.gaps.iter().map(|p| (*p, "missing")));
-    positions.sort_unstable();
-    let told = positions.into_iter();
-    told.map(|(position, what)| format!("events: position {position}: {what}"))
-        .collect()
-}
-
-/// Whether the ledger ends where its head says.
-pub(super) fn wrong_end(position: i64, end: i64) -> Option<String> {
-    (position != end)
-        .then(|| format!("events: the ledger ends at position {position}, its head says {end}"))
+    recomputed.finish(connection, end).await
 }

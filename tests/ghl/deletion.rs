@@ -103,6 +103,38 @@ async fn a_deleted_user_is_gone_but_not_forgotten() {
 }
 
 #[tokio::test]
+async fn a_deletion_stands_in_the_history_of_whom_it_concerned() {
+    let agency = Agency::start().await;
+    let server = &agency.server;
+    let leo = server
+        .member(agency.north, &agency.owner, Role::Agent, "Leo")
+        .await;
+    let eve = server.sign_up("Eve").await;
+    let elsewhere = server.company(&eve, "Elsewhere").await;
+    let user = format!("/users/{}", leo.person.id);
+    agency.delete(&user).expect(200).await;
+    let path = format!("/api/v1{user}/history");
+    for person in [&server.owner().await, &agency.owner] {
+        let history = server.get(&path).token(&person.token).expect(200).await;
+        let entries = history["history"].as_array().unwrap();
+        assert_eq!(entries[0]["event_type"], "UserRegistered");
+        let last = entries.last().unwrap();
+        assert_eq!(last["event_type"], "UserDeleted");
+        let status = json!({"field": "status", "from": "pending", "to": "deleted"});
+        assert!(
+            last["changes"].as_array().unwrap().contains(&status),
+            "{last}"
+        );
+        assert_eq!(last["actor"]["type"], "token");
+    }
+    assert_ne!(elsewhere, agency.id);
+    server.get(&path).token(&eve.token).expect(404).await;
+    let owner = server.owner().await;
+    let call = server.get("/api/v1/users/999/history").token(&owner.token);
+    call.expect(404).await;
+}
+
+#[tokio::test]
 async fn leads_of_a_deleted_user_become_unassigned() {
     let agency = Agency::start().await;
     let server = &agency.server;

@@ -95,6 +95,10 @@ fn wish(unit: &mut Unit<'_>, n: i64) -> CompanyCommand {
 /// A lead that moves, with an appointment that moves: in one commit as far as `steps` goes, in others from there on.
 fn steps(unit: &mut Unit<'_>, lead: i64, steps: std::ops::Range<i64>) -> Result<(), Refusal> {
     let starts_at = unit.now();
+    if steps.contains(&0) {
+        // As many are given as there are leads, whichever comes first.
+        unit.next_id(IdKind::Appointment);
+    }
     for step in steps {
         let wish = match step {
             0 => AppointmentWish::Schedule(Appointment {
@@ -143,8 +147,8 @@ async fn command(
 
 /// Each command in a commit of its own.
 async fn company(ledger: &Ledger) {
-    let create = |_: &mut Unit<'_>| CompanyCommand::Create {
-        company_id: CompanyId(COMPANY),
+    let create = |unit: &mut Unit<'_>| CompanyCommand::Create {
+        company_id: CompanyId(unit.next_id(IdKind::Company)),
         name: CompanyName::parse("Acme").unwrap(),
         default: false,
         parent_company_id: None,

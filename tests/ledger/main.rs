@@ -12,6 +12,7 @@ mod company_trees;
 mod facts;
 mod long_streams;
 mod many_writers;
+mod named_first;
 mod node;
 mod old_events;
 mod once;

@@ -4,7 +4,7 @@ use aggregates::access::Role;
 use aggregates::email::Email;
 use aggregates::ids::{CompanyId, UserAccessId, UserId};
 use aggregates::user::{Profile, Register, Status, User, UserCommand};
-use leadledger::ledger::{Provenance, StreamKey, StreamKind, Work, rebuild, verify};
+use leadledger::ledger::{IdKind, Provenance, StreamKey, StreamKind, Work, rebuild, verify};
 
 use crate::node::{add_note, assert_sound, contact, create, open};
 use crate::support::database::TestDatabase;
@@ -106,6 +106,9 @@ async fn a_users_rows_do_not_depend_on_which_events_shared_a_batch() {
     // One commit each; a rebuild folds them all at once.
     for command in commands {
         let work = Work::new(Provenance::system("test"), move |unit| {
+            // The ids above are as if they were given.
+            unit.next_id(IdKind::User);
+            unit.next_id(IdKind::UserAccess);
             unit.execute::<User>(1, command.clone())?;
             Ok(1)
         });

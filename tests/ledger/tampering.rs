@@ -17,7 +17,7 @@ use crate::superuser::{Chance, END, KINDS, run, tamper};
 use crate::support::database::TestDatabase;
 
 /// The ledger of the test: a few dozen events of several streams, with checkpoints that were witnessed.
-async fn ledger(database: &TestDatabase) -> Witnessed {
+pub async fn ledger(database: &TestDatabase) -> Witnessed {
     let ledger = open(database).await;
     let mut witnessed = Witnessed::default();
     for n in 0..6 {

@@ -136,13 +136,16 @@ async fn two_verifiers_without_server_or_database_agree() {
         judged(program, pack, &["--key".as_ref(), trusted.as_os_str()])
     };
     let python = Command::new("python3").arg("--version").output().is_ok();
-    let theirs = |pack: &Value| {
+    let theirs = |pack: &Value, lead: Option<i64>| {
         let mut program = Command::new("python3");
         program.arg(concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/scripts/verify-evidence.py"
         ));
-        judged(program, pack, &[trusted.as_os_str()])
+        let lead = lead.map(|lead| lead.to_string());
+        let lead = lead.iter().map(OsStr::new);
+        let arguments: Vec<&OsStr> = std::iter::once(trusted.as_os_str()).chain(lead).collect();
+        judged(program, pack, &arguments)
     };
     let mut packs = vec![whole.clone()];
     let mut deceive = |change: &dyn Fn(&mut Value)| {
@@ -160,6 +163,10 @@ async fn two_verifiers_without_server_or_database_agree() {
     deceive(&|p| p["events"][2]["inclusion_path"][0] = json!("AAAA"));
     deceive(&|p| p["stream_proof"] = json!([]));
     deceive(&|p| p["checkpoint"] = json!("a\n1\nb\n\n\u{2014} c d\n"));
+    deceive(&|p| {
+        let note = p["checkpoint"].as_str().expect("a note").trim_end();
+        p["checkpoint"] = json!(note);
+    });
     deceive(&|p| p["events"] = json!({}));
     deceive(&|p| *p = json!([]));
     for (n, pack) in packs.iter().enumerate() {
@@ -167,9 +174,18 @@ async fn two_verifiers_without_server_or_database_agree() {
         assert_eq!(holds, n == 0, "{n}: {told}");
         assert_eq!(told.contains("NOT PROVED"), n != 0);
         if python {
-            let (holds, told) = theirs(pack);
+            let (holds, told) = theirs(pack, None);
             assert_eq!(holds, n == 0, "{n}: {told}");
         }
+    }
+    if python {
+        let (holds, told) = theirs(&whole, Some(lead));
+        assert!(
+            holds && told.contains(&format!(" of lead {lead}: ")),
+            "{told}"
+        );
+        let (holds, told) = theirs(&whole, Some(lead + 1));
+        assert!(!holds && told.contains("and not of lead"), "{told}");
     }
     assert!(!nowhere.exists(), "no data directory is made");
 }

@@ -72,7 +72,7 @@ async fn a_lead_tells_who_changed_what_and_why() {
         "stage_id: 1 -> 4".to_owned(),
         r#"extra.size: "9" -> "10""#.to_owned(),
         format!(r#"notes[{note}].content: null -> "Called.""#),
-        format!("notes: {note} -> null"),
+        format!(r#"notes[{note}].content: "Called." -> null"#),
     ] {
         assert!(changes.contains(&line), "{line} is not among {changes:#?}");
     }
@@ -103,13 +103,15 @@ async fn a_lead_tells_who_changed_what_and_why() {
     );
     assert_eq!(
         types(&of(&format!("field=notes[{note}]")).await),
-        ["LeadNoteAdded"]
+        ["LeadNoteAdded", "LeadNoteRemoved"]
     );
     assert_eq!(
         types(&of(&format!("actor={}&field=stage_id", ana.id)).await).len(),
         2
     );
     assert!(types(&of("actor=user:999").await).is_empty());
+    assert!(types(&of("actor=token:1").await).is_empty());
+    assert!(types(&of("actor=anonymous").await).is_empty());
     assert!(types(&of("to=2020-01-01T00:00:00Z").await).is_empty());
     assert!(types(&of("from=2020-01-01T00:00:00Z").await).len() >= 5);
     for query in [
@@ -119,12 +121,19 @@ async fn a_lead_tells_who_changed_what_and_why() {
         "cursor=x",
         "format=xml",
         "from=x",
+        "to=2026-11-26",
         "from=-100000-01-01T00:00:00Z",
+        "actor=bogus",
+        "actor=user:x",
+        "actor=-1",
+        "actor=99999999999999999999",
     ] {
         let call = server
             .get(format!("{path}/history?{query}"))
             .token(&ana.token);
-        call.expect(400).await;
+        let refused = call.expect(400).await;
+        let (field, _) = query.split_once('=').expect("a parameter");
+        assert!(refused["errors"][field].is_array(), "{query}: {refused}");
     }
 }
 
@@ -356,9 +365,8 @@ async fn the_console_tells_the_life_of_a_lead_step_by_step() {
     let server = TestServer::start().await;
     let ana = server.sign_up("Ana").await;
     let company = server.company(&ana, "Acme").await;
-    let lead = int(&server
-        .lead(&ana, company, json!({"first_name": "Luz"}))
-        .await["id"]);
+    let body = json!({"first_name": "Luz", "extra": {"zip": "1"}});
+    let lead = int(&server.lead(&ana, company, body).await["id"]);
     let then: i64 = sqlx::query_scalar("SELECT position FROM ledger_head")
         .fetch_one(server.database.pool())
         .await
@@ -367,7 +375,17 @@ async fn the_console_tells_the_life_of_a_lead_step_by_step() {
         .put(format!("/api/v1/leads/{lead}"))
         .token(&ana.token)
         .header("x-reason", "Offer sent");
-    call.json(&json!({"stage_id": 4})).expect(200).await;
+    call.json(&json!({"stage_id": 4, "extra": {"zip": "2"}}))
+        .expect(200)
+        .await;
+    let notes = format!("/api/v1/leads/{lead}/notes");
+    let note = server
+        .post(&notes)
+        .token(&ana.token)
+        .json(&json!({"content": "Called."}));
+    let note = int(&note.expect(201).await["note"]["id"]);
+    let call = server.delete(format!("{notes}/{note}")).token(&ana.token);
+    call.expect(200).await;
     let replay = |more: Vec<String>| {
         let url = server.database.url();
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_leadledger"))
@@ -391,11 +409,17 @@ async fn the_console_tells_the_life_of_a_lead_step_by_step() {
             ana.id
         ),
         "  stage_id: 1 -> 4".to_owned(),
-        format!("lead {lead} after 2 changes"),
+        r#"  extra.zip: "1" -> "2""#.to_owned(),
+        r#"  notes[1].content: "Called." -> nothing"#.to_owned(),
+        format!("lead {lead} after 5 changes"),
     ] {
         assert!(told.contains(&line), "{line} is not in {told}");
     }
-    assert!(told.contains("\n  stage_id: 4\n"), "{told}");
+    let (_, end) = told.split_once("after 5 changes").expect("the end");
+    assert!(end.contains("\n  stage_id: 4\n"), "{told}");
+    assert!(end.contains("\n  extra.zip: \"2\"\n"), "{told}");
+    assert_eq!(end.matches("extra").count(), 1, "{told}");
+    assert!(!end.contains("notes"), "{told}");
     let (_, told, _) = replay(vec![lead.to_string(), "--at".to_owned(), then.to_string()]);
     assert!(
         told.contains("after 1 changes") && told.contains("\n  stage_id: 1\n"),

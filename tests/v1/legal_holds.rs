@@ -1,6 +1,7 @@
 //! Legal holds: placed on leads and on companies, they stop whatever destroys or hides what they hold, until they are released
 //! or end.
 
+use aggregates::access::Role;
 use chrono::{DateTime, TimeDelta};
 use leadledger::clock::Clock;
 use serde_json::{Value, json};
@@ -237,4 +238,32 @@ async fn what_is_wrong_about_a_hold_is_named() {
     }
     let gone = server.post(format!("{path}/99/release")).token(&ana.token);
     gone.expect(404).await;
+}
+
+#[tokio::test]
+async fn the_words_of_a_hold_on_a_blocked_lead_are_for_who_may_erase_it() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let bo = server.member(company, &ana, Role::Auditor, "Bo").await;
+    let lead = server.lead(&ana, company, json!({"first_name": "Luz"}));
+    let lead = int(&lead.await["id"]);
+    let of_lead = format!("leads/{lead}");
+    let words = async |person: &Person| {
+        let call = server.get(format!("/api/v1/{of_lead}/legal_holds"));
+        let list = call.token(&person.token).expect(200).await;
+        list["legal_holds"][0]["reason"].clone()
+    };
+    let placed = hold(&server, &ana, &of_lead, json!({"reason": "Luz v. Acme"})).await;
+    release(&server, &ana, &of_lead, placed).await;
+    assert_eq!(words(&bo.person).await, "Luz v. Acme");
+    assert_eq!(step(&server, &ana, lead, "block").await, None);
+    assert_eq!(words(&bo.person).await, Value::Null);
+    assert_eq!(words(&ana).await, "Luz v. Acme");
+    // The end of a hold is told what it should look like.
+    let call = server.post(format!("/api/v1/{of_lead}/legal_holds"));
+    let body = json!({"reason": "Case", "until": "2026-11-26"});
+    let refused = call.token(&ana.token).json(&body).expect(422).await;
+    let message = refused["errors"]["until"][0].as_str().unwrap_or_default();
+    assert!(message.contains("RFC 3339"), "{refused}");
 }

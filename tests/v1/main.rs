@@ -14,6 +14,7 @@ mod duplicates;
 mod email_proofs;
 mod evidence;
 mod history;
+mod history_adds_up;
 mod idempotency;
 mod import_command;
 mod import_duplicates;

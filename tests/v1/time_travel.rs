@@ -263,7 +263,9 @@ async fn a_moment_that_cannot_be_is_refused_by_name() {
         ("99999999999999999999", 400),
         ("1&as_of=2", 400),
         ("%00", 400),
+        ("", 400),
         ("0", 422),
+        ("1", 422),
         ("-5", 422),
         ("9223372036854775807", 422),
         ("9999-12-31T23:59:59Z", 422),
@@ -276,12 +278,28 @@ async fn a_moment_that_cannot_be_is_refused_by_name() {
         let refused = call.expect(status).await;
         assert!(refused["errors"]["as_of"].is_array(), "{as_of}: {refused}");
     }
-    // An empty one is none.
-    server
-        .get(format!("{path}?as_of="))
-        .token(&ana.token)
-        .expect(200)
-        .await;
+    // However it is written.
+    for none in ["as_of", "a%73_of=", "per_page=2&as_of=&as_of="] {
+        let call = server.get(format!("{path}?{none}")).token(&ana.token);
+        let refused = call.expect(400).await;
+        assert!(refused["errors"]["as_of"].is_array(), "{none}: {refused}");
+    }
+    let (first, end): (i64, i64) = sqlx::query_as(
+        "SELECT first_position, last_position FROM ledger_commits ORDER BY 1 LIMIT 1",
+    )
+    .fetch_one(server.database.pool())
+    .await
+    .expect("the first commit");
+    assert!(first == 1 && end > 1, "the first run is one commit");
+    let call = server.get("/api/v1/stages?as_of=1").token(&ana.token);
+    let refused = call.expect(422).await;
+    let message = refused["errors"]["as_of"][0].as_str().expect("a message");
+    assert!(
+        message.contains("inside the first commit") && message.contains(&end.to_string()),
+        "{message}"
+    );
+    let call = server.get(format!("/api/v1/stages?as_of={end}"));
+    call.token(&ana.token).expect(200).await;
     let now = server.app.clock.now();
     let plus = now.to_rfc3339_opts(SecondsFormat::Micros, false);
     assert!(

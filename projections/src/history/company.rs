@@ -2,15 +2,13 @@
 
 use aggregates::company::CompanyEvent;
 
-use super::FieldChange;
 use super::diff::Diff;
 
 #[expect(
     clippy::too_many_lines,
     reason = "one arm an event: to be read as a table"
 )]
-pub(super) fn changes(event: &CompanyEvent) -> Vec<FieldChange> {
-    let diff = Diff::default();
+pub(super) fn changes<'t>(diff: Diff<'t>, event: &CompanyEvent) -> Diff<'t> {
     match event {
         CompanyEvent::CompanyCreated {
             company_id,
@@ -23,7 +21,8 @@ pub(super) fn changes(event: &CompanyEvent) -> Vec<FieldChange> {
             .new_value("name", name)
             .new_value("default", default)
             .new_value("parent_company_id", parent_company_id)
-            .new_value("region", region),
+            .new_value("region", region)
+            .new_value("cycles", &false),
         CompanyEvent::OwnerAdded {
             user_access_id,
             user_id,
@@ -32,18 +31,21 @@ pub(super) fn changes(event: &CompanyEvent) -> Vec<FieldChange> {
             user_access_id,
             user_id,
         } => diff.gone(format!("owners[{user_access_id}].user_id"), user_id),
-        CompanyEvent::QuestionCreated { question, priority } => {
+        CompanyEvent::QuestionCreated {
+            question,
+            priority: _,
+        } => {
             let prefix = format!("questions[{}].", question.question_id);
             diff.object(&prefix, &(), question)
-                .new_value(format!("{prefix}priority"), priority)
+                .last_of("questions", &question.question_id)
         }
-        CompanyEvent::QuestionsReordered { from, to } => diff.value("questions.order", from, to),
+        CompanyEvent::QuestionsReordered { from, to } => diff.order("questions", from, to),
         CompanyEvent::QuestionArchived {
             question_id,
             remaining,
         } => diff
-            .gone("questions", question_id)
-            .new_value("questions.order", remaining),
+            .all_gone(&format!("questions[{question_id}]"))
+            .order("questions", &(), remaining),
         CompanyEvent::CampaignOptionsChanged {
             campaign_id,
             question_id,
@@ -81,10 +83,10 @@ pub(super) fn changes(event: &CompanyEvent) -> Vec<FieldChange> {
         CompanyEvent::SourceAdded {
             source_id,
             name,
-            priority,
+            priority: _,
         } => diff
             .new_value(format!("sources[{source_id}].name"), name)
-            .new_value(format!("sources[{source_id}].priority"), priority),
+            .last_of("sources", source_id),
         CompanyEvent::SourceRemoved {
             source_id,
             name,
@@ -96,19 +98,20 @@ pub(super) fn changes(event: &CompanyEvent) -> Vec<FieldChange> {
                 format!("sources[{source_id}].user_accesses"),
                 user_access_ids,
             )
-            .new_value("sources.order", order),
-        CompanyEvent::SourcesReordered { from, to } => diff.value("sources.order", from, to),
+            .all_gone(&format!("sources[{source_id}]"))
+            .order("sources", &(), order),
+        CompanyEvent::SourcesReordered { from, to } => diff.order("sources", from, to),
         CompanyEvent::SourceUserAccessAssigned {
             source_id,
             user_access_id,
-        } => diff.new_value(
+        } => diff.one_more(
             format!("sources[{source_id}].user_accesses"),
             user_access_id,
         ),
         CompanyEvent::SourceUserAccessRemoved {
             source_id,
             user_access_id,
-        } => diff.gone(
+        } => diff.one_less(
             format!("sources[{source_id}].user_accesses"),
             user_access_id,
         ),
@@ -150,6 +153,7 @@ pub(super) fn changes(event: &CompanyEvent) -> Vec<FieldChange> {
             diff.new_value(format!("{prefix}name"), name)
                 .new_value(format!("{prefix}scopes"), scopes)
                 .new_value(format!("{prefix}expires_at"), expires_at)
+                .new_value(format!("{prefix}revoked"), &false)
                 .secret(&format!("{prefix}token"))
         }
         CompanyEvent::IntegrationTokenRevoked {
@@ -165,12 +169,12 @@ pub(super) fn changes(event: &CompanyEvent) -> Vec<FieldChange> {
             until,
         } => diff
             .new_value(format!("legal_holds[{legal_hold_id}].reason"), reason)
-            .new_value(format!("legal_holds[{legal_hold_id}].until"), until),
+            .new_value(format!("legal_holds[{legal_hold_id}].until"), until)
+            .new_value(format!("legal_holds[{legal_hold_id}].released"), &false),
         CompanyEvent::LegalHoldReleased { legal_hold_id } => diff.value(
             format!("legal_holds[{legal_hold_id}].released"),
             &false,
             &true,
         ),
     }
-    .finish()
 }

@@ -1,21 +1,33 @@
-//! Collecting changes: single values, whole objects, and what is not shown.
+//! Collecting changes: single values, whole objects, lists, and what is not shown.
+//!
+//! The old value of a field is the one that was told last. What an event says that it was counts only for a field of which nothing was
+//! told yet, so that a history adds up, read forward, whatever its events hold.
 
 use aggregates::Personal;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{ERASED, FieldChange};
+use super::{ERASED, FieldChange, Told};
 
-/// Changes under collection.
-#[derive(Default)]
-pub(super) struct Diff(Vec<FieldChange>);
+/// Changes under collection, on top of what was told before.
+pub(super) struct Diff<'t> {
+    told: &'t mut Told,
+    changes: Vec<FieldChange>,
+}
 
-impl Diff {
-    pub fn finish(self) -> Vec<FieldChange> {
-        self.0
+impl<'t> Diff<'t> {
+    pub fn after(told: &'t mut Told) -> Self {
+        Self {
+            told,
+            changes: Vec::new(),
+        }
     }
 
-    /// A field that came into being; one that holds nothing is not told.
+    pub fn finish(self) -> Vec<FieldChange> {
+        self.changes
+    }
+
+    /// A field that was set; one that held nothing and holds nothing is not told.
     pub fn new_value(self, field: impl Into<String>, to: &impl Serialize) -> Self {
         self.value(field, &(), to)
     }
@@ -23,6 +35,19 @@ impl Diff {
     /// A field that ceased to be.
     pub fn gone(self, field: impl Into<String>, from: &impl Serialize) -> Self {
         self.value(field, from, &())
+    }
+
+    /// A field that holds nothing any more, if it held anything.
+    pub fn cleared(self, field: &str) -> Self {
+        self.value(field, &(), &())
+    }
+
+    /// Every field of a thing that ceased to be.
+    pub fn all_gone(mut self, thing: &str) -> Self {
+        for field in self.told.of(thing) {
+            self = self.push(field, Value::Null, Value::Null);
+        }
+        self
     }
 
     /// A field's old and new value; none when they are the same.
@@ -35,22 +60,59 @@ impl Diff {
         self.push(field.into(), json(from), json(to))
     }
 
-    /// The fields of a value about a person, or the word that it is erased under `name`.
+    /// A field that is told though it may be what it was: it says why.
+    pub fn stated(mut self, field: &str, to: &impl Serialize) -> Self {
+        let to = json(to);
+        if self.told.0.get(field) == Some(&to) {
+            self.changes.push(FieldChange {
+                field: field.to_owned(),
+                from: to.clone(),
+                to,
+                withheld: None,
+            });
+            return self;
+        }
+        self.push(field.to_owned(), Value::Null, to)
+    }
+
+    /// What the event brought along and no later one refers to.
+    pub fn brought(mut self, field: &str, to: &impl Serialize) -> Self {
+        self.changes.push(FieldChange {
+            field: field.to_owned(),
+            from: Value::Null,
+            to: json(to),
+            withheld: None,
+        });
+        self
+    }
+
+    /// The fields of a value about a person, each behind `prefix`, or the word that all of it is erased under `name`.
     pub fn personal<T: Serialize>(
         self,
         name: &str,
+        prefix: &str,
         from: Option<&Personal<T>>,
         to: Option<&Personal<T>>,
     ) -> Self {
-        let (from, to) = (from.map(json), to.map(json));
-        if from.as_ref().is_some_and(is_closed) || to.as_ref().is_some_and(is_closed) {
-            return self.push(
-                name.to_owned(),
-                from.unwrap_or_default(),
-                to.unwrap_or_default(),
-            );
+        let closed = from
+            .into_iter()
+            .chain(to)
+            .any(|value| value.plain().is_none());
+        let value = |value: Option<&Personal<T>>| value.map(json).unwrap_or_default();
+        let (from, to) = (value(from), value(to));
+        if closed {
+            self.push(name.to_owned(), from, to)
+        } else {
+            self.objects(prefix, from, to)
         }
-        self.objects("", from.unwrap_or_default(), to.unwrap_or_default())
+    }
+
+    /// [`Diff::personal`] of a value that an event repeats as it was: told only where it was another.
+    pub fn repeated<T: Serialize>(self, name: &str, prefix: &str, value: &Personal<T>) -> Self {
+        if value.plain().is_none() {
+            return self;
+        }
+        self.personal(name, prefix, Some(value), Some(value))
     }
 
     /// Every field of an object that differs, its name behind `prefix`.
@@ -58,9 +120,44 @@ impl Diff {
         self.objects(prefix, json(from), json(to))
     }
 
+    /// The order of the things of a kind, and the place of each, from 1.
+    pub fn order(self, kind: &str, from: &impl Serialize, to: &impl Serialize) -> Self {
+        let places = list(json(to)).into_iter().zip(1_u64..);
+        let diff = self.value(format!("{kind}.order"), from, to);
+        places.fold(diff, |diff, (id, place)| {
+            diff.push(
+                format!("{kind}[{id}].priority"),
+                Value::Null,
+                Value::from(place),
+            )
+        })
+    }
+
+    /// The same, for one more of the kind, which comes last.
+    pub fn last_of(self, kind: &str, id: &impl Serialize) -> Self {
+        let mut order = self.told.list(&format!("{kind}.order"));
+        order.push(json(id));
+        self.order(kind, &(), &order)
+    }
+
+    /// A list with one more in it.
+    pub fn one_more(self, field: String, item: &impl Serialize) -> Self {
+        let mut items = self.told.list(&field);
+        items.push(json(item));
+        self.push(field, Value::Null, Value::Array(items))
+    }
+
+    /// A list with one less in it.
+    pub fn one_less(self, field: String, item: &impl Serialize) -> Self {
+        let item = json(item);
+        let mut items = self.told.list(&field);
+        items.retain(|other| *other != item);
+        self.push(field, Value::Array(vec![item]), Value::Array(items))
+    }
+
     /// That a secret was set or replaced.
     pub fn secret(mut self, field: &str) -> Self {
-        self.0.push(FieldChange {
+        self.changes.push(FieldChange {
             field: field.to_owned(),
             from: Value::Null,
             to: Value::Null,
@@ -70,36 +167,73 @@ impl Diff {
     }
 
     fn objects(mut self, prefix: &str, from: Value, to: Value) -> Self {
+        let named = |name: &str| match name {
+            // As the API's answers name it.
+            "phone" if prefix.is_empty() => "phone_number".to_owned(),
+            name => format!("{prefix}{name}"),
+        };
         let (mut from, to) = (fields(from), fields(to));
         for (name, to) in to {
             let old = from.remove(&name).unwrap_or_default();
-            self = self.push(format!("{prefix}{}", named(&name)), old, to);
+            self = self.push(named(&name), old, to);
         }
         for (name, old) in from {
-            self = self.push(format!("{prefix}{}", named(&name)), old, Value::Null);
+            self = self.push(named(&name), old, Value::Null);
         }
         self
     }
 
     fn push(mut self, field: String, from: Value, to: Value) -> Self {
-        let withheld = (is_closed(&from) || is_closed(&to)).then_some(ERASED);
-        let shown = |value: Value| {
-            if is_closed(&value) {
-                Value::Null
-            } else {
-                value
-            }
+        let from = match self.told.0.get(&field) {
+            Some(told) => told.clone(),
+            None if from.as_array().is_some_and(Vec::is_empty) => Value::Null,
+            None => from,
         };
-        let (from, to) = (shown(from), shown(to));
-        if from != to || withheld.is_some() {
-            self.0.push(FieldChange {
-                field,
-                from,
-                to,
-                withheld,
+        let closed = is_closed(&from) || is_closed(&to);
+        if from != to || closed {
+            let shown = |value: &Value| {
+                if is_closed(value) {
+                    Value::Null
+                } else {
+                    value.clone()
+                }
+            };
+            self.changes.push(FieldChange {
+                field: field.clone(),
+                from: shown(&from),
+                to: shown(&to),
+                withheld: closed.then_some(ERASED),
             });
+            self.told.0.insert(field, to);
         }
         self
+    }
+}
+
+impl Told {
+    /// Each field that holds something, in the order of their names; `None` for what nobody can read.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, Option<&Value>)> {
+        let held = self.0.iter().filter(|(_, value)| !value.is_null());
+        held.map(|(field, value)| (field.as_str(), (!is_closed(value)).then_some(value)))
+    }
+
+    /// The fields of this thing that hold something.
+    fn of(&self, thing: &str) -> Vec<String> {
+        let parts = format!("{thing}.");
+        let held = self.fields().map(|(field, _)| field);
+        let of_it = held.filter(|field| field.starts_with(&parts));
+        of_it.map(str::to_owned).collect()
+    }
+
+    fn list(&self, field: &str) -> Vec<Value> {
+        list(self.0.get(field).cloned().unwrap_or_default())
+    }
+}
+
+fn list(value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(items) => items,
+        _ => Vec::new(),
     }
 }
 
@@ -128,13 +262,5 @@ fn fields(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(fields) => fields,
         _ => Map::new(),
-    }
-}
-
-/// As the API's answers name it.
-fn named(name: &str) -> &str {
-    match name {
-        "phone" => "phone_number",
-        other => other,
     }
 }

@@ -4,15 +4,13 @@ use aggregates::lead::LeadEvent;
 use aggregates::lead::appointments::AppointmentStatus;
 use aggregates::lead::erasure::DataStatus;
 
-use super::FieldChange;
 use super::diff::Diff;
 
 #[expect(
     clippy::too_many_lines,
     reason = "one arm an event: to be read as a table"
 )]
-pub(super) fn changes(event: &LeadEvent) -> Vec<FieldChange> {
-    let diff = Diff::default();
+pub(super) fn changes<'t>(diff: Diff<'t>, event: &LeadEvent) -> Diff<'t> {
     match event {
         LeadEvent::LeadCreated {
             lead_id,
@@ -32,7 +30,8 @@ pub(super) fn changes(event: &LeadEvent) -> Vec<FieldChange> {
         } => diff
             .new_value("id", lead_id)
             .new_value("company_id", company_id)
-            .personal("contact", None, Some(contact))
+            .new_value("data_status", &DataStatus::InUse)
+            .personal("contact", "", None, Some(contact))
             .new_value("stage_id", stage_id)
             .new_value("source_id", source_id)
             .new_value("campaign_id", campaign_id)
@@ -40,12 +39,12 @@ pub(super) fn changes(event: &LeadEvent) -> Vec<FieldChange> {
             .new_value("territory_id", territory_id)
             .new_value("user_access_id", user_access_id)
             .new_value("answers", answers)
-            .new_value("extra", extra)
+            .personal("extra", "extra.", None, Some(extra))
             .new_value("estimated_value", estimated_value)
             .new_value("territory_match", territory_match)
             .new_value("routing", routing),
         LeadEvent::LeadContactChanged { from, to } => {
-            diff.personal("contact", Some(from), Some(to))
+            diff.personal("contact", "", Some(from), Some(to))
         }
         LeadEvent::LeadStageChanged {
             from_stage_id,
@@ -63,10 +62,9 @@ pub(super) fn changes(event: &LeadEvent) -> Vec<FieldChange> {
             to_user_access_id,
         } => diff.value("user_access_id", from_user_access_id, to_user_access_id),
         LeadEvent::LeadAnswersChanged { from, to } => diff.value("answers", from, to),
-        LeadEvent::LeadExtraFieldsChanged { from, to } => match (from.plain(), to.plain()) {
-            (Some(from), Some(to)) => diff.object("extra.", from, to),
-            _ => diff.value("extra", from, to),
-        },
+        LeadEvent::LeadExtraFieldsChanged { from, to } => {
+            diff.personal("extra", "extra.", Some(from), Some(to))
+        }
         LeadEvent::LeadValueChanged { from, to } => diff.value("estimated_value", from, to),
         LeadEvent::LeadNoteAdded {
             note_id,
@@ -75,7 +73,7 @@ pub(super) fn changes(event: &LeadEvent) -> Vec<FieldChange> {
         } => diff
             .new_value(format!("notes[{note_id}].content"), content)
             .new_value(format!("notes[{note_id}].author_id"), author_id),
-        LeadEvent::LeadNoteRemoved { note_id } => diff.gone("notes", note_id),
+        LeadEvent::LeadNoteRemoved { note_id } => diff.all_gone(&format!("notes[{note_id}]")),
         LeadEvent::LeadAppointmentScheduled {
             appointment_id,
             appointment,
@@ -99,28 +97,36 @@ pub(super) fn changes(event: &LeadEvent) -> Vec<FieldChange> {
         ),
         LeadEvent::LeadBlocked { reason } => diff
             .value("data_status", &DataStatus::InUse, &DataStatus::Blocked)
-            .new_value("data_status_reason", reason),
+            .stated("data_status_reason", reason),
         LeadEvent::LeadUnblocked {
             contact,
             answers,
             extra,
-        } => diff
-            .value("data_status", &DataStatus::Blocked, &DataStatus::InUse)
-            .personal("contact", None, Some(contact))
-            .new_value("answers", answers)
-            .new_value("extra", extra),
+        } => {
+            // The block took nothing away, and so nothing comes back: told is only what was another before.
+            let diff = diff
+                .value("data_status", &DataStatus::Blocked, &DataStatus::InUse)
+                .cleared("data_status_reason")
+                .repeated("contact", "", contact)
+                .repeated("extra", "extra.", extra);
+            match answers.plain() {
+                Some(answers) => diff.value("answers", answers, answers),
+                None => diff,
+            }
+        }
         LeadEvent::LeadErased { reason } => diff
             .value("data_status", &DataStatus::Blocked, &DataStatus::Erased)
-            .new_value("data_status_reason", reason),
+            .stated("data_status_reason", reason),
         LeadEvent::LeadHoldPlaced {
             legal_hold_id,
             reason,
             until,
         } => diff
             .new_value(format!("legal_holds[{legal_hold_id}].reason"), reason)
-            .new_value(format!("legal_holds[{legal_hold_id}].until"), until),
+            .new_value(format!("legal_holds[{legal_hold_id}].until"), until)
+            .new_value(format!("legal_holds[{legal_hold_id}].released"), &false),
         LeadEvent::LeadRemoved { import_id } => diff
-            .value("removed", &false, &true)
+            .new_value("removed", &true)
             .new_value("removed_by_undoing_import_id", import_id),
         LeadEvent::LeadHoldReleased { legal_hold_id } => diff.value(
             format!("legal_holds[{legal_hold_id}].released"),
@@ -128,5 +134,4 @@ pub(super) fn changes(event: &LeadEvent) -> Vec<FieldChange> {
             &true,
         ),
     }
-    .finish()
 }

@@ -4,11 +4,9 @@ use aggregates::import::ImportEvent;
 use aggregates::invitation::InvitationEvent;
 use aggregates::subscription::SubscriptionEvent;
 
-use super::FieldChange;
 use super::diff::Diff;
 
-pub(super) fn invitation(event: &InvitationEvent) -> Vec<FieldChange> {
-    let diff = Diff::default();
+pub(super) fn invitation<'t>(diff: Diff<'t>, event: &InvitationEvent) -> Diff<'t> {
     match event {
         InvitationEvent::InvitationCreated {
             invitation_id,
@@ -48,11 +46,9 @@ pub(super) fn invitation(event: &InvitationEvent) -> Vec<FieldChange> {
             .value("status", &"pending", &"expired")
             .new_value("expired_at", expired_at),
     }
-    .finish()
 }
 
-pub(super) fn subscription(event: &SubscriptionEvent) -> Vec<FieldChange> {
-    let diff = Diff::default();
+pub(super) fn subscription<'t>(diff: Diff<'t>, event: &SubscriptionEvent) -> Diff<'t> {
     match event {
         SubscriptionEvent::SubscriptionStarted {
             subscription_id,
@@ -67,7 +63,12 @@ pub(super) fn subscription(event: &SubscriptionEvent) -> Vec<FieldChange> {
             .object("", &(), terms)
             .new_value("phase", phase)
             .new_value("started_at", started_at)
-            .new_value("period_ends_at", period_ends_at),
+            .new_value("period_ends_at", period_ends_at)
+            // Of the one before, should there have been one.
+            .cleared("period_started_at")
+            .cleared("cancelled_at")
+            .cleared("ends_at")
+            .cleared("ended_at"),
         SubscriptionEvent::SubscriptionActivated {
             subscription_id: _,
             period_started_at,
@@ -99,7 +100,10 @@ pub(super) fn subscription(event: &SubscriptionEvent) -> Vec<FieldChange> {
         SubscriptionEvent::SubscriptionResumed {
             subscription_id: _,
             phase,
-        } => diff.value("phase", &"cancelling", phase),
+        } => diff
+            .value("phase", &"cancelling", phase)
+            .cleared("cancelled_at")
+            .cleared("ends_at"),
         SubscriptionEvent::SubscriptionEnded {
             subscription_id: _,
             ended_at,
@@ -109,12 +113,10 @@ pub(super) fn subscription(event: &SubscriptionEvent) -> Vec<FieldChange> {
             .new_value("ended_at", ended_at)
             .new_value("limits", limits),
     }
-    .finish()
 }
 
 /// An import's events tell what came to be, never what was replaced.
-pub(super) fn import(event: &ImportEvent) -> Vec<FieldChange> {
-    let diff = Diff::default();
+pub(super) fn import<'t>(diff: Diff<'t>, event: &ImportEvent) -> Diff<'t> {
     match event {
         ImportEvent::ImportRequested {
             import_id,
@@ -140,7 +142,7 @@ pub(super) fn import(event: &ImportEvent) -> Vec<FieldChange> {
         } => diff
             .new_value("total_rows", total_rows)
             .new_value("columns", columns),
-        ImportEvent::ImportRowsProcessed { rows } => diff.new_value("rows", rows),
+        ImportEvent::ImportRowsProcessed { rows } => diff.brought("rows", rows),
         ImportEvent::ImportCompleted { counts } => diff.new_value("counts", counts),
         ImportEvent::ImportFailed { reason, detail } => diff
             .new_value("failed", reason)
@@ -149,8 +151,7 @@ pub(super) fn import(event: &ImportEvent) -> Vec<FieldChange> {
             diff.new_value("cancelled_after_row", after_row)
         }
         ImportEvent::ImportUndoRequested { from } => diff.value("status", from, &"undoing"),
-        ImportEvent::ImportLeadsUndone { leads } => diff.new_value("undone", leads),
+        ImportEvent::ImportLeadsUndone { leads } => diff.brought("undone", leads),
         ImportEvent::ImportUndone {} => diff.value("status", &"undoing", &"undone"),
     }
-    .finish()
 }

@@ -2,15 +2,13 @@
 
 use aggregates::user::UserEvent;
 
-use super::FieldChange;
 use super::diff::Diff;
 
 #[expect(
     clippy::too_many_lines,
     reason = "one arm an event: to be read as a table"
 )]
-pub(super) fn changes(event: &UserEvent) -> Vec<FieldChange> {
-    let diff = Diff::default();
+pub(super) fn changes<'t>(diff: Diff<'t>, event: &UserEvent) -> Diff<'t> {
     match event {
         UserEvent::UserRegistered {
             user_id,
@@ -23,7 +21,7 @@ pub(super) fn changes(event: &UserEvent) -> Vec<FieldChange> {
             let diff = diff
                 .new_value("id", user_id)
                 .new_value("email", email)
-                .personal("profile", None, Some(profile))
+                .personal("profile", "", None, Some(profile))
                 .new_value("status", status)
                 .new_value("platform_owner", platform_owner);
             if password_hash.is_some() {
@@ -32,7 +30,9 @@ pub(super) fn changes(event: &UserEvent) -> Vec<FieldChange> {
                 diff
             }
         }
-        UserEvent::ProfileChanged { from, to } => diff.personal("profile", Some(from), Some(to)),
+        UserEvent::ProfileChanged { from, to } => {
+            diff.personal("profile", "", Some(from), Some(to))
+        }
         UserEvent::PasswordChanged {
             password_hash: _,
             session_epoch: _,
@@ -114,7 +114,9 @@ pub(super) fn changes(event: &UserEvent) -> Vec<FieldChange> {
         UserEvent::ProviderUnlinked {
             provider_id,
             provider,
-        } => diff.gone(format!("providers[{provider_id}].provider"), provider),
+        } => diff
+            .gone(format!("providers[{provider_id}].provider"), provider)
+            .all_gone(&format!("providers[{provider_id}]")),
         UserEvent::AccountSettingsChanged { from, to } => diff.object("settings.", from, to),
         UserEvent::UserDeleted { accesses } => {
             accesses
@@ -126,5 +128,4 @@ pub(super) fn changes(event: &UserEvent) -> Vec<FieldChange> {
                 })
         }
     }
-    .finish()
 }

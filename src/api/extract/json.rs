@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
-use super::NUL_MESSAGE;
+use super::{NUL_MESSAGE, wanted};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 
@@ -62,7 +62,7 @@ where
         return Err(BodyError::Fields(errors));
     }
     let decoded: T = serde_path_to_error::deserialize(value)
-        .map_err(|error| BodyError::Fields(explain(&error)))?;
+        .map_err(|error| BodyError::Fields(explain_text::<T>(&error, body)))?;
     decoded
         .validate()
         .map_err(|report| BodyError::Fields(report.into()))?;
@@ -241,6 +241,31 @@ fn fits(number: &serde_json::Number) -> bool {
     number.is_i64() || !number.is_u64() && number.as_f64().is_some_and(|float| float.abs() < LIMIT)
 }
 
+/// [`explain`], where what is wrong may be the form of a text. Serde then says why the text is not of it, in chrono's words, and not
+/// which form is wanted: that it says of a value that is no text at all.
+fn explain_text<T: DeserializeOwned>(
+    error: &serde_path_to_error::Error<serde_json::Error>,
+    body: &[u8],
+) -> FieldErrors {
+    let of_another = || {
+        let mut body: Value = serde_json::from_slice(body).ok()?;
+        let mut place = &mut body;
+        for segment in error.path() {
+            place = match segment {
+                Segment::Seq { index } => place.get_mut(*index)?,
+                Segment::Map { key } => place.get_mut(key.as_str())?,
+                Segment::Enum { .. } | Segment::Unknown => return None,
+            };
+        }
+        let text = std::mem::replace(place, Value::Bool(false));
+        let error = serde_path_to_error::deserialize::<_, T>(body).err()?;
+        let told = error.inner().to_string();
+        let (_, kind) = told.rsplit_once(", expected ")?;
+        (text.is_string() && wanted::form_of(kind).is_some()).then(|| explain(&error))
+    };
+    of_another().unwrap_or_else(|| explain(error))
+}
+
 /// Words serde's complaint for the one who wrote the body: which field, and what is expected, never the value itself.
 fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldErrors {
     let mut path = String::new();
@@ -295,11 +320,8 @@ fn kind_in_words(kind: &str) -> &str {
         "a map" => "an object",
         "str" | "string" => "a string",
         kind if kind.starts_with("struct ") => "an object",
-        // chrono's own words for its types.
-        "an RFC 3339 formatted date and time string" => "a time as 2026-01-31T23:59:59Z",
-        "a formatted date string" => "a date as 2026-01-31",
         kind if kind.starts_with("enum ") || kind == "variant identifier" => "one of its values",
-        kind => kind,
+        kind => wanted::form_of(kind).unwrap_or(kind),
     }
 }
 

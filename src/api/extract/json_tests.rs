@@ -206,12 +206,12 @@ async fn a_wrong_type_is_422_and_names_the_field() {
         (
             r#"{"name":"A","on":7}"#,
             "on",
-            "must be a date as 2026-01-31",
+            "must be a date such as 2026-01-31",
         ),
         (
             r#"{"name":"A","at":7}"#,
             "at",
-            "must be a time as 2026-01-31T23:59:59Z",
+            "must be an RFC 3339 time such as 2026-01-31T23:59:59Z",
         ),
         (r#"{"name":"A","score":"x"}"#, "score", "must be a number"),
         (
@@ -229,16 +229,26 @@ async fn a_wrong_type_is_422_and_names_the_field() {
 }
 
 #[tokio::test]
-async fn a_date_that_is_none_is_422() {
-    let (status, errors) = refused(r#"{"name":"A","on":"2026-02-30"}"#).await;
-    assert_eq!(status, 422);
-    assert!(
-        errors["on"][0]
-            .as_str()
-            .unwrap()
-            .starts_with("is not valid"),
-        "{errors}"
-    );
+async fn a_text_that_is_no_date_or_time_is_422_and_told_the_form() {
+    for (field, value, form) in [
+        ("on", "2026-02-30", "a date such as 2026-01-31"),
+        ("on", "", "a date such as 2026-01-31"),
+        (
+            "at",
+            "2026-11-26",
+            "an RFC 3339 time such as 2026-01-31T23:59:59Z",
+        ),
+        (
+            "at",
+            "x, expected",
+            "an RFC 3339 time such as 2026-01-31T23:59:59Z",
+        ),
+    ] {
+        let body = json!({"name": "A", field: value});
+        let (status, errors) = refused(&body.to_string()).await;
+        assert_eq!(status, 422);
+        assert_eq!(errors, json!({field: [format!("must be {form}")]}));
+    }
 }
 
 #[tokio::test]

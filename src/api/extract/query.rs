@@ -9,7 +9,7 @@ use percent_encoding::percent_decode;
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{self, DeserializeOwned, IntoDeserializer, Visitor};
 
-use super::NUL_MESSAGE;
+use super::{NUL_MESSAGE, wanted};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 
@@ -57,6 +57,15 @@ pub fn decode<T: DeserializeOwned>(query: &str) -> Result<T, FieldErrors> {
         let name = refusal.missing.map_or(path.as_str(), |name| name);
         FieldErrors::of(if name == "." { "query" } else { name }, refusal.message)
     })
+}
+
+/// Whether a raw query string has the parameter, with a value or without.
+#[must_use]
+pub fn names(query: &str, parameter: &str) -> bool {
+    let mut names = query
+        .split('&')
+        .map(|pair| pair.split('=').next().unwrap_or_default());
+    names.any(|name| form_decode(name).is_some_and(|name| name == parameter))
 }
 
 type Parameters<'a> = Vec<(Cow<'a, str>, Vec<Cow<'a, str>>)>;
@@ -211,6 +220,16 @@ impl<'de> de::Deserializer<'de> for Values<'de> {
         visitor.visit_borrowed_str(self.single()?)
     }
 
+    /// A text, or what is written as one: a time, a date. Of these, what they should look like helps more than why they are none.
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        let kind = (&visitor as &dyn de::Expected).to_string();
+        let parsed = visitor.visit_borrowed_str(self.single()?);
+        parsed.map_err(|refusal| match wanted::form_of(&kind) {
+            Some(form) => Refusal::new(format!("must be {form}")),
+            None => refusal,
+        })
+    }
+
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         match self.single()? {
             "true" | "1" => visitor.visit_bool(true),
@@ -250,7 +269,7 @@ impl<'de> de::Deserializer<'de> for Values<'de> {
     }
 
     serde::forward_to_deserialize_any! {
-        i128 u128 char str string bytes byte_buf unit unit_struct tuple tuple_struct map struct identifier
+        i128 u128 char string bytes byte_buf unit unit_struct tuple tuple_struct map struct identifier
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a query can do to a handler.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
 
 use super::*;
@@ -13,6 +13,7 @@ struct Filter {
     search: Option<String>,
     primary: Option<bool>,
     from: Option<NaiveDate>,
+    since: Option<DateTime<Utc>>,
     stage: Option<Stage>,
     ids: Vec<i64>,
 }
@@ -49,6 +50,7 @@ fn right_parameters_pass_and_unknown_ones_do_not_matter() {
             search: Some("a b+c".to_owned()),
             primary: Some(true),
             from: NaiveDate::from_ymd_opt(2026, 1, 31),
+            since: None,
             stage: Some(Stage::Won),
             ids: vec![1, 2],
         }
@@ -99,9 +101,24 @@ fn a_wrong_value_names_its_parameter() {
             "{query}"
         );
     }
-    let (field, message) = refused("from=2026-02-30");
-    assert_eq!(field, "from");
-    assert!(message.starts_with("is not valid"), "{message}");
+    for (query, field, form) in [
+        ("from=2026-02-30", "from", "a date such as 2026-01-31"),
+        (
+            "since=2026-11-26",
+            "since",
+            "an RFC 3339 time such as 2026-01-31T23:59:59Z",
+        ),
+        (
+            "since=x",
+            "since",
+            "an RFC 3339 time such as 2026-01-31T23:59:59Z",
+        ),
+    ] {
+        assert_eq!(
+            refused(query),
+            (field.to_owned(), format!("must be {form}"))
+        );
+    }
 }
 
 #[test]

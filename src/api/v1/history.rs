@@ -64,7 +64,8 @@ async fn lead_history(
 
 /// The history of a user
 ///
-/// Of their roles, those in companies whose history the caller may read; of somebody who left these, what was until then.
+/// Of their roles, those in companies whose history the caller may read; of somebody who left these, what was until then, and of somebody
+/// who was deleted while they worked there, that too.
 #[utoipa::path(get, path = "/users/{id}/history", tag = "History", security(("bearer" = [])),
     params(("id" = i64, Path), HistoryQuery),
     responses((status = 200, description = "The changes of the user", body = History), (status = 400, description = "Malformed query"),
@@ -164,10 +165,10 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let mut connection = app.pool.acquire().await?;
     let part = wanted.part;
-    let (entries, more) =
-        history::read(&mut connection, stream, &wanted.filter, part, keep).await?;
-    let next = entries.last().filter(|_| more).map(|entry| entry.sequence);
-    let entries = view::entries(&mut connection, entries).await?;
+    let read = history::read(&mut connection, stream, &wanted.filter, part, keep).await?;
+    let last = read.entries.last().filter(|_| read.more);
+    let next = last.map(|entry| entry.sequence);
+    let entries = view::entries(&mut connection, read.entries).await?;
     drop(connection);
     let written = match wanted.format {
         Format::Json => return Ok(view::page(entries, &wanted, next)),
@@ -192,10 +193,15 @@ struct Audited {
     up_to: Option<i64>,
 }
 
-/// Whoever may read the history of a company may read that of its people, also when they have left, up to then.
+/// Whoever may read the history of a company may read that of its people, also when they have left or were deleted, up to then.
 async fn audited_of_user(app: &App, caller: &Caller, user: UserId) -> Result<Audited, Problem> {
     if caller.authority.platform_owner {
-        require_visible(app, caller, user).await?;
+        // The ledger knows them also when they were deleted.
+        let mut connection = app.pool.acquire().await?;
+        let stream = StreamKey::new(StreamKind::User, user.get());
+        if !history::is_known(&mut connection, stream).await? {
+            return Err(Problem::not_found("user"));
+        }
         return Ok(Audited {
             companies: None,
             up_to: None,

@@ -53,7 +53,7 @@ struct LegalHoldView {
     company_id: Option<i64>,
     /// Null for a hold on the company and all below it.
     lead_id: Option<i64>,
-    /// Null once the lead is erased.
+    /// Null once the lead is erased, and while it is blocked for who may not erase it.
     reason: Option<String>,
     until: Option<DateTime<Utc>>,
     placed_at: DateTime<Utc>,
@@ -63,13 +63,13 @@ struct LegalHoldView {
 }
 
 impl LegalHoldView {
-    fn at(now: DateTime<Utc>) -> impl Fn(LegalHoldRow) -> Self {
+    fn at(now: DateTime<Utc>, words: Words) -> impl Fn(LegalHoldRow) -> Self {
         move |row| Self {
             standing: row.stands_at(now),
             id: row.id,
             company_id: row.company_id,
             lead_id: row.lead_id,
-            reason: row.reason,
+            reason: row.reason.filter(|_| words == Words::Shown),
             until: row.until,
             placed_at: row.placed_at,
             released_at: row.released_at,
@@ -88,18 +88,30 @@ struct LegalHoldList {
     meta: Meta,
 }
 
-/// The thing, if the caller holds the right on it.
-async fn held_by(app: &App, caller: &Caller, held: Held, right: Right) -> Result<(), Problem> {
-    let (company, thing) = match held {
-        Held::Company(company) => (company, "company"),
+/// Whether the words of a hold are shown: those on a blocked lead are about a person whose data is kept and not used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Words {
+    Shown,
+    Hidden,
+}
+
+/// Asks that the caller holds the right on the thing, and answers whether they may read the words of its holds.
+async fn held_by(app: &App, caller: &Caller, held: Held, right: Right) -> Result<Words, Problem> {
+    let (company, thing, blocked) = match held {
+        Held::Company(company) => (company, "company", false),
         Held::Lead(lead) => {
             let row = app.reads.lead.get(lead).await?;
             let row = row.ok_or_else(|| Problem::not_found("lead"))?;
-            (CompanyId(row.company_id), "lead")
+            (CompanyId(row.company_id), "lead", row.blocked_at.is_some())
         }
     };
     let scope = caller.scope_of(app, company, thing).await?;
-    scope.require(right).map(|_| ())
+    scope.require(right)?;
+    Ok(if blocked && scope.require(Right::Govern).is_err() {
+        Words::Hidden
+    } else {
+        Words::Shown
+    })
 }
 
 /// The hold's command on whatever it is on.
@@ -181,7 +193,8 @@ async fn one(app: &App, held: Held, id: i64) -> Result<Json<LegalHoldEnvelope>, 
     let row = legal_holds::by_id(&mut *app.pool.acquire().await?, held, id).await?;
     let row = row.ok_or_else(|| Problem::not_found("legal hold"))?;
     Ok(Json(LegalHoldEnvelope {
-        legal_hold: LegalHoldView::at(app.clock.now())(row),
+        // Who places and lifts may erase.
+        legal_hold: LegalHoldView::at(app.clock.now(), Words::Shown)(row),
     }))
 }
 
@@ -192,11 +205,11 @@ async fn list(
     page: PageQuery,
 ) -> Result<Json<LegalHoldList>, Problem> {
     let wanted = page.check::<i64>()?;
-    held_by(&app, &caller, held, Right::Audit).await?;
+    let words = held_by(&app, &caller, held, Right::Audit).await?;
     let mut connection = app.pool.acquire().await?;
     let (page, total) = legal_holds::page(&mut connection, held, &wanted.request).await?;
     let next = page.rows.last().map(|row| row.id).filter(|_| page.more);
-    let view = LegalHoldView::at(app.clock.now());
+    let view = LegalHoldView::at(app.clock.now(), words);
     Ok(Json(LegalHoldList {
         meta: wanted.meta(total, next.as_ref()),
         legal_holds: page.rows.into_iter().map(view).collect(),

@@ -76,6 +76,15 @@ impl HistoryQuery {
             .ok()
             .filter(|n| (1..=100).contains(n));
         let limit = limit.ok_or_else(|| refuse("per_page", "must be between 1 and 100"))?;
+        let actor = self.actor.map(|text| {
+            let actor = actor(text.trim());
+            actor.ok_or_else(|| {
+                refuse(
+                    "actor",
+                    "must be a user's id, user:7, token:3, system or anonymous",
+                )
+            })
+        });
         let after = self.cursor.map(|cursor| {
             let text = URL_SAFE_NO_PAD.decode(cursor).ok();
             text.and_then(|text| String::from_utf8(text).ok()?.parse().ok())
@@ -94,13 +103,7 @@ impl HistoryQuery {
         Ok(Wanted {
             filter: Filter {
                 field: self.field,
-                actor: self.actor.map(|actor| {
-                    if actor.bytes().all(|byte| byte.is_ascii_digit()) {
-                        format!("user:{actor}")
-                    } else {
-                        actor
-                    }
-                }),
+                actor: actor.transpose()?.map(|actor| actor.to_string()),
                 from: self.from,
                 to: self.to,
                 up_to: None,
@@ -116,6 +119,20 @@ impl HistoryQuery {
             this_page: format!("{path}?{}", pairs.join("&")),
         })
     }
+}
+
+/// A user by their id alone, or an actor as it is stored.
+fn actor(text: &str) -> Option<Actor> {
+    let actor = match text.parse() {
+        Ok(id) => Actor::User(UserId(id)),
+        Err(_) => Actor::parse(text)?,
+    };
+    let nobody = match &actor {
+        Actor::User(id) => id.get() < 1,
+        Actor::Token(id) => id.get() < 1,
+        Actor::Anonymous | Actor::System => false,
+    };
+    (!nobody).then_some(actor)
 }
 
 impl Wanted {

@@ -1,0 +1,117 @@
+//! The part of `verify` that is about the end of the ledger: what the next append builds on, and what waits to be appended.
+//!
+//! A number may have been given and not used, so that the last numbers may be higher than any event says, never lower.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use projections::DomainEvent;
+use sqlx::types::Json;
+use sqlx::{PgConnection, Row};
+
+use super::catch_up;
+use super::stream::StreamKey;
+use super::unit::LastIds;
+
+/// How many waiting events are named.
+const NAMED: i64 = 100;
+
+/// What the end of the ledger must know of the events before it.
+#[derive(Debug, Default)]
+pub struct KnownAtEnd {
+    /// Of each kind the highest id that an event gave.
+    last_ids: BTreeMap<&'static str, i64>,
+    /// The last event that touched users, companies or roles.
+    authority: i64,
+}
+
+impl KnownAtEnd {
+    /// Takes an event in that could be read.
+    pub(super) fn note(&mut self, stream: StreamKey, position: i64, event: &DomainEvent) {
+        for (kind, id) in catch_up::used_up_by(stream, event) {
+            let last = self.last_ids.entry(kind.name()).or_insert(0);
+            *last = id.max(*last);
+        }
+        if stream.touches_authority() {
+            self.authority = position;
+        }
+    }
+
+    /// Takes in what is known of later events.
+    pub fn extend(&mut self, later: Self) {
+        for (kind, id) in later.last_ids {
+            let last = self.last_ids.entry(kind).or_insert(0);
+            *last = id.max(*last);
+        }
+        self.authority = self.authority.max(later.authority);
+    }
+
+    /// Compares it with what the end of the ledger says, in words.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn compare(self, connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+        // Told is the end of the commit, whichever of its events it was.
+        let row = sqlx::query(
+            "SELECT last_ids, authority_position, coalesce((SELECT last_position FROM public.ledger_commits \
+             WHERE first_position <= $1 AND last_position >= $1 ORDER BY last_position LIMIT 1), $1) FROM public.ledger_head",
+        )
+        .bind(self.authority)
+        .fetch_one(connection)
+        .await?;
+        let Json(last_ids): Json<LastIds> = row.try_get(0)?;
+        let (said, end): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
+        let mut differences = Vec::new();
+        for (kind, used) in self.last_ids {
+            let last = last_ids.get(kind).copied().unwrap_or(0);
+            if last < used {
+                differences.push(format!(
+                    "ledger_head: the last id of {kind} is {last}, and {used} was given"
+                ));
+            }
+        }
+        if !(self.authority..=end).contains(&said) {
+            differences.push(format!(
+                "ledger_head: users, companies or roles changed last at position {end}, and not at {said}"
+            ));
+        }
+        Ok(differences)
+    }
+}
+
+/// What waits for its place in the order and should not: what does not continue its stream, and what was passed over.
+///
+/// # Errors
+/// What the database answers.
+pub(super) async fn waiting(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    // A stock program's transaction may take its time; nobody's takes an hour.
+    let rows = sqlx::query(
+        "SELECT w.aggregate_type, w.aggregate_id, w.sequence, w.recorded_at, w.sequence <> w.next AS strays \
+         FROM (SELECT e.*, row_number() OVER (PARTITION BY aggregate_type, aggregate_id ORDER BY sequence) \
+         + coalesce((SELECT max(s.sequence) FROM public.events s WHERE s.aggregate_type = e.aggregate_type \
+         AND s.aggregate_id = e.aggregate_id AND s.position IS NOT NULL), 0) AS next \
+         FROM public.events e WHERE e.position IS NULL) AS w, public.ledger_head h \
+         WHERE w.sequence <> w.next OR w.recorded_at < h.recorded_at - interval '1 hour' \
+         ORDER BY w.recorded_at, w.aggregate_type, w.aggregate_id, w.sequence LIMIT $1",
+    )
+    .bind(NAMED)
+    .fetch_all(connection)
+    .await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (kind, id): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
+        let sequence: i64 = row.try_get(2)?;
+        let since: DateTime<Utc> = row.try_get(3)?;
+        let what = if row.try_get(4)? {
+            "does not continue its stream".to_owned()
+        } else {
+            format!("was passed over since {since}")
+        };
+        found.push(format!(
+            "events: without a position: event {sequence} of {} {} {what}",
+            kind.escape_debug(),
+            id.escape_debug()
+        ));
+    }
+    Ok(found)
+}

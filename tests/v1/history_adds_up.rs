@@ -1,0 +1,261 @@
+//! Histories read forward: what a field was is what was told of it last, also where the event that changed it does not hold it.
+
+use std::collections::BTreeMap;
+
+use aggregates::access::Role;
+use serde_json::{Value, json};
+
+use crate::company_membership::attach;
+use crate::server::{Person, TestServer, int};
+
+async fn history(server: &TestServer, person: &Person, thing: &str) -> Vec<Value> {
+    let path = format!("/api/v1/{thing}/history?per_page=100");
+    let history = server.get(path).token(&person.token).expect(200).await;
+    history["history"].as_array().expect("a history").clone()
+}
+
+/// The last value of each field, of which each change has told what it was before.
+#[track_caller]
+fn adds_up(history: &[Value]) -> BTreeMap<String, Value> {
+    let mut last = BTreeMap::new();
+    for entry in history {
+        for change in entry["changes"].as_array().expect("changes") {
+            let field = change["field"].as_str().expect("a field").to_owned();
+            if change["withheld"].is_null() {
+                let before = last.get(&field).unwrap_or(&Value::Null);
+                assert_eq!(&change["from"], before, "{field} in {entry}");
+                last.insert(field, change["to"].clone());
+            }
+        }
+    }
+    last
+}
+
+/// The changes of the last event of this type: field, from and to.
+#[track_caller]
+fn told(history: &[Value], event_type: &str) -> Vec<Value> {
+    let entry = history.iter().rfind(|e| e["event_type"] == event_type);
+    let entry = entry.unwrap_or_else(|| panic!("{event_type} is not told"));
+    let changes = entry["changes"].as_array().expect("changes").iter();
+    changes
+        .map(|change| json!([change["field"], change["from"], change["to"]]))
+        .collect()
+}
+
+#[tokio::test]
+async fn of_a_lead() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = json!({"first_name": "Luz", "email": "luz@example.com", "extra": {"zip": "1", "phone": "p"}});
+    let lead = int(&server.lead(&ana, company, lead).await["id"]);
+    let path = format!("/api/v1/leads/{lead}");
+    let post = async |to: String, body: Value| {
+        let call = server.post(format!("{path}/{to}")).token(&ana.token);
+        call.json(&body).answer().await.body
+    };
+    let put = async |body: Value| {
+        let call = server.put(&path).token(&ana.token);
+        call.json(&body).expect(200).await
+    };
+    put(json!({"extra": {"zip": "2", "phone": null}, "stage_id": 4})).await;
+    let note = int(&post("notes".to_owned(), json!({"content": "Called."})).await["note"]["id"]);
+    let call = server.delete(format!("{path}/notes/{note}"));
+    call.token(&ana.token).expect(200).await;
+    let step = json!({"step": "block", "reason": "subject_request"});
+    post("erasure".to_owned(), step.clone()).await;
+    let call = server.delete(format!("{path}/erasure")).token(&ana.token);
+    call.expect(200).await;
+    let hold = post("legal_holds".to_owned(), json!({"reason": "Case 1"})).await;
+    let hold = int(&hold["legal_hold"]["id"]);
+    post(format!("legal_holds/{hold}/release"), json!({})).await;
+    put(json!({"estimated_value": {"amount": "5.00", "currency": "MXN"}})).await;
+    post("erasure".to_owned(), step).await;
+
+    let thing = format!("leads/{lead}");
+    let whole = history(&server, &ana, &thing).await;
+    let end = adds_up(&whole);
+    assert_eq!(
+        told(&whole, "LeadNoteRemoved"),
+        [
+            json!([format!("notes[{note}].author_id"), ana.id, null]),
+            json!([format!("notes[{note}].content"), "Called.", null]),
+        ]
+    );
+    assert_eq!(
+        told(&whole, "LeadUnblocked"),
+        [
+            json!(["data_status", "blocked", "in_use"]),
+            json!(["data_status_reason", "subject_request", null]),
+        ]
+    );
+    assert_eq!(end["extra.zip"], "2");
+    assert_eq!(end["extra.phone"], Value::Null);
+
+    let types = async |query: &str| {
+        let path = format!("{path}/history?{query}");
+        let found = server.get(path).token(&ana.token).expect(200).await;
+        let found = found["history"].as_array().expect("a history").clone();
+        found
+            .iter()
+            .map(|e| e["event_type"].as_str().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        types("field=extra.zip").await,
+        ["LeadCreated", "LeadExtraFieldsChanged"]
+    );
+    assert_eq!(
+        types(&format!("field=notes[{note}]")).await,
+        ["LeadNoteAdded", "LeadNoteRemoved"]
+    );
+    // From the end, page by page, it says the same.
+    let mut backward = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("{path}/history?sort=-position&per_page=2{cursor}");
+        let page = server.get(path).token(&ana.token).expect(200).await;
+        backward.extend(page["history"].as_array().expect("a history").clone());
+        match page["meta"]["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    backward.reverse();
+    assert_eq!(backward, whole);
+
+    // Of what is blocked, an auditor is told that it changed.
+    let bo = server.member(company, &ana, Role::Auditor, "Bo").await;
+    let blocked = history(&server, &bo.person, &thing).await;
+    adds_up(&blocked);
+    let withheld = |name: &str| {
+        let entry = blocked.iter().find(|entry| entry["event_type"] == name);
+        let changes = entry.expect("told")["changes"].as_array().expect("changes");
+        let closed = changes.iter().filter(|c| c["withheld"] == "blocked");
+        closed.map(|c| c["field"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(withheld("LeadCreated"), ["contact", "answers", "extra"]);
+    let content = json!(format!("notes[{note}].content"));
+    for event_type in ["LeadNoteAdded", "LeadNoteRemoved"] {
+        assert_eq!(withheld(event_type), std::slice::from_ref(&content));
+    }
+    assert!(!json!(blocked).to_string().contains("Called."));
+}
+
+#[tokio::test]
+async fn of_a_company() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let (bo, di) = (
+        server.member(company, &ana, Role::Agent, "Bo").await,
+        server.member(company, &ana, Role::Agent, "Di").await,
+    );
+    let path = format!("/api/v1/companies/{company}");
+    let (mut sources, mut questions) = (Vec::new(), Vec::new());
+    for name in ["web", "fair", "radio"] {
+        sources.push(server.source(&ana, company, name).await);
+        let body = json!({"text": name, "question_type": "text"});
+        questions.push(int(&server.question(&ana, company, body).await["id"]));
+    }
+    for (kind, key, ids) in [
+        ("sources", "source_ids", &sources),
+        ("questions", "question_ids", &questions),
+    ] {
+        let order = [ids[2], ids[1], ids[0]];
+        let call = server
+            .put(format!("{path}/{kind}/priority"))
+            .token(&ana.token);
+        call.json(&json!({key: order})).expect(200).await;
+    }
+    for access in [bo.access_id, di.access_id] {
+        let users = format!("{path}/sources/{}/user_access", sources[1]);
+        let call = server.post(&users).token(&ana.token);
+        let call = call.json(&json!({"user_access_id": access}));
+        let answer = call.answer().await;
+        assert!(answer.status < 300, "{}", answer.body);
+    }
+    for (kind, id) in [("sources", sources[1]), ("questions", questions[2])] {
+        let call = server.delete(format!("{path}/{kind}/{id}"));
+        call.token(&ana.token).expect(200).await;
+    }
+    let whole = history(&server, &ana, &format!("companies/{company}")).await;
+    adds_up(&whole);
+    let [web, fair, radio] = sources[..] else {
+        panic!("three sources were made")
+    };
+    assert_eq!(
+        told(&whole, "SourceRemoved"),
+        [
+            json!([format!("sources[{fair}].name"), "fair", null]),
+            json!([
+                format!("sources[{fair}].user_accesses"),
+                [bo.access_id, di.access_id],
+                null
+            ]),
+            json!([format!("sources[{fair}].priority"), 2, null]),
+            json!(["sources.order", [radio, fair, web], [radio, web]]),
+            json!([format!("sources[{web}].priority"), 3, 2]),
+        ]
+    );
+    let archived = told(&whole, "QuestionArchived");
+    let gone = questions[2];
+    let text = json!([format!("questions[{gone}].text"), "radio", null]);
+    assert!(archived.contains(&text), "{archived:?}");
+    let order = json!([
+        "questions.order",
+        [questions[2], questions[1], questions[0]],
+        [questions[1], questions[0]]
+    ]);
+    assert!(archived.contains(&order), "{archived:?}");
+}
+
+#[tokio::test]
+async fn of_a_membership() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let cancel = async |how: &str| {
+        let path = format!("/api/v1/companies/{company}/membership/cancel{how}");
+        server.post(path).token(&ana.token).expect(200).await;
+    };
+    attach(&server, &ana, company, 2).await;
+    cancel("").await;
+    attach(&server, &ana, company, 3).await;
+    cancel("").await;
+    cancel("?immediately=true").await;
+    attach(&server, &ana, company, 2).await;
+    let whole = history(&server, &ana, &format!("companies/{company}/membership")).await;
+    adds_up(&whole);
+    let cancelled = told(&whole, "SubscriptionCancelled");
+    assert_eq!(cancelled[0], json!(["phase", "trialing", "cancelling"]));
+    let ended = told(&whole, "SubscriptionEnded");
+    assert_eq!(ended[0], json!(["phase", "cancelling", "ended"]));
+    let limits = ended.iter().find(|change| change[0] == "limits");
+    let limits = limits.expect("other limits hold");
+    assert!(limits[1].is_object() && limits[2].is_object(), "{limits}");
+}
+
+#[tokio::test]
+async fn of_a_user() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let bo = server.member(company, &ana, Role::Agent, "Bo").await;
+    let access = format!(
+        "/api/v1/users/{}/user_access/{}",
+        bo.person.id, bo.access_id
+    );
+    let call = server.put(&access).token(&ana.token);
+    call.json(&json!({"access_id": 3})).expect(200).await;
+    for name in ["Bob", "Robert"] {
+        let call = server.put(format!("/api/v1/users/{}", bo.person.id));
+        let call = call.token(&bo.person.token);
+        call.json(&json!({"first_name": name})).expect(200).await;
+    }
+    server.delete(&access).token(&ana.token).answer().await;
+    let owner = server.owner().await;
+    let whole = history(&server, &owner, &format!("users/{}", bo.person.id)).await;
+    let end = adds_up(&whole);
+    assert_eq!(end["first_name"], "Robert");
+}
