@@ -42,6 +42,21 @@ pub fn read_only_places(header: &[String]) -> Vec<usize> {
     }
 }
 
+/// The places (from 0) of the columns that say what a lead is, where the header is that of a template or an export, as people fill
+/// it in and send it back; none where it is not. All other columns of such a file are questions, or somebody added them.
+#[must_use]
+pub fn own_places(header: &[String]) -> Vec<usize> {
+    let place = |name: &&str| header.iter().position(|there| there == name);
+    let places: Vec<usize> = LEAD_COLUMNS.iter().filter_map(place).collect();
+    if places.len() < LEAD_COLUMNS.len() {
+        return Vec::new();
+    }
+    // A template has none of these: there they are questions that read alike.
+    let more = MORE_COLUMNS.iter().filter_map(place);
+    let more = more.filter(|_| !read_only_places(header).is_empty());
+    places.into_iter().chain(more).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

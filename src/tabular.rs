@@ -3,25 +3,30 @@
 //!
 //! Knows neither HTTP nor the database nor what a column means. All calls block: use a blocking thread.
 
+mod content;
 mod csv_dialect;
 mod csv_quotes;
 mod csv_reader;
 mod encoding;
 mod error;
 pub mod formula;
+mod settled;
 mod writers;
 mod xlsx_bounds;
 mod xlsx_cells;
+mod xlsx_gate;
 mod xlsx_reader;
 
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::path::Path;
 
 pub use encoding::TextEncoding;
 pub use error::TabularError;
 pub use writers::{CsvWriter, XlsxSheet, XlsxWriter};
 
+use content::Content;
 use csv_reader::CsvReader;
+use settled::{Settled, Settling};
 use xlsx_reader::XlsxReader;
 
 /// How much a file may hold. What is over a limit is refused with the limit named; memory stays bounded by them.
@@ -41,6 +46,8 @@ pub struct Limits {
     pub unpacked_bytes: u64,
     /// Bytes of an XLSX's table of texts, unpacked: the one part that has to be in memory.
     pub shared_text_bytes: u64,
+    /// Texts in that table.
+    pub shared_texts: u64,
 }
 
 impl Default for Limits {
@@ -53,6 +60,7 @@ impl Default for Limits {
             row_bytes: 4 << 20,
             unpacked_bytes: 2 << 30,
             shared_text_bytes: 64 << 20,
+            shared_texts: 2_000_000,
         }
     }
 }
@@ -113,6 +121,8 @@ pub struct Reader {
     rows: Rows,
     read: u64,
     ended: bool,
+    /// How many rows there are, once that is known.
+    total: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -120,6 +130,7 @@ enum Rows {
     /// Its fields may be neutralised (see [`formula`]); those of a workbook never are.
     Csv(Box<CsvReader>),
     Xlsx(XlsxReader),
+    Settled(Settled),
 }
 
 /// A row as a format's reader finds it.
@@ -158,41 +169,14 @@ pub fn open(mut file: File, options: &Options) -> Result<Reader, TabularError> {
     match Content::of(&mut file)? {
         Content::Text => open_csv(file, options),
         Content::Zip => open_xlsx(file, options),
+        Content::Utf32 => Err(TabularError::OtherEncoding { what: "UTF-32" }),
         Content::Other(what) => Err(TabularError::OtherFormat { what }),
     }
 }
 
-/// What the first bytes of a file say that it is.
-enum Content {
-    Text,
-    Zip,
-    Other(&'static str),
-}
-
-impl Content {
-    fn of(file: &mut File) -> io::Result<Self> {
-        let mut first = [0; 8];
-        file.seek(SeekFrom::Start(0))?;
-        let length = encoding::fill(file, &mut first)?;
-        Ok(match &first[..length] {
-            [b'P', b'K', 3, 4, ..] => Self::Zip,
-            [0xd0, 0xcf, 0x11, 0xe0, ..] => Self::Other("an old or password-protected Excel file"),
-            [b'%', b'P', b'D', b'F', ..] => Self::Other("a PDF"),
-            [0x1f, 0x8b, ..] => Self::Other("a gzip archive"),
-            [b'7', b'z', 0xbc, 0xaf, ..] | [b'R', b'a', b'r', b'!', ..] => {
-                Self::Other("an archive")
-            }
-            [0x89, b'P', b'N', b'G', ..]
-            | [0xff, 0xd8, 0xff, ..]
-            | [b'G', b'I', b'F', b'8', ..] => Self::Other("a picture"),
-            _ => Self::Text,
-        })
-    }
-}
-
 fn open_xlsx(file: File, options: &Options) -> Result<Reader, TabularError> {
-    xlsx_bounds::check(&file, &options.limits)?;
-    let (xlsx, opened) = XlsxReader::open(file, options)?;
+    let weight = xlsx_bounds::check(&file, &options.limits)?;
+    let (xlsx, opened) = XlsxReader::open(file, options, weight)?;
     Ok(Reader {
         header: opened.header,
         sheets: opened.sheets,
@@ -203,6 +187,7 @@ fn open_xlsx(file: File, options: &Options) -> Result<Reader, TabularError> {
         rows: Rows::Xlsx(xlsx),
         read: 0,
         ended: false,
+        total: None,
     })
 }
 
@@ -223,6 +208,7 @@ fn open_csv(file: File, options: &Options) -> Result<Reader, TabularError> {
         rows: Rows::Csv(Box::new(csv)),
         read: 0,
         ended: false,
+        total: None,
     })
 }
 
@@ -230,7 +216,7 @@ fn header_of(row: &RawRow) -> Vec<String> {
     let mut names: Vec<String> = row
         .fields
         .iter()
-        .map(|name| name.trim().to_owned())
+        .map(|name| one_line(name.trim()))
         .collect();
     while names.last().is_some_and(String::is_empty) {
         names.pop();
@@ -238,8 +224,17 @@ fn header_of(row: &RawRow) -> Vec<String> {
     names
 }
 
+/// A name with line breaks in it, as spreadsheet programs have them in narrow columns, as they mean it.
+fn one_line(name: &str) -> String {
+    if name.contains(['\n', '\r', '\t']) {
+        name.split_whitespace().collect::<Vec<_>>().join(" ")
+    } else {
+        name.to_owned()
+    }
+}
+
 impl Reader {
-    /// The names of the columns, trimmed. A column without a name has an empty one, except at the end, where it is no column.
+    /// The names of the columns, trimmed and each on one line. A column without a name has an empty one, except at the end, where it is no column.
     #[must_use]
     pub fn header(&self) -> &[String] {
         &self.header
@@ -255,6 +250,38 @@ impl Reader {
     #[must_use]
     pub fn format(&self) -> &Format {
         &self.format
+    }
+
+    /// Reads the rows of a workbook to a file without a name in this folder, to be read from there: then nothing of the workbook is
+    /// in memory any more. A CSV needs nothing of the kind and stays as it is.
+    ///
+    /// # Errors
+    /// The first one that reading the workbook to its end meets.
+    pub fn settle(mut self, folder: &Path) -> Result<Self, TabularError> {
+        if !matches!(self.rows, Rows::Xlsx(_)) {
+            return Ok(self);
+        }
+        let mut rows = Settling::begin(folder)?;
+        while let Some(row) = self.next_row()? {
+            if rows.write(row.line, &row.fields)? > self.limits.unpacked_bytes {
+                return Err(TabularError::UnpacksTooLarge {
+                    limit: self.limits.unpacked_bytes,
+                });
+            }
+        }
+        Ok(Self {
+            rows: Rows::Settled(rows.finish()?),
+            total: Some(self.read),
+            read: 0,
+            ended: false,
+            ..self
+        })
+    }
+
+    /// How many rows there are, where that is known without reading them: after [`Self::settle`] of a workbook.
+    #[must_use]
+    pub fn total(&self) -> Option<u64> {
+        self.total
     }
 
     /// Passes over rows so that the next one has this number (or, when the file is shorter, there is none).
@@ -293,6 +320,7 @@ impl Reader {
             let raw = match &mut self.rows {
                 Rows::Csv(csv) => csv.next_row()?.map(RawRow::restored),
                 Rows::Xlsx(xlsx) => xlsx.next_row()?,
+                Rows::Settled(settled) => settled.next_row()?,
             };
             let Some(raw) = raw else { return Ok(None) };
             if raw.is_blank() {

@@ -6,7 +6,7 @@
 //! - Every processed row has exactly one outcome: created, updated, skipped or failed.
 //! - A finished import changes no more, except that it can be undone once.
 //!
-//! A row is named as a spreadsheet does: the header is row 1. What a row says of a person is never part of these events; a
+//! A row is named by its number among those in which something stands: the header is row 1. What a row says of a person is never part of these events; a
 //! failed row has a code and the name of a column.
 
 use std::collections::BTreeMap;

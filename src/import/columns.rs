@@ -1,14 +1,14 @@
 //! Which column of a file is what: everyday headers in English, Spanish and Portuguese are recognised, a mapping says the rest, and
 //! all other columns are kept as extra fields by their name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aggregates::import::ImportColumn;
 use aggregates::text;
-use projections::imports::catalogue::Catalogue;
+use projections::imports::catalogue::{Catalogue, Found};
 use projections::search;
 
-use crate::lead_files::read_only_places;
+use crate::lead_files::{own_places, read_only_places};
 
 /// What a column is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,12 @@ impl Field {
     #[must_use]
     pub fn parse(text: &str, catalogue: &Catalogue) -> Option<Self> {
         if let Some(question) = text.strip_prefix("question:") {
-            return catalogue.questions.find(question).map(Self::Question);
+            let named = catalogue.questions.by_name(question).first().copied();
+            let found = named.or_else(|| match catalogue.questions.find(question) {
+                Found::One(id) => Some(id),
+                _ => None,
+            });
+            return found.map(Self::Question);
         }
         let named = Self::NAMED.iter().find(|(name, _)| *name == text);
         named.map(|(_, field)| *field)
@@ -114,17 +119,24 @@ pub enum HeaderError {
     /// The mapping gives two columns to one field.
     #[error("two columns are mapped to {0}")]
     Twice(String),
-    /// The name of a column cannot be that of an extra field.
+    /// The name of a column is too long for an extra field.
     #[error(
-        "the header of column {0} is empty, too long or has control characters; name it, or map it to ignore"
+        "the header of column {0} has more than {MOST_NAME} characters; shorten it, or map it to ignore"
     )]
-    BadName(usize),
+    NameTooLong(usize),
+    /// The name of a column cannot be stored.
+    #[error("the header of column {0} has a control character; write it anew")]
+    ControlCharacter(usize),
 }
+
+/// The most characters of the name of an extra field.
+const MOST_NAME: usize = 100;
 
 /// The header of a file, understood.
 #[derive(Debug, Clone)]
 pub struct Columns {
-    header: Vec<String>,
+    /// Those of the header, but that each extra field has one of its own.
+    names: Vec<String>,
     fields: Vec<Field>,
 }
 
@@ -138,12 +150,16 @@ impl Columns {
         mapping: &BTreeMap<String, String>,
         catalogue: &Catalogue,
     ) -> Result<Self, HeaderError> {
+        if let Some(bad) = header
+            .iter()
+            .position(|name| name.contains(char::is_control))
+        {
+            return Err(HeaderError::ControlCharacter(bad + 1));
+        }
+        let numbered = numbered(header);
         let mut fields: Vec<Option<Field>> = vec![None; header.len()];
         for (column, field) in mapping {
-            let place = header
-                .iter()
-                .position(|name| name == column)
-                .or_else(|| header.iter().position(|name| plain(name) == plain(column)))
+            let place = place_of(column, header, &numbered)
                 .ok_or_else(|| HeaderError::NoSuchColumn(shown(column)))?;
             let field = Field::parse(field.trim(), catalogue)
                 .ok_or_else(|| HeaderError::NoSuchField(shown(field)))?;
@@ -155,33 +171,28 @@ impl Columns {
         for place in read_only_places(header) {
             fields[place].get_or_insert(Field::Ignore);
         }
-        for (n, name) in header.iter().enumerate() {
-            if fields[n].is_none() {
-                let meaning = meaning(name, catalogue);
-                let taken = !meaning.may_repeat() && fields.contains(&Some(meaning));
-                fields[n] = Some(if taken { Field::Extra } else { meaning });
-            }
-        }
-        let fields: Vec<Field> = fields.into_iter().flatten().collect();
+        recognise(header, &mut fields, catalogue);
+        let fields: Vec<Field> = fields
+            .into_iter()
+            .map(|field| field.unwrap_or(Field::Extra))
+            .collect();
+        let names = names(header, numbered, &fields);
         for (n, field) in fields.iter().enumerate() {
-            if *field == Field::Extra && text::line(&header[n], 100).is_err() {
-                return Err(HeaderError::BadName(n + 1));
+            if *field == Field::Extra && text::line(&names[n], MOST_NAME).is_err() {
+                return Err(HeaderError::NameTooLong(n + 1));
             }
         }
         if !fields.iter().any(|field| field.is_contact()) {
-            let names = header.iter().take(50).map(|name| shown(name));
+            let names = names.iter().take(50).map(|name| shown(name));
             return Err(HeaderError::NoContact(names.collect()));
         }
-        Ok(Self {
-            header: header.to_vec(),
-            fields,
-        })
+        Ok(Self { names, fields })
     }
 
     /// The columns' names, and what each is taken for.
     #[must_use]
     pub fn understood(&self) -> Vec<ImportColumn> {
-        let columns = self.header.iter().zip(&self.fields);
+        let columns = self.names.iter().zip(&self.fields);
         let column = |(header, field): (&String, &Field)| ImportColumn {
             header: header.clone(),
             field: field.name(),
@@ -193,7 +204,7 @@ impl Columns {
     #[must_use]
     pub fn at(&self, place: usize) -> Option<(&str, Field)> {
         let field = self.fields.get(place)?;
-        Some((self.header.get(place)?, *field))
+        Some((self.names.get(place)?, *field))
     }
 
     /// Whether rows may name things of the company.
@@ -221,19 +232,85 @@ fn plain(name: &str) -> String {
     folded.chars().filter(|c| c.is_alphanumeric()).collect()
 }
 
-fn meaning(name: &str, catalogue: &Catalogue) -> Field {
-    let plain = plain(name);
-    if let Some(field) = usual(&plain) {
-        return field;
+/// A name of its own for each column: one that has none is `column 3`, the second of a name `name (2)`.
+fn numbered(header: &[String]) -> Vec<String> {
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    let there: BTreeSet<&str> = header.iter().map(String::as_str).collect();
+    let mut own = Vec::with_capacity(header.len());
+    for (n, name) in header.iter().enumerate() {
+        let name = match name.as_str() {
+            "" => format!("column {}", n + 1),
+            name => name.to_owned(),
+        };
+        let is_free = |wanted: &str| {
+            !taken.contains(wanted) && (wanted == header[n] || !there.contains(wanted))
+        };
+        let free = if is_free(&name) {
+            name
+        } else {
+            let mut others = (2..).map(|k: usize| format!("{name} ({k})"));
+            others.find(|other| is_free(other)).unwrap_or_default()
+        };
+        taken.insert(free.clone());
+        own.push(free);
     }
-    // A number alone is no question, though it could be one's id.
-    if plain.bytes().all(|b| b.is_ascii_digit()) {
-        return Field::Extra;
+    own
+}
+
+/// The names of the columns. An extra field needs one that no other has; what a later column of another meaning is called, nobody minds.
+fn names(header: &[String], numbered: Vec<String>, fields: &[Field]) -> Vec<String> {
+    let mut extra = BTreeSet::new();
+    let mut names = Vec::with_capacity(header.len());
+    for ((name, own), field) in header.iter().zip(numbered).zip(fields) {
+        let repeated = *field == Field::Extra && !extra.insert(name);
+        let bare = !name.is_empty() && !repeated;
+        names.push(if bare { name.clone() } else { own });
     }
-    catalogue
-        .questions
-        .find(name)
-        .map_or(Field::Extra, Field::Question)
+    names
+}
+
+/// The column that a mapping means.
+fn place_of(column: &str, header: &[String], numbered: &[String]) -> Option<usize> {
+    let place =
+        |names: &[String], same: &dyn Fn(&str) -> bool| names.iter().position(|name| same(name));
+    place(header, &|name| name == column)
+        .or_else(|| place(numbered, &|name| name == column))
+        .or_else(|| {
+            let wanted = plain(column);
+            place(numbered, &|name| plain(name) == wanted)
+        })
+}
+
+/// Gives a meaning to the columns that have none yet, as far as they have one.
+///
+/// A header that is the text of a question takes its answers where that is no doubt: it means nothing else, or another column
+/// means that, or the file is one of ours, whose columns for what a lead is are known.
+fn recognise(header: &[String], fields: &mut [Option<Field>], catalogue: &Catalogue) {
+    let own = own_places(header);
+    let usual: Vec<Option<Field>> = header.iter().map(|name| usual(&plain(name))).collect();
+    let asks = |n: usize| !catalogue.questions.by_name(&header[n]).is_empty();
+    let plain_first = (0..header.len()).filter(|n| own.contains(n) || !asks(*n));
+    for n in plain_first {
+        if let Some(field) = usual[n] {
+            take(fields, n, field);
+        }
+    }
+    for n in (0..header.len()).filter(|n| asks(*n) && !own.contains(n)) {
+        let doubtful = usual[n].filter(|field| own.is_empty() && !fields.contains(&Some(*field)));
+        if let Some(field) = doubtful {
+            take(fields, n, field);
+        }
+        for id in catalogue.questions.by_name(&header[n]) {
+            take(fields, n, Field::Question(*id));
+        }
+    }
+}
+
+/// Gives the column at this place the meaning, unless it has one or another column has that.
+fn take(fields: &mut [Option<Field>], place: usize, field: Field) {
+    if fields[place].is_none() && !fields.contains(&Some(field)) {
+        fields[place] = Some(field);
+    }
 }
 
 /// The usual spellings in English, Spanish and Portuguese.
@@ -247,10 +324,12 @@ fn usual(plain: &str) -> Option<Field> {
         }
         "fullname" | "contactname" | "leadname" | "nombrecompleto" | "nombreyapellido"
         | "nombreyapellidos" | "nombresyapellidos" | "nombreapellido" | "nomecompleto"
-        | "nomeesobrenome" => Field::FullName,
+        | "nomeesobrenome" | "nombredelcontacto" | "nombredecontacto" | "nomedocontato"
+        | "nomedecontato" => Field::FullName,
         "email"
         | "emailaddress"
         | "emailid"
+        | "email1"
         | "mail"
         | "workemail"
         | "correo"
@@ -260,11 +339,14 @@ fn usual(plain: &str) -> Option<Field> {
         | "correoe"
         | "enderecodeemail"
         | "correioeletronico" => Field::Email,
-        "phone" | "phone1" | "phonenumber" | "telephone" | "telephonenumber" | "tel" | "mobile"
-        | "mobilephone" | "mobilenumber" | "cell" | "cellphone" | "cellphonenumber"
-        | "whatsapp" | "whatsappnumber" | "telefono" | "telefono1" | "numerodetelefono"
-        | "celular" | "movil" | "telefonomovil" | "telefonocelular" | "numerodecelular"
-        | "telefone" | "telefone1" | "numerodetelefone" | "telemovel" => Field::Phone,
+        "phone" | "phone1" | "phonenumber" | "workphone" | "contactnumber" | "contactphone"
+        | "telephone" | "telephonenumber" | "tel" | "mobile" | "mobilephone" | "mobilenumber"
+        | "cell" | "cellphone" | "cellphonenumber" | "whatsapp" | "whatsappnumber" | "telefono"
+        | "telefono1" | "telefonodecontacto" | "telefonedecontato" | "fone"
+        | "numerodetelefono" | "celular" | "movil" | "telefonomovil" | "telefonocelular"
+        | "numerodecelular" | "telefone" | "telefone1" | "numerodetelefone" | "telemovel" => {
+            Field::Phone
+        }
         "stage" | "stageid" | "leadstage" | "leadstatus" | "etapa" | "fase" | "estagio" => {
             Field::Stage
         }

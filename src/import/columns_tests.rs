@@ -87,3 +87,96 @@ fn a_file_without_any_contact_column_is_refused() {
         HeaderError::NoContact(vec!["city".into()])
     );
 }
+
+fn named(names: &[&str], mapping: &[(&str, &str)]) -> Vec<(String, String)> {
+    let header: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let mapping = mapping
+        .iter()
+        .map(|(column, field)| ((*column).to_owned(), (*field).to_owned()));
+    let columns = Columns::understand(&header, &mapping.collect(), &Catalogue::default());
+    let columns = columns.unwrap().understood().into_iter();
+    columns
+        .map(|column| (column.header, column.field))
+        .collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = |(name, field): &(&str, &str)| ((*name).to_owned(), (*field).to_owned());
+    expected.iter().map(owned).collect()
+}
+
+#[test]
+fn no_two_extra_fields_have_one_name() {
+    assert_eq!(
+        named(&["email", "note", "note", "note", "note (2)", "email"], &[]),
+        pairs(&[
+            ("email", "email"),
+            ("note", "extra"),
+            ("note (3)", "extra"),
+            ("note (4)", "extra"),
+            ("note (2)", "extra"),
+            ("email", "extra"),
+        ])
+    );
+    assert_eq!(
+        named(
+            &["tel", "tel", "email"],
+            &[("tel", "ignore"), ("tel (2)", "phone_number")]
+        ),
+        pairs(&[
+            ("tel", "ignore"),
+            ("tel", "phone_number"),
+            ("email", "email")
+        ])
+    );
+}
+
+#[test]
+fn a_column_without_a_name_is_named_by_its_number() {
+    assert_eq!(
+        named(&["", "", "email"], &[("column 2", "ignore")]),
+        pairs(&[
+            ("column 1", "extra"),
+            ("column 2", "ignore"),
+            ("email", "email")
+        ])
+    );
+    assert_eq!(
+        named(&["", "email"], &[("", "first_name")]),
+        pairs(&[("column 1", "first_name"), ("email", "email")])
+    );
+}
+
+#[test]
+fn a_control_character_in_any_header_is_refused() {
+    for names in [["em\0ail", "name"], ["email", "na\u{7}me"], ["email", "\0"]] {
+        assert!(matches!(
+            understood(&names, &[]).unwrap_err(),
+            HeaderError::ControlCharacter(_)
+        ));
+    }
+    assert_eq!(
+        understood(&["email", "x\0"], &[("email", "email")]).unwrap_err(),
+        HeaderError::ControlCharacter(2)
+    );
+    let long = "x".repeat(101);
+    assert_eq!(
+        understood(&["email", &long], &[]).unwrap_err(),
+        HeaderError::NameTooLong(2)
+    );
+}
+
+#[test]
+fn further_usual_headers_are_known() {
+    let fields = |names: &[&str]| understood(names, &[]).unwrap();
+    assert_eq!(
+        fields(&["Work Phone", "Email 1"]),
+        ["phone_number", "email"]
+    );
+    assert_eq!(
+        fields(&["Nombre del contacto", "Teléfono de contacto"]),
+        ["full_name", "phone_number"]
+    );
+    assert_eq!(fields(&["Contact Number"]), ["phone_number"]);
+    assert_eq!(fields(&["Fone"]), ["phone_number"]);
+}

@@ -360,6 +360,10 @@ pub fn message(code: &str, column: Option<&str>) -> String {
         "unknown_campaign" => "is not a campaign of this company",
         "unknown_territory" => "is not a territory of this company",
         "unknown_assignee" => "is nobody with an access in this company",
+        "ambiguous_assignee" => {
+            "is the name of several people: give the e-mail, or the id of the access"
+        }
+        "ambiguous_name" => "is the name of several: give the id",
         "assignee_has_no_access" => "the assignee has no access in this company",
         "campaign_takes_no_leads" => "the campaign takes no leads now",
         "no_contact" => "the row has neither a name nor an e-mail nor a phone number",

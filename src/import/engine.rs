@@ -1,6 +1,7 @@
 //! What importing works with, and how an import begins, is called off, and is taken back.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use aggregates::ids::{CompanyId, ImportId, UserId};
@@ -11,7 +12,7 @@ use projections::facts::Fact;
 use projections::imports::catalogue::{self, Catalogue};
 use projections::imports::{IMPORTS_OF_FILE, file_key};
 use sqlx::PgPool;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::columns::{self, Columns, HeaderError};
 use super::files::{FileError, ImportFiles, Spooled};
@@ -23,6 +24,18 @@ use crate::tabular::{self, TabularError};
 
 /// The one type of import there is.
 pub const LEADS: &str = "leads";
+
+/// How many files are looked through at a time: each takes a thread, and its buffers.
+static LOOKING: Semaphore = Semaphore::const_new(4);
+
+/// How much of a file is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Its header.
+    Header,
+    /// Its rows too. Those of a workbook are written to the disk first, so that it is not held in memory while they are worked on.
+    Rows,
+}
 
 /// See the module's text. Cheap to clone.
 #[derive(Clone)]
@@ -103,13 +116,13 @@ impl Imports {
     pub async fn open(
         &self,
         file: File,
+        wanted: Wanted,
         company: &CompanyRow,
         options: &ImportOptions,
     ) -> Result<OpenFile, ImportRefusal> {
         let catalogue = self.catalogue(company).await?;
-        let reader = open(file, options)
-            .await
-            .map_err(ImportRefusal::Unreadable)?;
+        let reader = self.reader(file, wanted, options);
+        let reader = reader.await.map_err(ImportRefusal::Unreadable)?;
         let columns = Columns::understand(reader.header(), &options.mapping, &catalogue)?;
         Ok(OpenFile {
             reader,
@@ -131,6 +144,7 @@ impl Imports {
     ) -> Result<i64, ImportRefusal> {
         let opened = self.open(
             spooled.open().map_err(FileError::from)?,
+            Wanted::Header,
             &new.company,
             &new.options,
         );
@@ -210,6 +224,38 @@ impl Imports {
         self.wake.notify_one();
         Ok(())
     }
+
+    /// Opens a file of rows on a blocking thread; waits while others are opening as many as may be opened at a time.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub async fn reader(
+        &self,
+        file: File,
+        wanted: Wanted,
+        options: &ImportOptions,
+    ) -> Result<tabular::Reader, TabularError> {
+        let options = tabular::Options {
+            sheet: options.sheet.clone(),
+            usable: options.mapping.is_empty().then_some(columns::looks_usable),
+            ..tabular::Options::default()
+        };
+        let folder: PathBuf = self.files.spool_folder().to_owned();
+        // It is never closed; were it, reading on would be right.
+        let _looking = LOOKING.acquire().await;
+        let opening = tokio::task::spawn_blocking(move || {
+            let reader = tabular::open(file, &options)?;
+            match wanted {
+                Wanted::Header => Ok(reader),
+                Wanted::Rows => reader.settle(&folder),
+            }
+        });
+        match opening.await {
+            Ok(opened) => opened,
+            // A reader that panics has met a damaged file.
+            Err(_) => Err(TabularError::NoHeader),
+        }
+    }
 }
 
 /// That the company imported the same bytes before, in words.
@@ -218,22 +264,4 @@ pub fn imported_before(import_id: i64) -> String {
     format!(
         "This company imported the same file before (import {import_id}); send force=true to import it again."
     )
-}
-
-/// Opens a file of rows on a blocking thread.
-///
-/// # Errors
-/// What is wrong with the file.
-pub async fn open(file: File, options: &ImportOptions) -> Result<tabular::Reader, TabularError> {
-    let options = tabular::Options {
-        sheet: options.sheet.clone(),
-        usable: options.mapping.is_empty().then_some(columns::looks_usable),
-        ..tabular::Options::default()
-    };
-    let opening = tokio::task::spawn_blocking(move || tabular::open(file, &options));
-    match opening.await {
-        Ok(opened) => opened,
-        // A reader that panics has met a damaged file.
-        Err(_) => Err(TabularError::NoHeader),
-    }
 }

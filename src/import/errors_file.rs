@@ -1,10 +1,11 @@
 //! The failed rows of an import as CSV, in the original columns with the reason as the last one: made from the kept file, a few rows
-//! in memory at a time.
+//! in memory at a time. Nothing of a row is left out: what stands beyond the header comes in columns of its own.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Write};
 
-use aggregates::import::ImportOptions;
+use aggregates::import::{ImportOptions, RowOutcomes};
 use axum::body::Bytes;
 use futures::Stream;
 use projections::imports::list::{self, ImportRow};
@@ -12,13 +13,15 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::decision::message;
-use super::engine::{self, Imports};
+use super::engine::{Imports, Wanted};
 use super::files::{FileError, Spooled};
 use super::rows::row_of;
 use crate::tabular::{self, CsvWriter};
 
-/// The header of the last column.
+/// The header of the last column, unless the file has such a column itself.
 pub const REASON: &str = "reason";
+/// The code of rows that have something beyond the header.
+const TOO_MANY_FIELDS: &str = "too_many_fields";
 /// How many commits' outcomes are read together.
 const READ_TOGETHER: i64 = 50;
 /// A piece of the answer has so many bytes, about.
@@ -39,15 +42,25 @@ pub async fn stream(
     };
     let (feed, pieces) = mpsc::channel(2);
     let options: ImportOptions = serde_json::from_value(import.options.clone()).unwrap_or_default();
-    let writer = Writer {
+    let mut writer = Writer {
+        beyond: 0,
         imports: imports.clone(),
         import: import.id,
         until: aggregates::import::FIRST_ROW + import.processed_rows(),
         handle: Handle::current(),
     };
     // A file without a header has no rows that could have failed.
-    if let Ok(reader) = engine::open(file.open()?, &options).await {
+    let open = async |file: File| imports.reader(file, Wanted::Rows, &options).await;
+    if let Ok(reader) = open(file.open()?).await {
+        let wide = if writer.has_wide_rows().await? {
+            open(file.open()?).await.ok()
+        } else {
+            None
+        };
         tokio::task::spawn_blocking(move || {
+            if let Some(wide) = wide {
+                writer.beyond = widest(wide);
+            }
             if let Err(error) = writer.write(reader, &feed) {
                 let _ = feed.blocking_send(Err(error));
             }
@@ -60,23 +73,52 @@ pub async fn stream(
     })))
 }
 
+/// How many columns the file's widest row has beyond the header.
+fn widest(reader: tabular::Reader) -> usize {
+    let columns = reader.header().len();
+    let beyond = reader.map_while(Result::ok);
+    let beyond = beyond.map(|row| row.fields.len() - columns.min(row.fields.len()));
+    beyond.max().unwrap_or_default()
+}
+
+/// The header of the failed rows: the file's own, a name for each column beyond it, and one for the reason, none of them twice.
+fn header(own: &[String], beyond: usize) -> Vec<String> {
+    let mut names = own.to_vec();
+    let free = |names: &[String], name: &str| {
+        let is_there = |wanted: &String| {
+            let same = |there: &String| there.to_lowercase() == wanted.to_lowercase();
+            names.iter().any(same)
+        };
+        let others = (2..).map(|n: usize| format!("{name} ({n})"));
+        let mut all = std::iter::once(name.to_owned()).chain(others);
+        all.find(|wanted| !is_there(wanted)).unwrap_or_default()
+    };
+    for n in 0..beyond {
+        let name = free(&names, &format!("column {}", own.len() + n + 1));
+        names.push(name);
+    }
+    let reason = free(&names, REASON);
+    names.push(reason);
+    names
+}
+
 struct Writer {
     imports: Imports,
     import: i64,
     /// The first row that is not processed yet, as the import's row says.
     until: i64,
+    /// How many columns there are beyond the header.
+    beyond: usize,
     handle: Handle,
 }
 
 impl Writer {
     fn write(&self, mut reader: tabular::Reader, feed: &Pieces) -> io::Result<()> {
-        let header = reader.header().to_vec();
+        let header = header(reader.header(), self.beyond);
+        let columns = header.len() - 1;
         // So that spreadsheet programs take it for UTF-8.
         let mut csv = CsvWriter::new(Piece("\u{feff}".as_bytes().to_vec(), feed.clone()));
-        // A file of failed rows that is mended in part and fails again has a reason already.
-        let columns = header.len() - usize::from(header.last().is_some_and(|h| h == REASON));
-        let names = header.iter().take(columns).map(String::as_str);
-        csv.write_row(names.chain([REASON]))?;
+        csv.write_row(header.iter().map(String::as_str))?;
         let mut after = 0;
         loop {
             let failed = self.next_failed(&mut after)?;
@@ -100,17 +142,37 @@ impl Writer {
         csv.finish()?.flush()
     }
 
+    /// Whether a row was refused because it has something beyond the header.
+    async fn has_wide_rows(&self) -> io::Result<bool> {
+        let mut after = 0;
+        loop {
+            let chunks = self.outcomes(&mut after).await?;
+            if chunks.is_empty() {
+                return Ok(false);
+            }
+            let mut failed = chunks.iter().flat_map(|chunk| &chunk.failed);
+            if failed.any(|row| row.code == TOO_MANY_FIELDS) {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// What became of the rows of the next few commits; empty after the last.
+    async fn outcomes(&self, after: &mut i64) -> io::Result<Vec<RowOutcomes>> {
+        let connection = self.imports.pool.acquire().await;
+        let mut connection = connection.map_err(io::Error::other)?;
+        let chunks = list::outcomes_after(&mut connection, self.import, *after, READ_TOGETHER);
+        let chunks = chunks.await.map_err(io::Error::other)?;
+        *after = chunks.last().map_or(*after, |last| last.first_row);
+        Ok(chunks)
+    }
+
     /// The next failed rows with their reasons; `None` after the last.
     fn next_failed(&self, after: &mut i64) -> io::Result<Option<BTreeMap<i64, String>>> {
-        let chunks = self.handle.block_on(async {
-            let mut connection = self.imports.pool.acquire().await?;
-            list::outcomes_after(&mut connection, self.import, *after, READ_TOGETHER).await
-        });
-        let chunks = chunks.map_err(io::Error::other)?;
-        let Some(last) = chunks.last() else {
+        let chunks = self.handle.block_on(self.outcomes(after))?;
+        if chunks.is_empty() {
             return Ok(None);
-        };
-        *after = last.first_row;
+        }
         let failed = chunks.into_iter().flat_map(|chunk| chunk.failed);
         let failed = failed.filter(|row| row.row < self.until);
         let reason = |code: &str, column: Option<&str>| message(code, column);
@@ -148,5 +210,24 @@ impl Piece {
         }
         let sent = self.1.blocking_send(Ok(bytes.into()));
         sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_column_of_the_file_is_taken_for_the_reason() {
+        let named = |own: &[&str], beyond| {
+            let own: Vec<String> = own.iter().map(|&name| name.to_owned()).collect();
+            header(&own, beyond).join(",")
+        };
+        assert_eq!(named(&["email"], 0), "email,reason");
+        assert_eq!(named(&["Reason", "email"], 0), "Reason,email,reason (2)");
+        assert_eq!(
+            named(&["email", "column 4", "a"], 2),
+            "email,column 4,a,column 4 (2),column 5,reason"
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! Uploads are bounded in size. A kept file is removed 30 days after it came: then its failed rows can no longer be fetched; all
 //! else about the import stays.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -16,12 +17,13 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
 
 use crate::objects::Objects;
 
 /// The largest file: 200 MB.
 pub const MOST_BYTES: u64 = 200_000_000;
-/// The smallest part of an upload in parts, but for the last: what object stores take.
+/// The largest part of an upload in parts.
 pub const PART_BYTES: u64 = 8 * 1024 * 1024;
 /// The most parts of an upload.
 pub const MOST_PARTS: u32 = 100;
@@ -29,6 +31,34 @@ pub const MOST_PARTS: u32 = 100;
 const KEPT_FOR: TimeDelta = TimeDelta::days(30);
 /// How long parts of an upload that nobody completes are kept.
 const PARTS_KEPT_FOR: TimeDelta = TimeDelta::days(2);
+
+/// What a store takes at a time of a large object (S3 takes no less), and what is in memory of it.
+const KEPT_AT_ONCE: usize = 5 << 20;
+/// How many files are on their way to the store at a time.
+static KEEPING: Semaphore = Semaphore::const_new(4);
+
+/// Why the parts of an upload are no file.
+#[derive(Debug, thiserror::Error)]
+pub enum PartsError {
+    /// There are none.
+    #[error("the upload has no parts")]
+    None,
+    /// One before the last is not there.
+    #[error("part {0} is missing")]
+    Missing(u32),
+    /// They were a file already.
+    #[error("the upload is completed")]
+    Completed,
+    /// Disk or store.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl From<object_store::Error> for PartsError {
+    fn from(error: object_store::Error) -> Self {
+        Self::File(error.into())
+    }
+}
 
 /// Why a file was not taken or not given.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +150,12 @@ impl ImportFiles {
         }
     }
 
+    /// Where files are while they are worked on.
+    #[must_use]
+    pub fn spool_folder(&self) -> &Path {
+        &self.spool
+    }
+
     /// Begins to take a file in.
     ///
     /// # Errors
@@ -141,12 +177,7 @@ impl ImportFiles {
     /// # Errors
     /// What disk and store answer.
     pub async fn keep(&self, code: &str, spooled: &Spooled) -> Result<(), FileError> {
-        let store = self.objects.store().await?.clone();
-        let mut from = tokio::fs::File::from_std(spooled.open()?);
-        let mut to = BufWriter::new(store, file_path(code));
-        tokio::io::copy(&mut from, &mut to).await?;
-        to.shutdown().await?;
-        Ok(())
+        self.put(file_path(code), spooled).await
     }
 
     /// The import's file, on this node's disk; `None` when this node's store does not have it.
@@ -170,45 +201,89 @@ impl ImportFiles {
     /// Keeps a part of an upload; a part that is sent again replaces the former.
     ///
     /// # Errors
-    /// What the store answers.
+    /// [`PartsError::Completed`], or what disk and store answer.
     pub async fn keep_part(
         &self,
         upload: &str,
         part: u32,
-        bytes: axum::body::Bytes,
-    ) -> Result<(), FileError> {
+        spooled: &Spooled,
+    ) -> Result<(), PartsError> {
+        if self.is_completed(upload).await? {
+            return Err(PartsError::Completed);
+        }
+        Ok(self.put(part_path(upload, part), spooled).await?)
+    }
+
+    /// The parts of an upload as one file, from 1 to the last without a gap.
+    ///
+    /// # Errors
+    /// See [`PartsError`].
+    pub async fn join_parts(&self, upload: &str) -> Result<Spooled, PartsError> {
+        if self.is_completed(upload).await? {
+            return Err(PartsError::Completed);
+        }
+        let numbers = self.parts_of(upload).await?;
+        let last = numbers.last().copied().ok_or(PartsError::None)?;
+        let mut spool = self.spool()?;
+        for part in 1..=last {
+            if !self.append(&part_path(upload, part), &mut spool).await? {
+                return Err(PartsError::Missing(part));
+            }
+        }
+        Ok(spool.finish().await?)
+    }
+
+    /// The parts have become a file: removes them, and takes no more of them.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn complete(&self, upload: &str) -> Result<(), FileError> {
         let store = self.objects.store().await?;
-        store.put(&part_path(upload, part), bytes.into()).await?;
+        let nothing = object_store::PutPayload::new();
+        store.put(&completed_path(upload), nothing).await?;
+        for part in self.parts_of(upload).await? {
+            self.delete(&part_path(upload, part)).await;
+        }
         Ok(())
     }
 
-    /// The parts of an upload as one file, from 1 to the last without a gap; `None` when part 1 is missing.
-    ///
-    /// # Errors
-    /// [`FileError::TooLarge`], or what disk and store answer.
-    pub async fn join_parts(&self, upload: &str) -> Result<Option<Spooled>, FileError> {
-        let mut spool = self.spool()?;
-        for part in 1..=MOST_PARTS {
-            if !self.append(&part_path(upload, part), &mut spool).await? {
-                if part == 1 {
-                    return Ok(None);
-                }
-                break;
-            }
+    async fn is_completed(&self, upload: &str) -> Result<bool, FileError> {
+        match self
+            .objects
+            .store()
+            .await?
+            .head(&completed_path(upload))
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
         }
-        Ok(Some(spool.finish().await?))
     }
 
-    /// Removes the parts of an upload.
-    pub async fn remove_parts(&self, upload: &str) {
-        for part in 1..=MOST_PARTS {
-            match self.objects.store().await {
-                Ok(store) if store.head(&part_path(upload, part)).await.is_ok() => {
-                    self.delete(&part_path(upload, part)).await;
-                }
-                _ => break,
-            }
-        }
+    /// The numbers of the parts that are there, in their order.
+    async fn parts_of(&self, upload: &str) -> Result<BTreeSet<u32>, FileError> {
+        let folder = ObjectPath::from(format!("{PARTS}/{upload}"));
+        let objects = self.objects.store().await?.list(Some(&folder));
+        let number = |object: object_store::ObjectMeta| {
+            let name = object.location.filename()?;
+            name.parse().ok()
+        };
+        let numbers: Vec<Option<u32>> = objects.map_ok(number).try_collect().await?;
+        Ok(numbers.into_iter().flatten().collect())
+    }
+
+    /// Brings a file into the store, a few megabytes in memory at a time.
+    async fn put(&self, path: ObjectPath, spooled: &Spooled) -> Result<(), FileError> {
+        // It is never closed; were it, keeping the file would be right.
+        let _keeping = KEEPING.acquire().await;
+        let store = self.objects.store().await?.clone();
+        let mut from = tokio::fs::File::from_std(spooled.open()?);
+        let to = BufWriter::with_capacity(store, path, KEPT_AT_ONCE);
+        let mut to = to.with_max_concurrency(1);
+        tokio::io::copy(&mut from, &mut to).await?;
+        to.shutdown().await?;
+        Ok(())
     }
 
     /// Removes what was kept long enough, and answers how many objects that were.
@@ -270,4 +345,9 @@ fn file_path(code: &str) -> ObjectPath {
 
 fn part_path(upload: &str, part: u32) -> ObjectPath {
     ObjectPath::from(format!("{PARTS}/{upload}/{part}"))
+}
+
+/// Stands where an upload was completed, until it is swept; no part is taken after that, because its address has run out by then.
+fn completed_path(upload: &str) -> ObjectPath {
+    ObjectPath::from(format!("{PARTS}/{upload}/completed"))
 }

@@ -1,7 +1,7 @@
 //! Which e-mails and phone numbers the leads of a company have, kept at hand while a long file goes in: most of its rows are like
 //! nobody, and need not be looked for in the tables.
 //!
-//! A Bloom filter: it says "perhaps" or "surely not", in the same sixteen megabytes whatever the size of the company. It is as of a ledger position
+//! A Bloom filter: it says "perhaps" or "surely not", in sixteen megabytes at most whatever the size of the company. It is as of a ledger position
 //! that is on disk; whoever asks under the append lock brings it up to the ledger's end first.
 
 use std::hash::{BuildHasher, RandomState};
@@ -11,13 +11,17 @@ use std::sync::{Arc, PoisonError};
 use aggregates::import::RowOutcomes;
 use projections::imports::holders::{self, ContactKeys, Mark};
 use sqlx::{Connection, Executor, PgConnection};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
 use super::decision::Decided;
 use super::rows::ReadyRow;
 
-/// Of a million leads with both keys, one look in a hundred thousand is in vain.
-const BITS: u64 = 1 << 27;
+/// The most bits: of a million leads with both keys, one look in a hundred thousand is in vain.
+const MOST_BITS: u64 = 1 << 27;
+/// So many bits for each lead and each row, as long as that is less.
+const BITS_OF_A_LEAD: u64 = 128;
+/// Megabytes that all filters of the process may take together; an import that finds none looks each row up.
+static ROOM: Semaphore = Semaphore::const_new(33);
 /// How many bits stand for a key.
 const PLACES: usize = 4;
 /// A file is short if it has fewer rows than this share of the company's leads: then looking for each row is less work than reading all
@@ -32,6 +36,7 @@ struct Inner {
     company: i64,
     hasher: RandomState,
     bits: Vec<AtomicU64>,
+    _room: SemaphorePermit<'static>,
     marks: Mutex<Marks>,
 }
 
@@ -79,7 +84,7 @@ fn events_of(outcomes: &RowOutcomes) -> i64 {
 }
 
 impl KnownKeys {
-    /// Of the leads that the company has; `None` when the file is too short to be worth it.
+    /// Of the leads that the company has; `None` when the file is too short to be worth it, or other imports have what room there is.
     ///
     /// # Errors
     /// What the database answers.
@@ -97,10 +102,18 @@ impl KnownKeys {
         if rows.saturating_mul(SHORT) < leads {
             return Ok(None);
         }
+        let keys = u64::try_from(leads.saturating_add(rows)).unwrap_or_default();
+        let bits = keys.saturating_mul(BITS_OF_A_LEAD).min(MOST_BITS);
+        let bits = bits.next_power_of_two().max(64);
+        let megabytes = u32::try_from(bits >> 23).unwrap_or(u32::MAX);
+        let Ok(room) = ROOM.try_acquire_many(megabytes.max(1)) else {
+            return Ok(None);
+        };
         let known = Self(Arc::new(Inner {
             company,
             hasher: RandomState::new(),
-            bits: (0..BITS / 64).map(|_| AtomicU64::new(0)).collect(),
+            bits: (0..bits / 64).map(|_| AtomicU64::new(0)).collect(),
+            _room: room,
             marks: Mutex::new(Marks {
                 confirmed,
                 last: None,
@@ -171,7 +184,8 @@ impl KnownKeys {
         // Two halves of one hash make as many as are wanted (Kirsch and Mitzenmacher 2006).
         let hash = self.0.hasher.hash_one(key);
         let (first, step) = (hash, (hash >> 32) | 1);
-        std::array::from_fn(|n| first.wrapping_add(step.wrapping_mul(n as u64)) % BITS)
+        let bits = 64 * self.0.bits.len() as u64;
+        std::array::from_fn(|n| first.wrapping_add(step.wrapping_mul(n as u64)) % bits)
     }
 
     fn add(&self, key: &str) {

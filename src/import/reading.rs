@@ -7,22 +7,26 @@ use aggregates::phone::Region;
 use tokio::sync::mpsc;
 
 use super::columns::Columns;
-use super::engine;
+use super::engine::{Imports, Wanted};
 use super::rows::{self, ReadRow, RowFault};
 use crate::tabular::{self, TabularError};
 
-/// How many rows are read together.
+/// How many rows are read together, at most.
 const CHUNK: usize = 500;
+/// Rows of so many bytes are not joined by further ones.
+pub const CHUNK_BYTES: usize = 1 << 20;
 /// How many chunks are read ahead.
 const AHEAD: usize = 2;
 
 /// A row that was read.
 #[derive(Debug)]
 pub struct Read {
-    /// As a spreadsheet counts, the header being 1.
+    /// The header is 1; rows in which nothing stands are not counted.
     pub row: i64,
     /// What stands in it, or why it is refused.
     pub said: Result<ReadRow, RowFault>,
+    /// How many bytes its cells have.
+    pub bytes: usize,
 }
 
 /// Rows on their way; closed at the file's end.
@@ -32,8 +36,15 @@ pub type Ahead = mpsc::Receiver<Result<Vec<Read>, TabularError>>;
 ///
 /// # Errors
 /// What is wrong with the file.
-pub async fn count(file: File, options: &ImportOptions) -> Result<i64, TabularError> {
-    let reader = engine::open(file, options).await?;
+pub async fn count(
+    imports: &Imports,
+    file: File,
+    options: &ImportOptions,
+) -> Result<i64, TabularError> {
+    let reader = imports.reader(file, Wanted::Rows, options).await?;
+    if let Some(total) = reader.total() {
+        return Ok(i64::try_from(total).unwrap_or(i64::MAX));
+    }
     let counting = tokio::task::spawn_blocking(move || reader.count_rows());
     match counting.await {
         Ok(counted) => Ok(i64::try_from(counted?).unwrap_or(i64::MAX)),
@@ -52,6 +63,7 @@ pub fn ahead(mut reader: tabular::Reader, columns: Columns, region: Region, from
             return;
         }
         let mut chunk = Vec::with_capacity(CHUNK);
+        let mut chunk_bytes = 0;
         for row in reader {
             let row = match row {
                 Ok(row) => row,
@@ -61,11 +73,15 @@ pub fn ahead(mut reader: tabular::Reader, columns: Columns, region: Region, from
                     return;
                 }
             };
+            let bytes = row.fields.iter().map(String::len).sum();
             chunk.push(Read {
                 row: rows::row_of(row.number),
                 said: rows::read(&columns, &row, region),
+                bytes,
             });
-            if chunk.len() == CHUNK {
+            chunk_bytes += bytes;
+            if chunk.len() == CHUNK || chunk_bytes > CHUNK_BYTES {
+                chunk_bytes = 0;
                 let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
                 // Nobody listens any more when the import was called off.
                 if feed.blocking_send(Ok(full)).is_err() {

@@ -14,7 +14,7 @@ use aggregates::person_name::PersonName;
 use aggregates::phone::{Phone, Region};
 use aggregates::stage::Stage;
 use aggregates::text;
-use projections::imports::catalogue::{Catalogue, Named};
+use projections::imports::catalogue::{Catalogue, Found, Named};
 use projections::imports::holders::ContactKeys;
 use projections::search;
 
@@ -50,10 +50,18 @@ pub struct ReadRow {
     names: Vec<(usize, Field, String)>,
 }
 
+impl ReadRow {
+    /// By what it is like other rows and leads.
+    #[must_use]
+    pub fn keys(&self) -> ContactKeys {
+        ContactKeys::of(&self.contact)
+    }
+}
+
 /// A row that is ready to be decided.
 #[derive(Debug, Clone)]
 pub struct ReadyRow {
-    /// As a spreadsheet counts, the header being 1.
+    /// The header is 1; rows in which nothing stands are not counted.
     pub row: i64,
     /// What it says, or why it is refused.
     pub lead: Result<Box<RowLead>, RowFault>,
@@ -199,9 +207,13 @@ pub fn resolve(
     let mut answer_columns = Vec::new();
     for (place, field, text) in read.names {
         let column = columns.at(place).map_or("", |(name, _)| name);
-        let find = |things: &Named, code| {
-            let found = things.find(&text);
-            found.ok_or_else(|| RowFault::of(code, column))
+        let find = |things: &Named, code| match things.find(&text) {
+            Found::One(id) => Ok(id),
+            Found::Nothing => Err(RowFault::of(code, column)),
+            Found::Several if field == Field::Assignee => {
+                Err(RowFault::of("ambiguous_assignee", column))
+            }
+            Found::Several => Err(RowFault::of("ambiguous_name", column)),
         };
         match field {
             Field::Source => {

@@ -13,11 +13,11 @@ use projections::imports::list::{self, ImportRow};
 
 use super::columns::Columns;
 use super::decision::{self, Common, Decided};
-use super::engine::{ImportRefusal, Imports, OpenFile};
+use super::engine::{ImportRefusal, Imports, OpenFile, Wanted};
 use super::files::{FileError, Spooled};
 use super::known_keys::{Chunk, KnownKeys};
 use super::pace::{self, Pace};
-use super::reading::{self, Ahead, Read};
+use super::reading::{self, Ahead, CHUNK_BYTES, Read};
 use super::rows::{ReadyRow, resolve};
 use super::runner::RunError;
 use super::undo::Undoing;
@@ -243,7 +243,8 @@ impl Rows {
         let options: ImportOptions =
             serde_json::from_value(row.options.clone()).unwrap_or_default();
         let reopened = file.open().map_err(FileError::from)?;
-        let opened = match imports.open(reopened, &common.company, &options).await {
+        let opening = imports.open(reopened, Wanted::Rows, &common.company, &options);
+        let opened = match opening.await {
             Ok(opened) => opened,
             Err(ImportRefusal::Database(error)) => return Err(error.into()),
             Err(ImportRefusal::Header(error)) => {
@@ -264,8 +265,13 @@ impl Rows {
         } = opened;
         let mut total_rows = row.total_rows.unwrap_or_default();
         if row.started_at.is_none() {
-            let counting = file.open().map_err(FileError::from)?;
-            total_rows = match reading::count(counting, &options).await {
+            let counted = if let Some(total) = reader.total() {
+                Ok(i64::try_from(total).unwrap_or(i64::MAX))
+            } else {
+                let counting = file.open().map_err(FileError::from)?;
+                reading::count(imports, counting, &options).await
+            };
+            total_rows = match counted {
                 Ok(total_rows) => total_rows,
                 Err(error) => return Fault::of_file(error).map(Err),
             };
@@ -331,10 +337,21 @@ impl Rows {
         Ok(Step::More)
     }
 
+    /// How many of the waiting rows make a chunk: as many as are wanted, or fewer when they are long; `None` when they do not fill one.
+    fn ready(&self, wanted: usize) -> Option<usize> {
+        let mut bytes = 0;
+        let full = self.waiting.iter().position(|row| {
+            bytes += row.bytes;
+            bytes > CHUNK_BYTES
+        });
+        let full = full.map_or(wanted, |last| wanted.min(last + 1));
+        (self.waiting.len() >= full).then_some(full)
+    }
+
     /// Sends the next chunk on its way; whether there was one.
     async fn send(&mut self, imports: &Imports, pace: &mut Pace) -> Result<bool, RunError> {
         let wanted = pace.rows();
-        while self.waiting.len() < wanted && self.fault.is_none() {
+        while self.ready(wanted).is_none() && self.fault.is_none() {
             match self.ahead.recv().await {
                 Some(Ok(rows)) => self.waiting.extend(rows),
                 // What was read before the fault comes first.
@@ -346,7 +363,7 @@ impl Rows {
             return Ok(false);
         }
         self.refresh(imports).await?;
-        let rows = self.waiting.len().min(wanted);
+        let rows = self.ready(wanted).unwrap_or(self.waiting.len());
         let chunk = self.waiting.drain(..rows);
         let (columns, catalogue, options) = (&self.columns, &self.catalogue, &self.options);
         let company = CompanyId(self.common.company.id);

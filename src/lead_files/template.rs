@@ -6,6 +6,7 @@ use std::io;
 use aggregates::company::campaigns::CampaignStatus;
 use aggregates::ids::CompanyId;
 use aggregates::stage::Stage;
+use chrono::NaiveDate;
 use projections::companies::CompanyRow;
 use projections::page::{PageFrom, PageRequest};
 use projections::questions::QuestionRow;
@@ -31,13 +32,15 @@ pub struct Template {
 }
 
 impl Template {
-    /// Of this company: its own catalogues, and those of the companies above it, which serve it too.
+    /// Of this company: its own catalogues, and those of the companies above it, which serve it too. Campaigns are those that take leads
+    /// on this day.
     ///
     /// # Errors
     /// What the database answers.
     pub async fn of(
         connection: &mut PgConnection,
         company: &CompanyRow,
+        day: NaiveDate,
     ) -> Result<Self, sqlx::Error> {
         let (mut own_sources, mut own_campaigns) = (Vec::new(), Vec::new());
         for &id in company.path.iter().rev() {
@@ -50,7 +53,9 @@ impl Template {
             let active = Some(CampaignStatus::Active);
             let (page, _) =
                 campaigns::page(connection, CompanyId(id), None, active, &request).await?;
-            own_campaigns.extend(page.rows.into_iter().map(|row| row.name));
+            let open = page.rows.into_iter();
+            let open = open.filter(|row| row.end_date.is_none_or(|last| day <= last));
+            own_campaigns.extend(open.map(|row| row.name));
         }
         Ok(Self {
             sources: own_sources,

@@ -3,7 +3,7 @@
 //! The decisions are the very ones that the committer would carry out. They see one snapshot of the ledger, and what the commands
 //! before them in the rehearsal would have done; nobody is kept from writing meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use projections::facts;
@@ -12,6 +12,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 use super::head::View;
 use super::load;
 use super::refusal::Refusal;
+use super::stream::StreamKind;
 use super::unit::{Changes, IdKind, Unit};
 use super::work::Work;
 use crate::clock::Clock;
@@ -49,6 +50,12 @@ impl Rehearsal {
     pub fn last_id(&self, kind: IdKind) -> i64 {
         let last = self.changes.last_ids.get(kind.name());
         last.copied().unwrap_or_default()
+    }
+
+    /// Forgets all leads but these: the others are as they are in the tables, or no later command asks for them.
+    pub fn keep_leads(&mut self, wanted: &HashSet<i64>) {
+        let streams = &mut self.changes.streams;
+        streams.retain(|key, _| key.kind != StreamKind::Lead || wanted.contains(&key.id));
     }
 
     /// Decides the command. Claims are not looked up: commands that take some cannot be rehearsed.

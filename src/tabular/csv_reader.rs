@@ -7,6 +7,7 @@ use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
 
 use super::csv_quotes::Quotes;
 use super::encoding::{self, Found, Utf8Reader};
+use super::error::QUOTE_HINT;
 use super::{Format, Limits, Options, RawRow, TabularError, csv_dialect};
 
 /// Buffers begin with this many bytes and grow to the limits.
@@ -105,6 +106,7 @@ impl CsvReader {
                     limit: self.limits.cell_bytes,
                     line,
                     column: fields + 1,
+                    hint: QUOTE_HINT,
                 });
             }
             match result {
@@ -113,6 +115,7 @@ impl CsvReader {
                     return Err(TabularError::RowTooLong {
                         limit: self.limits.row_bytes,
                         line,
+                        hint: QUOTE_HINT,
                     });
                 }
                 ReadRecordResult::OutputFull => {
@@ -146,6 +149,7 @@ impl CsvReader {
             return Err(TabularError::RowTooLong {
                 limit: self.limits.row_bytes,
                 line,
+                hint: QUOTE_HINT,
             });
         }
         let mut start = 0;
@@ -156,6 +160,7 @@ impl CsvReader {
                     limit: self.limits.cell_bytes,
                     line,
                     column: column + 1,
+                    hint: QUOTE_HINT,
                 });
             }
             texts.push(String::from_utf8_lossy(&self.output[start..end]).into_owned());

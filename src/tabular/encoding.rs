@@ -93,7 +93,7 @@ pub(super) fn detect(file: &mut File) -> io::Result<Found> {
 }
 
 /// In UTF-16 the delimiters and line ends alone put a zero into every such pair, always on the same side.
-fn utf16_without_mark(sample: &[u8]) -> Option<TextEncoding> {
+pub(super) fn utf16_without_mark(sample: &[u8]) -> Option<TextEncoding> {
     let pairs = sample.chunks_exact(2);
     let (mut first, mut second, count) = (0, 0, pairs.len());
     for pair in pairs {

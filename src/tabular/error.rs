@@ -1,5 +1,8 @@
 //! Why a file cannot be read, in words for whoever sent it.
 
+/// What a CSV's cell that never ends most often comes of.
+pub(super) const QUOTE_HINT: &str = "; is a quotation mark never closed?";
+
 /// What is wrong with a file. The text completes "the file …" or stands by itself, and names row and column where there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum TabularError {
@@ -13,6 +16,12 @@ pub enum TabularError {
     #[error("is {what}, which cannot be read; save it as XLSX or CSV")]
     OtherFormat {
         /// What it is.
+        what: &'static str,
+    },
+    /// Text in an encoding that is not read.
+    #[error("is a text in {what}, which is not read; save it in UTF-8")]
+    OtherEncoding {
+        /// The encoding.
         what: &'static str,
     },
     /// A workbook without the sheet that was asked for.
@@ -47,9 +56,7 @@ pub enum TabularError {
         line: u64,
     },
     /// A cell over the limit of its size.
-    #[error(
-        "has more than {limit} bytes in line {line}, column {column}; is a quotation mark never closed?"
-    )]
+    #[error("has more than {limit} bytes in line {line}, column {column}{hint}")]
     CellTooLong {
         /// The limit.
         limit: usize,
@@ -57,6 +64,14 @@ pub enum TabularError {
         line: u64,
         /// Where, from 1.
         column: usize,
+        /// What it may come of.
+        hint: &'static str,
+    },
+    /// A text of a workbook over the limit of a cell.
+    #[error("holds a text of more than {limit} bytes")]
+    TextTooLong {
+        /// The limit.
+        limit: usize,
     },
     /// A quotation mark without a second one, as far as can be told: rows would vanish into its cell.
     #[error(
@@ -67,16 +82,30 @@ pub enum TabularError {
         line: u64,
     },
     /// A row over the limit of its size.
-    #[error("has more than {limit} bytes in line {line}; is a quotation mark never closed?")]
+    #[error("has more than {limit} bytes in line {line}{hint}")]
     RowTooLong {
         /// The limit.
         limit: usize,
         /// Where, counting every line or sheet row from 1.
         line: u64,
+        /// What it may come of.
+        hint: &'static str,
     },
     /// A workbook that would unpack to more than is allowed, or that claims less than it unpacks to.
     #[error("unpacks to more than {limit} bytes; save it as CSV")]
     UnpacksTooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// A workbook that unpacks to a great many times what it is packed, as no table does.
+    #[error("unpacks to more than {times} times its size, which no table does; save it as CSV")]
+    PacksTooWell {
+        /// How many times are allowed.
+        times: u64,
+    },
+    /// A workbook with too many texts.
+    #[error("holds more than {limit} different texts; save it as CSV")]
+    TooManyTexts {
         /// The limit.
         limit: u64,
     },

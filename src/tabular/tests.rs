@@ -204,3 +204,86 @@ fn zero_bytes_are_passed_on_for_the_row_to_be_refused() {
     assert_eq!(rows[0].fields[0], "A\0na");
     assert_eq!(rows.len(), 2);
 }
+
+#[test]
+fn a_quotation_mark_that_is_never_closed_fails_the_file() {
+    let line = |text: &str| match refused(text.as_bytes()) {
+        TabularError::OpenQuote { line } => line,
+        error => panic!("{text:?}: {error}"),
+    };
+    assert_eq!(line("a,b\n1,2\n3,\"4\n5,6\n"), 3, "up to the file's end");
+    assert_eq!(line("a,b\n1,\"2"), 2);
+    assert_eq!(
+        line("a,b\r\n\"1,2\r\n3,\"4\"\r\n"),
+        2,
+        "up to the next mark"
+    );
+    assert_eq!(line("\"a,b\n1,2\n"), 1, "in the header");
+    let error = refused(b"a,b\n1,\"2\n").to_string();
+    assert!(error.contains("quotation mark in line 2"), "{error}");
+}
+
+#[test]
+fn quotation_marks_as_people_write_them_are_read() {
+    let read_rows = |text: &str| -> Vec<Vec<String>> {
+        let (_, rows) = read(text.as_bytes());
+        rows.into_iter().map(|row| row.fields).collect()
+    };
+    for end in ["\n", "\r\n"] {
+        let text = format!("a,b{end}1,\"two{end}{end}lines, \"\"x\"\"{end}\"{end}3,4{end}");
+        let cell = format!("two{end}{end}lines, \"x\"{end}");
+        assert_eq!(read_rows(&text), [["1", &*cell], ["3", "4"]]);
+    }
+    assert_eq!(
+        read_rows("a,b\n5'6\",x\nJo \"JJ\" Smith,y\n\"quoted\" and more,z\n\"\",\"\"\"\"\n"),
+        [
+            ["5'6\"", "x"],
+            ["Jo \"JJ\" Smith", "y"],
+            ["quoted and more", "z"],
+            ["", "\""],
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_table_is_refused_by_its_name() {
+    let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
+    elf.resize(600, 0);
+    let mut database = b"SQLite format 3\0".to_vec();
+    database.resize(600, 0);
+    let utf32 = |mark: &[u8], text: &str, unit: fn(u32) -> [u8; 4]| -> Vec<u8> {
+        let text = text.chars().flat_map(|c| unit(u32::from(c)));
+        mark.iter().copied().chain(text).collect()
+    };
+    let text = "email\nana@example.com\n";
+    let files: [(&str, Vec<u8>); 9] = [
+        ("is a program", elf),
+        ("is a database", database),
+        ("is a text document (RTF)", b"{\\rtf1\\ansi email}".to_vec()),
+        (
+            "is an XML spreadsheet of Excel 2003",
+            b"\xef\xbb\xbf<?xml version=\"1.0\"?>\n<?mso-application progid=\"Excel.Sheet\"?><Workbook/>".to_vec(),
+        ),
+        ("is a web page", b"\n<!DOCTYPE html><table></table>".to_vec()),
+        ("is a binary file", vec![0; 1_000]),
+        ("is a binary file", utf32(b"", text, u32::to_le_bytes)),
+        (
+            "save it in UTF-8",
+            utf32(b"\xff\xfe\0\0", text, u32::to_le_bytes),
+        ),
+        (
+            "save it in UTF-8",
+            utf32(b"\0\0\xfe\xff", text, u32::to_be_bytes),
+        ),
+    ];
+    for (said, bytes) in files {
+        let error = refused(&bytes).to_string();
+        assert!(error.contains(said), "{said}: {error}");
+    }
+}
+
+#[test]
+fn a_header_with_line_breaks_is_one_line() {
+    let (reader, _) = read(b"\"Correo\r\nelectr\xc3\xb3nico\",\"a\tb\"\n1,2\n");
+    assert_eq!(reader.header(), ["Correo electrónico", "a b"]);
+}

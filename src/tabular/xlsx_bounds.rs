@@ -8,20 +8,28 @@ use zip::ZipArchive;
 
 use super::{Limits, TabularError};
 
-/// Parts that are not sheets are read as a whole; none of them is large.
+/// Pictures, caches and the like, of which nothing is held.
 const PART_BYTES: u64 = 32 << 20;
-/// A workbook has a few dozen parts; the list of them is read as a whole.
-const DIRECTORY_BYTES: u32 = 4 << 20;
+/// Parts that list sheets, names and relations.
+const LIST_BYTES: u64 = 4 << 20;
+/// A workbook has a few dozen parts, some have thousands; the list of them is read as a whole.
+const DIRECTORY_BYTES: u32 = 1 << 20;
 /// No table packs better than this.
 const RATIO: u64 = 200;
 /// Below this many bytes the ratio says nothing: a sheet of blank cells packs very well.
-const RATIO_FROM: u64 = 64 << 20;
+const RATIO_FROM: u64 = 16 << 20;
+/// The most styles, fonts, fills and borders together; a spreadsheet program allows 65,490 styles.
+const MOST_STYLES: u64 = 80_000;
+/// What a parser needs beside the texts: its buffers, and rows on their way.
+const READING_WEIGHS: u64 = 8 << 20;
+/// What a text needs beside its letters.
+const TEXT_WEIGHS: u64 = 16;
 
-/// Looks through the archive.
+/// Looks through the archive, and answers how much memory reading the workbook takes, in bytes.
 ///
 /// # Errors
 /// When it is no workbook, is damaged, or is over a limit.
-pub(super) fn check(mut file: &File, limits: &Limits) -> Result<(), TabularError> {
+pub(super) fn check(mut file: &File, limits: &Limits) -> Result<u64, TabularError> {
     check_directory(file)?;
     file.seek(SeekFrom::Start(0))?;
     let mut archive = ZipArchive::new(file).map_err(damaged)?;
@@ -31,33 +39,69 @@ pub(super) fn check(mut file: &File, limits: &Limits) -> Result<(), TabularError
         .collect::<Result<Vec<_>, TabularError>>()?;
     check_kind(&names)?;
     let mut unpacked = 0;
+    let mut weight = READING_WEIGHS;
     for (index, name) in names.iter().enumerate() {
         let entry = archive.by_index(index).map_err(damaged)?;
         let packed = entry.compressed_size();
-        let (limit, too_large) = if name.contains("worksheets/") {
-            let limit = limits.unpacked_bytes;
-            (limit, TabularError::UnpacksTooLarge { limit })
-        } else if name.ends_with("sharedstrings.xml") {
-            let limit = limits.shared_text_bytes;
-            (limit, TabularError::TooMuchText { limit })
-        } else {
-            let limit = PART_BYTES;
-            (limit, TabularError::UnpacksTooLarge { limit })
+        let part = Part::named(name);
+        let limit = match part {
+            Part::Sheet => limits.unpacked_bytes,
+            Part::Texts => limits.shared_text_bytes,
+            Part::List => LIST_BYTES,
+            Part::Styles | Part::Other => PART_BYTES,
+        };
+        let too_large = match part {
+            Part::Texts => TabularError::TooMuchText { limit },
+            _ => TabularError::UnpacksTooLarge { limit },
         };
         let left = limit.min(limits.unpacked_bytes - unpacked);
         if entry.size() > left {
             return Err(too_large);
         }
-        let markup = name
-            .contains("worksheets/")
-            .then(|| Markup::new(limits.cell_bytes));
-        let length = read_through(entry.take(left + 1), packed, markup)?;
+        let followed = !matches!(part, Part::List | Part::Other);
+        let mut markup = followed.then(|| Markup::new(part, limits));
+        let length = read_through(entry.take(left + 1), packed, markup.as_mut())?;
         if length > left {
             return Err(too_large);
         }
         unpacked += length;
+        if let Some(markup) = markup.filter(|_| part == Part::Texts) {
+            weight += length + TEXT_WEIGHS * markup.count;
+        }
     }
-    Ok(())
+    Ok(weight)
+}
+
+/// What a part of the archive is to a parser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Read cell by cell.
+    Sheet,
+    /// Held as a whole.
+    Texts,
+    /// Held as a whole.
+    Styles,
+    /// Held as a whole, and short.
+    List,
+    /// Not held.
+    Other,
+}
+
+impl Part {
+    /// By its name in lower case.
+    fn named(name: &str) -> Self {
+        if name.contains("worksheets/") {
+            Self::Sheet
+        } else if name.ends_with("sharedstrings.xml") {
+            Self::Texts
+        } else if name.ends_with("styles.xml") {
+            Self::Styles
+        } else if name.ends_with("workbook.xml") || name.contains("_rels/") {
+            Self::List
+        } else {
+            Self::Other
+        }
+    }
 }
 
 fn damaged(error: impl std::fmt::Display) -> TabularError {
@@ -103,7 +147,7 @@ fn check_kind(names: &[String]) -> Result<(), TabularError> {
 fn read_through(
     mut part: impl Read,
     packed: u64,
-    mut markup: Option<Markup>,
+    mut markup: Option<&mut Markup>,
 ) -> Result<u64, TabularError> {
     let mut buffer = vec![0; 64 << 10];
     let mut length = 0;
@@ -114,28 +158,34 @@ fn read_through(
         }
         length += read as u64;
         if length > RATIO_FROM && length / RATIO > packed {
-            return Err(TabularError::UnpacksTooLarge { limit: RATIO_FROM });
+            return Err(TabularError::PacksTooWell { times: RATIO });
         }
-        if let Some(markup) = &mut markup {
+        if let Some(markup) = markup.as_deref_mut() {
             markup.read(&buffer[..read])?;
         }
     }
 }
 
-/// Follows the markup of a sheet and refuses what would make a parser hold more than a cell may have: one endless tag, text or
-/// comment, or a text made of endless pieces.
+/// Follows the markup of a part and refuses what would make a parser hold more than a cell may have: one endless tag, text or
+/// comment, or a text made of endless pieces. Counts what a parser keeps.
 struct Markup {
+    part: Part,
     limit: usize,
     at: At,
     /// Bytes of the tag, text or comment at hand.
     run: usize,
-    /// The tag at hand, as far as its name may go.
+    /// The tag at hand without what stands in quotation marks, as far as its name may go.
     tag: Vec<u8>,
-    /// The name of the value that is open (`v`, `is`), and the bytes in it so far.
+    /// The digits of the number of texts that the table of texts claims to have.
+    claimed: Vec<u8>,
+    /// The name of the value that is open (`v`, `is`, `si`), and the bytes in it so far.
     value: Option<(Vec<u8>, usize)>,
     /// For messages: rows and cells begun.
     row: u64,
     column: usize,
+    /// Texts, or styles and what they are made of.
+    count: u64,
+    most: u64,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -151,20 +201,27 @@ enum At {
     },
 }
 
-/// Longer names than any of those that matter.
-const NAME: usize = 64;
+/// Longer names, with those of attributes, than any that matter.
+const NAME: usize = 512;
 
 impl Markup {
-    fn new(cell_bytes: usize) -> Self {
+    fn new(part: Part, limits: &Limits) -> Self {
         Self {
+            part,
             // A text may be written with an entity for each of its characters.
-            limit: 8 * cell_bytes,
+            limit: 8 * limits.cell_bytes,
             at: At::Text,
             run: 0,
             tag: Vec::new(),
+            claimed: Vec::new(),
             value: None,
             row: 0,
             column: 0,
+            count: 0,
+            most: match part {
+                Part::Texts => limits.shared_texts,
+                _ => MOST_STYLES,
+            },
         }
     }
 
@@ -172,17 +229,31 @@ impl Markup {
         for &byte in bytes {
             self.step(byte);
             if self.run > self.limit || self.value.as_ref().is_some_and(|v| v.1 > self.limit) {
-                return Err(TabularError::CellTooLong {
-                    limit: self.limit,
-                    line: self.row,
-                    column: self.column,
-                });
+                return Err(self.too_long());
             }
             if byte == 0 {
-                return Err(damaged("a sheet holds zero bytes"));
+                return Err(damaged("a part of it holds zero bytes"));
             }
         }
-        Ok(())
+        if self.count <= self.most {
+            return Ok(());
+        }
+        Err(match self.part {
+            Part::Texts => TabularError::TooManyTexts { limit: self.most },
+            _ => damaged("it has too many styles"),
+        })
+    }
+
+    fn too_long(&self) -> TabularError {
+        match self.part {
+            Part::Sheet => TabularError::CellTooLong {
+                limit: self.limit,
+                line: self.row,
+                column: self.column,
+                hint: "",
+            },
+            _ => TabularError::TextTooLong { limit: self.limit },
+        }
     }
 
     fn step(&mut self, byte: u8) {
@@ -195,6 +266,7 @@ impl Markup {
                 if byte == b'<' {
                     self.run = 0;
                     self.tag.clear();
+                    self.claimed.clear();
                     self.at = At::Tag { quote: None };
                 }
             }
@@ -202,6 +274,14 @@ impl Markup {
                 (None, b'>') => self.tag_ends(),
                 (None, b'"' | b'\'') => *quote = Some(byte),
                 (Some(open), _) if open == byte => *quote = None,
+                // A parser believes the claim and makes room for so many at once.
+                (Some(_), b'0'..=b'9')
+                    if self.part == Part::Texts
+                        && self.claimed.len() < NAME
+                        && claims(&self.tag) =>
+                {
+                    self.claimed.push(byte);
+                }
                 (None, _) if self.tag.len() < NAME => {
                     self.tag.push(byte);
                     let end: Option<&'static [u8]> = match &self.tag[..] {
@@ -247,11 +327,40 @@ impl Markup {
         }
         let local = name.rsplit(|&b| b == b':').next().unwrap_or(name);
         let empty = self.tag.last() == Some(&b'/');
-        match local {
-            b"row" if !closes => (self.row, self.column) = (self.row + 1, 0),
-            b"c" if !closes => self.column += 1,
-            b"v" | b"is" if !closes && !empty => self.value = Some((name.to_vec(), 0)),
+        if closes {
+            return;
+        }
+        let mut value = false;
+        match (self.part, local) {
+            (Part::Sheet, b"row") => (self.row, self.column) = (self.row + 1, 0),
+            (Part::Sheet, b"c") => self.column += 1,
+            (Part::Sheet, b"v" | b"is") => value = !empty,
+            (Part::Texts, b"si") => (self.count, value) = (self.count + 1, !empty),
+            (Part::Texts, b"sst") => {
+                let claimed = match std::str::from_utf8(&self.claimed) {
+                    Ok("") if self.tag.len() < NAME => 0,
+                    Ok(digits) => digits.parse().unwrap_or(u64::MAX),
+                    Err(_) => u64::MAX,
+                };
+                if claimed > self.most {
+                    self.count = claimed;
+                }
+            }
+            (Part::Styles, b"xf" | b"font" | b"fill" | b"border" | b"numFmt") => self.count += 1,
             _ => {}
         }
+        if value {
+            self.value = Some((name.to_vec(), 0));
+        }
     }
+}
+
+/// Whether the tag, as far as it is read, goes on with how many texts there are.
+fn claims(tag: &[u8]) -> bool {
+    let written = tag
+        .iter()
+        .copied()
+        .filter(|byte| !byte.is_ascii_whitespace());
+    let end: Vec<u8> = written.rev().take(b"uniqueCount=".len()).collect();
+    end.iter().rev().eq(b"uniqueCount=")
 }

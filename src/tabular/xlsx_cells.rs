@@ -18,8 +18,12 @@ pub(super) fn text(value: &DataRef<'_>) -> String {
     }
 }
 
-/// Spreadsheets show 15 digits; what is beyond comes of binary fractions (0.1 + 0.2).
+/// A whole number with all its digits, which is exact up to 2^53. Of others spreadsheets show 15 digits; what is beyond comes of binary
+/// fractions (0.1 + 0.2).
 fn number(value: f64) -> String {
+    if value.fract() == 0.0 {
+        return value.to_string();
+    }
     let shown: f64 = format!("{value:.14e}").parse().unwrap_or(value);
     // `Display` of a float never writes an exponent, and no fraction of a whole number.
     shown.to_string()
@@ -80,7 +84,11 @@ mod tests {
     fn numbers_keep_their_digits() {
         assert_eq!(number(5_512_345_678.0), "5512345678");
         assert_eq!(number(525_512_345_678_901.0), "525512345678901");
+        assert_eq!(number(1_234_567_890_123_456.0), "1234567890123456");
+        assert_eq!(number(9_007_199_254_740_991.0), "9007199254740991");
+        assert_eq!(number(-9_007_199_254_740_991.0), "-9007199254740991");
         assert_eq!(number(0.1 + 0.2), "0.3");
+        assert_eq!(number(0.1 + 0.2 + 2.7), "3");
         assert_eq!(number(-1.5), "-1.5");
         assert_eq!(number(1e20), "100000000000000000000");
     }

@@ -8,6 +8,7 @@ use std::thread;
 
 use calamine::{Reader as _, SheetType, SheetVisible, Xlsx, XlsxCellReader, XlsxError};
 
+use super::xlsx_gate::GATE;
 use super::{Limits, Options, RawRow, TabularError, header_of, xlsx_cells};
 
 /// Rows travel in batches of so many, or fewer when they are long; two batches wait at most.
@@ -39,16 +40,23 @@ pub(super) struct XlsxReader {
 }
 
 impl XlsxReader {
-    pub(super) fn open(file: File, options: &Options) -> Result<(Self, Opened), TabularError> {
+    /// Waits until there is room for a workbook of this weight; the room is given back when it has been read.
+    pub(super) fn open(
+        file: File,
+        options: &Options,
+        weight: u64,
+    ) -> Result<(Self, Opened), TabularError> {
         let (to, messages) = sync_channel(2);
         let options = options.clone();
         thread::Builder::new()
             .name("xlsx".to_owned())
             .spawn(move || {
+                let room = GATE.enter(weight);
                 let last = match read(file, &options, &to) {
                     Ok(()) => Message::End,
                     Err(error) => Message::Failed(error),
                 };
+                drop(room);
                 // Nobody listens any more when the reader was dropped before the end.
                 let _ = to.send(last);
             })?;
@@ -198,7 +206,11 @@ impl<'a> SheetRows<'a> {
             bytes += text.len();
             if bytes > self.limits.row_bytes {
                 let limit = self.limits.row_bytes;
-                return Err(TabularError::RowTooLong { limit, line });
+                return Err(TabularError::RowTooLong {
+                    limit,
+                    line,
+                    hint: "",
+                });
             }
             if fields.len() <= column {
                 fields.resize(column + 1, String::new());
@@ -237,6 +249,7 @@ impl<'a> SheetRows<'a> {
                     limit: self.limits.cell_bytes,
                     line,
                     column: column + 1,
+                    hint: "",
                 });
             }
             return Ok(Some((row, column, text)));

@@ -16,12 +16,22 @@ const WORKBOOK_RELS: &str = r#"<?xml version="1.0"?><Relationships xmlns="http:/
 
 /// A workbook of one sheet, whose markup is given in pieces.
 fn by_hand(pieces: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Vec<u8> {
+    with_part("docProps/none.xml", "", pieces)
+}
+
+/// One that has another part too.
+fn with_part(
+    name: &str,
+    part: &str,
+    pieces: impl IntoIterator<Item = impl AsRef<[u8]>>,
+) -> Vec<u8> {
     let mut zip = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, part) in [
         ("[Content_Types].xml", TYPES),
         ("_rels/.rels", RELS),
         ("xl/workbook.xml", WORKBOOK),
         ("xl/_rels/workbook.xml.rels", WORKBOOK_RELS),
+        (name, part),
     ] {
         zip.start_file(name, SimpleFileOptions::default()).unwrap();
         zip.write_all(part.as_bytes()).unwrap();
@@ -180,6 +190,8 @@ fn other_formats_are_named() {
         refused(b"PK\x03\x04 and nothing more"),
         TabularError::Damaged(_)
     ));
+    let empty = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    assert!(said(&empty.finish().unwrap().into_inner()).contains("an archive"));
 }
 
 #[test]
@@ -193,10 +205,91 @@ fn a_zip_bomb_is_refused_before_it_is_believed() {
     ));
     let spaces = b"<a/>".repeat(1 << 18);
     let bomb = by_hand(std::iter::repeat_n(&spaces, 100));
-    assert!(matches!(
-        refused(&bomb),
-        TabularError::UnpacksTooLarge { .. }
-    ));
+    assert!(matches!(refused(&bomb), TabularError::PacksTooWell { .. }));
+}
+
+#[test]
+fn texts_that_pack_too_well_or_are_too_many_are_refused() {
+    let row = || [format!("<row>{}</row>", cell("a"))];
+    let table = |claim: &str, texts: &str| {
+        let table = format!(r#"<sst count="1" {claim}>{texts}</sst>"#);
+        with_part("xl/sharedStrings.xml", &table, row())
+    };
+    let long = format!("<si><t>{}</t></si>", "x".repeat(10_000)).repeat(2_000);
+    let error = refused(&table("", &long));
+    assert!(
+        matches!(error, TabularError::PacksTooWell { .. }),
+        "{error}"
+    );
+    let error = refused(&table("uniqueCount = '99999999999'", "<si><t>a</t></si>"));
+    assert!(
+        matches!(error, TabularError::TooManyTexts { .. }),
+        "{error}"
+    );
+    let few = Options {
+        limits: Limits {
+            shared_texts: 10,
+            ..Limits::default()
+        },
+        ..Options::default()
+    };
+    let error = read_with(&table("", &"<si/>".repeat(11)), &few).unwrap_err();
+    assert!(
+        matches!(error, TabularError::TooManyTexts { .. }),
+        "{error}"
+    );
+    let styles = format!("<styleSheet>{}</styleSheet>", "<xf/>".repeat(100_000));
+    let error = refused(&with_part("xl/styles.xml", &styles, row()));
+    assert!(error.to_string().contains("too many styles"), "{error}");
+}
+
+#[test]
+fn whole_numbers_come_with_all_their_digits() {
+    let (_, rows) = read(&sheet(&format!(
+        "<row>{}{}{}</row><row><c><v>1234567890123456</v></c><c><v>9007199254740991</v></c><c><v>5.512345678E9</v></c></row>",
+        cell("a"),
+        cell("b"),
+        cell("c")
+    )));
+    assert_eq!(
+        fields(&rows),
+        [["1234567890123456", "9007199254740991", "5512345678"]]
+    );
+}
+
+#[test]
+fn a_settled_workbook_reads_as_before() {
+    let mut book = Workbook::new();
+    let sheet = book.add_worksheet();
+    for (row, texts) in [
+        ["a", "b", ""],
+        ["1", "", ""],
+        ["", "", ""],
+        ["", "ñ\n2", "3"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        for (text, column) in texts.iter().zip(0..) {
+            let row = u32::try_from(row).unwrap();
+            sheet.write_string(row, column, *text).unwrap();
+        }
+    }
+    let bytes = book.save_to_buffer().unwrap();
+    let (_, before) = read(&bytes);
+    let folder = tempfile::tempdir().unwrap();
+    let settled = || {
+        let reader = open(file(&bytes), &Options::default()).unwrap();
+        reader.settle(folder.path()).unwrap()
+    };
+    assert_eq!(settled().total(), Some(2));
+    let after: Vec<Row> = settled().collect::<Result<_, _>>().unwrap();
+    assert_eq!(after, before);
+    assert_eq!((after[1].number, after[1].line), (2, 4));
+    let mut from = settled();
+    from.skip_to(2).unwrap();
+    assert_eq!(from.next().unwrap().unwrap(), before[1]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -253,6 +346,7 @@ fn a_workbook_of_too_many_texts_is_refused_with_the_way_out() {
 fn endless_cells_and_rows_are_refused_and_the_place_named() {
     let long = "x".repeat(10_000_000);
     let error = refused(&sheet(&format!("<row>{}{}</row>", cell("a"), cell(&long))));
+    assert!(!error.to_string().contains("quotation"), "{error}");
     assert!(
         matches!(
             error,

@@ -281,6 +281,7 @@ async fn a_file_may_come_in_parts() {
         (int(&import["imported_rows"]), &import["name"]),
         (100, &json!("In parts"))
     );
-    complete().expect(404).await;
+    let refused = complete().expect(422).await;
+    assert_eq!(refused["code"], "upload_completed", "{refused}");
     scene.server.assert_sound().await;
 }

@@ -66,6 +66,12 @@ impl Holders {
         self.phones.retain(|_, holder| *holder != lead);
     }
 
+    /// Forgets the keys that nobody asks for any more.
+    pub fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.emails.retain(|key, _| wanted(key));
+        self.phones.retain(|key, _| wanted(key));
+    }
+
     /// Every lead.
     pub fn leads(&self) -> impl Iterator<Item = i64> {
         self.emails.values().chain(self.phones.values()).copied()

@@ -32,7 +32,7 @@ use crate::api::problem::Problem;
 use crate::app::App;
 use crate::import::engine::{self, ImportRefusal};
 use crate::import::errors_file;
-use crate::import::files::FileError;
+use crate::import::files::{FileError, PartsError};
 use view::ImportFileView;
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -253,7 +253,8 @@ async fn changed(app: &App, id: i64, told: i64) -> Option<ImportRow> {
 
 /// Failed rows of an import
 ///
-/// As CSV in the original columns, with a last column `reason`: mend the rows and upload the file again.
+/// As CSV in the original columns, with a last column `reason` (`reason (2)` where the file has a `reason` of its own): mend the rows and
+/// upload the file again. What a row has beyond the header stands in columns named by their number, as `column 5`.
 #[utoipa::path(get, path = "/import/{import_code}/errors", tag = "Import", security(("bearer" = [])),
     params(("import_code" = String, Path)),
     responses((status = 200, description = "The failed rows", content_type = "text/csv", body = String),
@@ -284,7 +285,8 @@ async fn failed_rows(
 
 /// Cancel an import
 ///
-/// It stops between two rows; `processed_rows` tells where. What was processed stays, and can be undone. A repeat changes nothing.
+/// It stops between two rows; `processed_rows` tells where, and the rows after that have no outcome: it stays below `total_rows`, unless all
+/// were processed. What was processed stays, and can be undone. A repeat changes nothing.
 #[utoipa::path(post, path = "/import/{import_code}/cancel", tag = "Import", security(("bearer" = [])),
     params(("import_code" = String, Path)),
     responses((status = 200, description = "Import cancelled", body = ImportEnvelope),
@@ -330,6 +332,24 @@ impl From<FileError> for Problem {
         match error {
             FileError::TooLarge => Self::too_large(),
             error => Self::internal(error),
+        }
+    }
+}
+
+impl From<PartsError> for Problem {
+    fn from(error: PartsError) -> Self {
+        match error {
+            PartsError::None => Self::not_found("upload"),
+            PartsError::Missing(part) => {
+                let detail = format!("Part {part} is missing: put it, and complete again.");
+                Self::refused("part_missing", detail)
+                    .with_error("part", format!("part {part} is missing"))
+            }
+            PartsError::Completed => Self::refused(
+                "upload_completed",
+                "This upload is completed and takes no more; begin another one.",
+            ),
+            PartsError::File(error) => error.into(),
         }
     }
 }

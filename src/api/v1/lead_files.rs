@@ -128,7 +128,8 @@ async fn show_template(
     let company = CompanyId(company_id);
     let (scope, _) = caller.scope_with(&app, company, Right::Configure).await?;
     let mut connection = app.pool.acquire().await?;
-    let template = Template::of(&mut connection, &scope.company).await?;
+    let today = app.clock.now().date_naive();
+    let template = Template::of(&mut connection, &scope.company, today).await?;
     drop(connection);
     let (kind, body) = match query.format.unwrap_or_default() {
         TemplateFormat::Csv => (CSV, template.csv().map_err(Problem::internal)?),

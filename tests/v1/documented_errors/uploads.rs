@@ -54,7 +54,32 @@ impl<'a> Upload<'a> {
 pub async fn rows(scene: &Scene) -> Vec<Row> {
     let mut rows = of_parts(&Upload::begin(scene).await);
     rows.extend(of_completion(&Upload::begin(scene).await).await);
+    rows.extend(of_order(&Upload::begin(scene).await, &Upload::begin(scene).await).await);
     rows
+}
+
+/// What is asked for too early, and too late.
+async fn of_order(gap: &Upload<'_>, completed: &Upload<'_>) -> Vec<Row> {
+    let good = json!({"force": true});
+    let bytes = || b"email\nin-parts@example.com\n".to_vec();
+    gap.put(gap.part("2"), bytes()).expect(200).await;
+    let first = || completed.put(completed.part("1"), bytes());
+    first().expect(200).await;
+    completed.complete(&good).expect(201).await;
+    let missing = gap.complete(&good);
+    let again = completed.complete(&good);
+    vec![
+        Row::new(COMPLETE, 422, "part_missing", &["part"], missing),
+        Row::new(COMPLETE, 422, "upload_completed", &[], again),
+        Row::new(PUT, 422, "upload_completed", &[], first()),
+        Row::new(
+            PUT,
+            422,
+            "validation",
+            &["part"],
+            gap.put(gap.part("1"), Vec::new()),
+        ),
+    ]
 }
 
 fn of_parts(upload: &Upload<'_>) -> Vec<Row> {

@@ -4,11 +4,11 @@
 
 use aggregates::access::Right;
 use aggregates::ids::CompanyId;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -22,13 +22,12 @@ use crate::api::field_errors::FieldErrors;
 use crate::api::layers::IMPORT_PART_LIMIT;
 use crate::api::problem::Problem;
 use crate::app::App;
-use crate::import::files::{MOST_PARTS, PART_BYTES};
+use crate::import::files::{MOST_PARTS, PART_BYTES, Spooled};
 use crate::mail::links::Links;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(put_part))
-        .layer(DefaultBodyLimit::max(IMPORT_PART_LIMIT))
         .routes(routes!(begin_upload))
         .routes(routes!(complete_upload))
 }
@@ -41,7 +40,7 @@ const OPEN_FOR: TimeDelta = TimeDelta::hours(24);
 struct UploadView {
     /// Its name.
     id: String,
-    /// Bytes of every part but the last, which may have fewer.
+    /// The most bytes of a part; any part may have fewer.
     part_size: u64,
     /// The most parts.
     max_parts: u32,
@@ -116,23 +115,24 @@ struct PartPath {
 #[derive(Debug, Serialize, ToSchema)]
 struct PartView {
     part: u32,
-    size: usize,
+    size: u64,
 }
 
 /// Put a part of an upload
 ///
-/// The address is signed: it needs no token, and holds for a day.
+/// The address is signed: it needs no token, and holds for a day. A part that is put again replaces the former; once the upload is
+/// completed, none is taken any more.
 #[utoipa::path(put, path = "/import/uploads/{upload_id}/parts/{part}", tag = "Import",
     params(("upload_id" = String, Path), ("part" = i64, Path), PartQuery),
     request_body(content = String, content_type = "application/octet-stream"),
     responses((status = 200, description = "Part kept", body = PartView), (status = 400, description = "Malformed"),
         (status = 403, description = "The address does not hold"), (status = 413, description = "Too large"),
-        (status = 422, description = "No such part")))]
+        (status = 422, description = "No such part, it is empty or larger than a part may be, or the upload is completed")))]
 async fn put_part(
     State(app): State<App>,
     Path(PartPath { upload_id, part }): Path<PartPath>,
     Query(query): Query<PartQuery>,
-    bytes: Bytes,
+    request: Request,
 ) -> Result<Json<PartView>, Problem> {
     let told = format!("{upload_id} {} {}", query.company_id, query.expires);
     let holds = app.links.is_upload(&told, &query.signature);
@@ -148,10 +148,35 @@ async fn put_part(
         let message = format!("must be between 1 and {MOST_PARTS}");
         Problem::unprocessable(FieldErrors::of("part", message))
     })?;
-    let size = bytes.len();
+    let spooled = receive_part(&app, request).await?;
+    let size = spooled.size;
+    let refused = |message| Problem::unprocessable(FieldErrors::of("part", message));
+    if size == 0 {
+        return Err(refused("is empty".to_owned()));
+    }
+    if size > PART_BYTES {
+        return Err(refused(format!("has more than {PART_BYTES} bytes")));
+    }
     let folder = folder(query.company_id, &upload_id);
-    app.imports.files.keep_part(&folder, part, bytes).await?;
+    let kept = app.imports.files.keep_part(&folder, part, &spooled);
+    kept.await?;
     Ok(Json(PartView { part, size }))
+}
+
+/// Takes a part in, to the disk and never whole into memory.
+async fn receive_part(app: &App, request: Request) -> Result<Spooled, Problem> {
+    let mut bytes = request.into_body().into_data_stream();
+    let mut spool = app.imports.files.spool()?;
+    let mut size = 0;
+    let broken = |error: axum::Error| Problem::malformed_body(error.to_string());
+    while let Some(more) = bytes.try_next().await.map_err(broken)? {
+        size += more.len();
+        if size > IMPORT_PART_LIMIT {
+            return Err(Problem::too_large());
+        }
+        spool.write(&more).await?;
+    }
+    Ok(spool.finish().await?)
 }
 
 #[derive(Debug, Deserialize)]
@@ -162,12 +187,13 @@ struct UploadPath {
 
 /// Complete an upload in parts
 ///
-/// The parts are joined from 1 on, and the import begins as with a file in one request.
+/// The parts are joined from 1 to the last that was put, none of which may be missing, and the import begins as with a file in one request.
+/// When that is refused, the upload stays open.
 #[utoipa::path(post, path = "/companies/{company_id}/import/uploads/{upload_id}/complete", tag = "Import", security(("bearer" = [])),
     params(("company_id" = i64, Path), ("upload_id" = String, Path)), request_body = ImportFields,
     responses((status = 201, description = "Import started", body = ImportEnvelope), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such company, or no such upload"),
-        (status = 413, description = "Too large"), (status = 422, description = "The file cannot be read, or a field is wrong")))]
+        (status = 413, description = "Too large"), (status = 422, description = "A part is missing, the upload is completed, the file cannot be read, or a field is wrong")))]
 async fn complete_upload(
     State(app): State<App>,
     caller: Caller,
@@ -182,11 +208,13 @@ async fn complete_upload(
     let upload = upload_id.parse::<uuid::Uuid>();
     let upload = upload.map_err(|_| Problem::not_found("upload"))?;
     let upload = folder(company_id, &upload.to_string());
-    let joined = app.imports.files.join_parts(&upload).await?;
-    let spooled = joined.ok_or_else(|| Problem::not_found("upload"))?;
+    let spooled = app.imports.files.join_parts(&upload).await?;
     let response = start(&app, caller, &scope, &spooled, fields).await?;
     if response.status() == StatusCode::CREATED {
-        app.imports.files.remove_parts(&upload).await;
+        // The import has begun, whatever the store answers now: the parts are swept later.
+        if let Err(error) = app.imports.files.complete(&upload).await {
+            tracing::warn!(%error, "parts of an upload stay in the store");
+        }
     }
     Ok(response)
 }

@@ -6,14 +6,16 @@ use aggregates::access::Right;
 use aggregates::ids::{CampaignId, CompanyId, SourceId};
 use aggregates::import::{DuplicatePolicy, ImportOptions, RowOutcomes};
 use aggregates::text;
-use axum::body::to_bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures::TryStreamExt;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
+use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -30,7 +32,7 @@ use crate::app::App;
 use crate::digests;
 use crate::import::dry_run::DryRun;
 use crate::import::engine::{LEADS, NewImport};
-use crate::import::files::Spooled;
+use crate::import::files::{FileError, Spooled};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -73,7 +75,7 @@ pub struct ImportFields {
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[garde(allow_unvalidated)]
 struct FileInBase64 {
-    /// A CSV or XLSX file up to 16 MB, in base64; larger files come as a form or in parts.
+    /// A CSV or XLSX file up to 16 MB, in base64, with or without line breaks; larger files come as a form or in parts.
     file_base64: String,
 }
 
@@ -137,7 +139,7 @@ struct DryRunView {
 /// What would become of a row.
 #[derive(Debug, Serialize, ToSchema)]
 struct DryRow {
-    /// As a spreadsheet counts: the header is row 1.
+    /// The header is row 1; rows in which nothing stands are not counted.
     row: i64,
     /// `created`, `updated`, `skipped` or `failed`.
     outcome: &'static str,
@@ -198,8 +200,11 @@ pub(super) async fn start(
     }
     let new = check(app, &caller, scope, fields).await?;
     if dry_run {
-        let run = app.imports.rehearse(new, spooled).await?;
-        return Ok(Json(DryRunView::from(run)).into_response());
+        let mut run = app.imports.rehearse(new, spooled).await?;
+        let room = run.room.take();
+        let answer = Json(DryRunView::from(run)).into_response();
+        drop(room);
+        return Ok(answer);
     }
     let prepare = |decision| caller.work(decision);
     let id = app.imports.begin(new, spooled, prepare).await?;
@@ -238,6 +243,18 @@ async fn check(
             DuplicatePolicy::Create
         }
     };
+    let is_bad =
+        |text: &String| text.contains(|c: char| c.is_control() && !c.is_ascii_whitespace());
+    if fields
+        .mapping
+        .iter()
+        .any(|(column, field)| is_bad(column) || is_bad(field))
+    {
+        errors.add("mapping", "must not contain control characters");
+    }
+    if fields.sheet.as_ref().is_some_and(is_bad) {
+        errors.add("sheet", "must not contain control characters");
+    }
     let catalogue = app.imports.catalogue(&scope.company).await?;
     for (field, id, known) in [
         ("source_id", fields.source_id, &catalogue.sources),
@@ -281,22 +298,66 @@ async fn receive(app: &App, request: Request) -> Result<(Spooled, ImportFields),
             "multipart/form-data or application/json",
         ));
     }
-    let body = to_bytes(request.into_body(), IMPORT_JSON_LIMIT).await;
-    let body = body.map_err(|_| Problem::too_large())?;
-    let fields = json::decode(&body)?;
-    let FileInBase64 { file_base64 } = json::decode(&body)?;
-    drop(body);
+    receive_json(app, request).await
+}
+
+/// How many files in base64 are in memory at a time.
+static DECODING: Semaphore = Semaphore::const_new(1);
+/// So many letters of base64 are decoded together: a multiple of four.
+const DECODED_AT_ONCE: usize = 64 * 1024;
+
+async fn receive_json(app: &App, request: Request) -> Result<(Spooled, ImportFields), Problem> {
+    // To the disk first: a client that is slow to send keeps nobody waiting.
+    let mut bytes = request.into_body().into_data_stream();
+    let mut spool = app.imports.files.spool()?;
+    let mut size = 0;
+    let broken = |error: axum::Error| Problem::malformed_body(error.to_string());
+    while let Some(more) = bytes.try_next().await.map_err(broken)? {
+        size += more.len();
+        if size > IMPORT_JSON_LIMIT {
+            return Err(Problem::too_large());
+        }
+        spool.write(&more).await?;
+    }
+    let body = spool.finish().await?;
+    // It is never closed; were it, reading on would be right.
+    let _decoding = DECODING.acquire().await;
+    let mut json = Vec::with_capacity(size);
+    let mut file = tokio::fs::File::from_std(body.open().map_err(FileError::from)?);
+    let read = file.read_to_end(&mut json).await;
+    read.map_err(FileError::from)?;
+    let fields = json::decode(&json)?;
+    let FileInBase64 { file_base64 } = json::decode(&json)?;
+    drop(json);
     let text = file_base64.trim();
     let text = match text.split_once(";base64,") {
         Some((kind, data)) if kind.starts_with("data:") => data,
         _ => text,
     };
-    let bytes = STANDARD.decode(text).map_err(|_| {
-        Problem::unprocessable(FieldErrors::of("file_base64", "is not valid base64"))
-    })?;
+    Ok((decoded(app, text).await?, fields))
+}
+
+/// The file that a text in base64 is. Line breaks, as many programs write them, are no part of it.
+async fn decoded(app: &App, text: &str) -> Result<Spooled, Problem> {
+    let refused = || Problem::unprocessable(FieldErrors::of("file_base64", "is not valid base64"));
     let mut spool = app.imports.files.spool()?;
-    spool.write(&bytes).await?;
-    Ok((spool.finish().await?, fields))
+    let mut letters = text.bytes().filter(|byte| !byte.is_ascii_whitespace());
+    let mut piece: Vec<u8> = Vec::with_capacity(DECODED_AT_ONCE);
+    let mut padded = false;
+    loop {
+        piece.clear();
+        piece.extend(letters.by_ref().take(DECODED_AT_ONCE));
+        if piece.is_empty() {
+            return Ok(spool.finish().await?);
+        }
+        // Padding ends the text.
+        if padded {
+            return Err(refused());
+        }
+        padded = piece.ends_with(b"=");
+        let bytes = STANDARD.decode(&piece).map_err(|_| refused())?;
+        spool.write(&bytes).await?;
+    }
 }
 
 fn is_multipart(headers: &HeaderMap) -> bool {
@@ -318,6 +379,10 @@ async fn receive_form(app: &App, mut form: Multipart) -> Result<(Spooled, Import
     };
     while let Some(mut field) = form.next_field().await.map_err(malformed)? {
         let name = field.name().unwrap_or_default().to_owned();
+        if name == "file" && spooled.is_some() {
+            let errors = FieldErrors::of("file", "is there more than once");
+            return Err(Problem::unprocessable(errors));
+        }
         if name == "file" {
             file_name = field.file_name().map(|name| base_name(name).to_owned());
             let mut spool = app.imports.files.spool()?;

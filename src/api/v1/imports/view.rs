@@ -21,7 +21,8 @@ pub struct ImportFileView {
     import_type: String,
     /// `pending`, `processing`, `completed`, `failed`, `cancelled`, `undoing` or `undone`.
     status: String,
-    /// Null until the rows were counted. At the end the sum of imported, updated, skipped and failed rows.
+    /// How many rows the file has; null until they were counted. Of a completed import it is the sum of imported, updated, skipped and
+    /// failed rows; of a cancelled one that sum is `processed_rows`, and the rows after that have no outcome.
     total_rows: Option<i64>,
     /// At every moment the sum of imported, updated, skipped and failed rows.
     processed_rows: i64,
@@ -52,7 +53,8 @@ pub struct ImportFileView {
     source_id: Option<i64>,
     campaign_id: Option<i64>,
     mapping: BTreeMap<String, String>,
-    /// What each column is taken for; empty until it has begun.
+    /// What each column is taken for; empty until it has begun. A column without a name is `column 3`, the second extra field of a
+    /// name `name (2)`.
     columns: serde_json::Value,
     file_size: i64,
     rows_per_second: Option<f64>,
@@ -73,7 +75,7 @@ pub struct ImportFileView {
 /// A row that was refused.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RowErrorView {
-    /// As a spreadsheet counts: the header is row 1.
+    /// The header is row 1; rows in which nothing stands are not counted.
     row: i64,
     message: String,
     code: String,
