@@ -37,6 +37,7 @@ pub struct Once {
 
 /// Says that the request did not act, because an earlier one with its key had.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const TRUE: HeaderValue = HeaderValue::from_static("true");
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -158,11 +159,14 @@ async fn run_once(
         answers::keep(app.pool.today(), &app.secrets, user_id, used, &answer, now).await?;
     }
     if repeated {
-        parts
-            .headers
-            .insert(REPLAYED, HeaderValue::from_static("true"));
+        parts.headers.insert(REPLAYED, TRUE);
     }
     Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+/// Marks an answer as that of a request that did not act, because an earlier one with its key had.
+pub fn say_repeated(response: &mut Response) {
+    response.headers_mut().insert(REPLAYED, TRUE);
 }
 
 /// 409: the key stands for another request.
@@ -193,8 +197,6 @@ fn replay(kept: Kept) -> Response {
             response.headers_mut().insert(name, value);
         }
     }
-    response
-        .headers_mut()
-        .insert(REPLAYED, HeaderValue::from_static("true"));
+    say_repeated(&mut response);
     response
 }

@@ -181,7 +181,7 @@ async fn import(
     }
     let prepare = |decision| Work::new(Provenance::system("import command"), decision);
     let id = imports.begin(new, &spooled, prepare).await;
-    let id = id.map_err(|refusal| refused(refusal, args))?;
+    let id = id.map_err(|refusal| refused(refusal, args))?.resource_id;
     announce(&read(imports, id).await?.import_code);
     let bar = progress_bar();
     tokio::select! {

@@ -17,7 +17,9 @@ use tokio::sync::{Notify, Semaphore};
 use super::columns::{self, Columns, HeaderError};
 use super::files::{FileError, ImportFiles, Spooled};
 use crate::clock::Clock;
-use crate::ledger::{CommitError, Decision, IdKind, Ledger, Refusal, StreamKey, StreamKind, Work};
+use crate::ledger::{
+    CommitError, Committed, Decision, IdKind, Ledger, Refusal, StreamKey, StreamKind, Work,
+};
 use crate::lineage;
 use crate::plan_limits::PlanLimits;
 use crate::tabular::{self, TabularError};
@@ -131,7 +133,7 @@ impl Imports {
         })
     }
 
-    /// Keeps the file and begins the import; answers its id. `prepare` makes the command of the decision, so that it carries
+    /// Keeps the file and begins the import, which is the resource of what is answered. `prepare` makes the command of the decision, so that it carries
     /// who wants it.
     ///
     /// # Errors
@@ -141,7 +143,7 @@ impl Imports {
         new: NewImport,
         spooled: &Spooled,
         prepare: impl FnOnce(Decision) -> Work,
-    ) -> Result<i64, ImportRefusal> {
+    ) -> Result<Committed, ImportRefusal> {
         let opened = self.open(
             spooled.open().map_err(FileError::from)?,
             Wanted::Header,
@@ -194,7 +196,7 @@ impl Imports {
                     self.files.remove(&code).await;
                 }
                 self.wake.notify_one();
-                Ok(committed.resource_id)
+                Ok(committed)
             }
             // Whether it is on record is not known: the file may be needed.
             Err(error @ CommitError::Unavailable) => Err(error.into()),

@@ -95,7 +95,8 @@ enum Words {
     Hidden,
 }
 
-/// Asks that the caller holds the right on the thing, and answers whether they may read the words of its holds.
+/// Asks that the caller holds the right on the thing, and answers whether they may read the words of its holds. Who audits comes to read
+/// them.
 async fn held_by(app: &App, caller: &Caller, held: Held, right: Right) -> Result<Words, Problem> {
     let (company, thing, blocked) = match held {
         Held::Company(company) => (company, "company", false),
@@ -107,11 +108,17 @@ async fn held_by(app: &App, caller: &Caller, held: Held, right: Right) -> Result
     };
     let scope = caller.scope_of(app, company, thing).await?;
     scope.require(right)?;
-    Ok(if blocked && scope.require(Right::Govern).is_err() {
-        Words::Hidden
-    } else {
-        Words::Shown
-    })
+    if blocked && scope.require(Right::Govern).is_err() {
+        return Ok(Words::Hidden);
+    }
+    if let (Held::Lead(lead), Right::Audit) = (held, right) {
+        caller.has_read(
+            app,
+            "GET /leads/{id}/legal_holds",
+            [(lead.get(), company.get())],
+        );
+    }
+    Ok(Words::Shown)
 }
 
 /// The hold's command on whatever it is on.

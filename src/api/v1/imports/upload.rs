@@ -26,6 +26,7 @@ use crate::api::caller::{Caller, NOBODY, Scope};
 use crate::api::extract::json::{self, is_json};
 use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
+use crate::api::idempotency::say_repeated;
 use crate::api::layers::{IMPORT_BODY_LIMIT, IMPORT_JSON_LIMIT};
 use crate::api::problem::Problem;
 use crate::app::App;
@@ -207,8 +208,13 @@ pub(super) async fn start(
         return Ok(answer);
     }
     let prepare = |decision| caller.work(decision);
-    let id = app.imports.begin(new, spooled, prepare).await?;
-    Ok((StatusCode::CREATED, Json(one(app, id).await?)).into_response())
+    let begun = app.imports.begin(new, spooled, prepare).await?;
+    let import = Json(one(app, begun.resource_id).await?);
+    let mut answer = (StatusCode::CREATED, import).into_response();
+    if begun.replayed {
+        say_repeated(&mut answer);
+    }
+    Ok(answer)
 }
 
 async fn check(
