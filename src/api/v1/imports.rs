@@ -1,5 +1,6 @@
 //! Imports: list, status, live status, failed rows, cancel, undo. How files come in is in `upload` and `parts`.
 
+mod base64_body;
 mod parts;
 mod upload;
 mod view;
