@@ -87,6 +87,15 @@ async fn base64_may_have_line_breaks_and_nothing_behind_its_padding() {
     let begun = post(text).expect(201).await;
     let import = scene.ended(code(&begun["import_file"])).await;
     assert_eq!(int(&import["imported_rows"]), 5_000, "{import}");
+    // As programs write it that put a backslash before every slash.
+    let slashed = STANDARD.encode("email,note\nslashed@example.com,???>>>???\n");
+    assert!(slashed.contains('/'));
+    let body = format!(r#"{{"file_base64": "{}"}}"#, slashed.replace('/', "\\/"));
+    let call = scene.server.post(scene.path()).token(&scene.ana.token);
+    let begun = call.typed("application/json", body.into_bytes());
+    let begun = begun.expect(201).await;
+    let import = scene.ended(code(&begun["import_file"])).await;
+    assert_eq!(int(&import["imported_rows"]), 1, "{import}");
     let padded = STANDARD.encode("email\na@example.com\n");
     assert!(padded.ends_with('='));
     for text in [padded.repeat(2), "§".to_owned(), "YQ".to_owned()] {

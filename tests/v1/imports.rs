@@ -212,7 +212,7 @@ async fn a_file_may_come_as_base64_and_is_listed() {
             .expect(status)
             .await;
         let none = scene.server.get("/api/v1/import").token(&person.token);
-        assert_eq!(none.expect(200).await["meta"]["total_count"], 0);
+        none.expect(403).await;
     }
     // Of a company that the caller sees it is said that the right is missing.
     let path = format!("/api/v1/import?company_id={}", scene.company);

@@ -1,6 +1,7 @@
 //! Imports: list, status, live status, failed rows, cancel. How files come in is in `upload` and `parts`, how imports are
 //! taken back in `undo`.
 
+mod base64_body;
 mod parts;
 mod undo;
 mod upload;

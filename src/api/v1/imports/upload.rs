@@ -9,31 +9,27 @@ use aggregates::text;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use futures::TryStreamExt;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncReadExt;
-use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::base64_body::{self, FileInBase64};
 use super::view::RowErrorView;
 use super::{ImportEnvelope, one};
 use crate::api::caller::{Caller, NOBODY, Scope};
-use crate::api::extract::json::{self, is_json};
+use crate::api::extract::json::is_json;
 use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
 use crate::api::idempotency::say_repeated;
-use crate::api::layers::{IMPORT_BODY_LIMIT, IMPORT_JSON_LIMIT};
+use crate::api::layers::IMPORT_BODY_LIMIT;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::digests;
 use crate::import::dry_run::DryRun;
 use crate::import::engine::{LEADS, NewImport};
-use crate::import::files::{FileError, Spooled};
+use crate::import::files::Spooled;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -70,14 +66,6 @@ pub struct ImportFields {
     dry_run: Option<bool>,
     /// Also when the company imported the same file before.
     force: Option<bool>,
-}
-
-/// A file in base64.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
-#[garde(allow_unvalidated)]
-struct FileInBase64 {
-    /// A CSV or XLSX file up to 16 MB, in base64, with or without line breaks; larger files come as a form or in parts.
-    file_base64: String,
 }
 
 /// A file in base64, and how it is to be imported. Read as the two that it is made of: serde does not tell which field of a
@@ -304,66 +292,7 @@ async fn receive(app: &App, request: Request) -> Result<(Spooled, ImportFields),
             "multipart/form-data or application/json",
         ));
     }
-    receive_json(app, request).await
-}
-
-/// How many files in base64 are in memory at a time.
-static DECODING: Semaphore = Semaphore::const_new(1);
-/// So many letters of base64 are decoded together: a multiple of four.
-const DECODED_AT_ONCE: usize = 64 * 1024;
-
-async fn receive_json(app: &App, request: Request) -> Result<(Spooled, ImportFields), Problem> {
-    // To the disk first: a client that is slow to send keeps nobody waiting.
-    let mut bytes = request.into_body().into_data_stream();
-    let mut spool = app.imports.files.spool()?;
-    let mut size = 0;
-    let broken = |error: axum::Error| Problem::malformed_body(error.to_string());
-    while let Some(more) = bytes.try_next().await.map_err(broken)? {
-        size += more.len();
-        if size > IMPORT_JSON_LIMIT {
-            return Err(Problem::too_large());
-        }
-        spool.write(&more).await?;
-    }
-    let body = spool.finish().await?;
-    // It is never closed; were it, reading on would be right.
-    let _decoding = DECODING.acquire().await;
-    let mut json = Vec::with_capacity(size);
-    let mut file = tokio::fs::File::from_std(body.open().map_err(FileError::from)?);
-    let read = file.read_to_end(&mut json).await;
-    read.map_err(FileError::from)?;
-    let fields = json::decode(&json)?;
-    let FileInBase64 { file_base64 } = json::decode(&json)?;
-    drop(json);
-    let text = file_base64.trim();
-    let text = match text.split_once(";base64,") {
-        Some((kind, data)) if kind.starts_with("data:") => data,
-        _ => text,
-    };
-    Ok((decoded(app, text).await?, fields))
-}
-
-/// The file that a text in base64 is. Line breaks, as many programs write them, are no part of it.
-async fn decoded(app: &App, text: &str) -> Result<Spooled, Problem> {
-    let refused = || Problem::unprocessable(FieldErrors::of("file_base64", "is not valid base64"));
-    let mut spool = app.imports.files.spool()?;
-    let mut letters = text.bytes().filter(|byte| !byte.is_ascii_whitespace());
-    let mut piece: Vec<u8> = Vec::with_capacity(DECODED_AT_ONCE);
-    let mut padded = false;
-    loop {
-        piece.clear();
-        piece.extend(letters.by_ref().take(DECODED_AT_ONCE));
-        if piece.is_empty() {
-            return Ok(spool.finish().await?);
-        }
-        // Padding ends the text.
-        if padded {
-            return Err(refused());
-        }
-        padded = piece.ends_with(b"=");
-        let bytes = STANDARD.decode(&piece).map_err(|_| refused())?;
-        spool.write(&bytes).await?;
-    }
+    base64_body::receive(app, request).await
 }
 
 fn is_multipart(headers: &HeaderMap) -> bool {
