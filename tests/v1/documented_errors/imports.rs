@@ -22,13 +22,6 @@ pub async fn rows(scene: &Scene) -> Vec<Row> {
     wrong["duplicates"] = json!("merge");
     vec![
         Row::new(
-            "GET /import",
-            404,
-            "not_found",
-            &[],
-            scene.get("/import?company_id=999999"),
-        ),
-        Row::new(
             upload,
             422,
             "validation",
