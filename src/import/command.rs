@@ -57,6 +57,14 @@ pub async fn run(settings: &Settings, args: &ImportArgs) -> anyhow::Result<Repor
     let metadata = tokio::fs::metadata(&args.file).await;
     let metadata = metadata.with_context(|| format!("cannot open {file}"))?;
     anyhow::ensure!(!metadata.is_dir(), "{file} is a folder");
+    if let Some(path) = &args.rejected {
+        // Before anything is on record: afterwards it would be too late to say so.
+        let opened = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path);
+        opened.with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let report = match (&args.url, &args.token) {
         (Some(url), Some(token)) => remote::run(url, token, args, &options).await?,
         _ => direct(settings, args, options).await?,

@@ -20,8 +20,6 @@ use crate::tabular::{self, CsvWriter};
 
 /// The header of the last column, unless the file has such a column itself.
 pub const REASON: &str = "reason";
-/// The code of rows that have something beyond the header.
-const TOO_MANY_FIELDS: &str = "too_many_fields";
 /// How many commits' outcomes are read together.
 const READ_TOGETHER: i64 = 50;
 /// A piece of the answer has so many bytes, about.
@@ -52,7 +50,8 @@ pub async fn stream(
     // A file without a header has no rows that could have failed.
     let open = async |file: File| imports.reader(file, Wanted::Rows, &options).await;
     if let Ok(reader) = open(file.open()?).await {
-        let wide = if writer.has_wide_rows().await? {
+        // Only a row that was refused, for this or for something else, has anything beyond the header.
+        let wide = if import.failed_rows > 0 {
             open(file.open()?).await.ok()
         } else {
             None
@@ -73,12 +72,17 @@ pub async fn stream(
     })))
 }
 
-/// How many columns the file's widest row has beyond the header.
+/// How many columns beyond the header hold something.
 fn widest(reader: tabular::Reader) -> usize {
     let columns = reader.header().len();
-    let beyond = reader.map_while(Result::ok);
-    let beyond = beyond.map(|row| row.fields.len() - columns.min(row.fields.len()));
-    beyond.max().unwrap_or_default()
+    let widths = reader.map_while(Result::ok).map(|row| {
+        let last = row
+            .fields
+            .iter()
+            .rposition(|field| !field.trim().is_empty());
+        last.map_or(0, |last| last + 1)
+    });
+    widths.max().unwrap_or_default().saturating_sub(columns)
 }
 
 /// The header of the failed rows: the file's own, a name for each column beyond it, and one for the reason, none of them twice.
@@ -140,21 +144,6 @@ impl Writer {
             }
         }
         csv.finish()?.flush()
-    }
-
-    /// Whether a row was refused because it has something beyond the header.
-    async fn has_wide_rows(&self) -> io::Result<bool> {
-        let mut after = 0;
-        loop {
-            let chunks = self.outcomes(&mut after).await?;
-            if chunks.is_empty() {
-                return Ok(false);
-            }
-            let mut failed = chunks.iter().flat_map(|chunk| &chunk.failed);
-            if failed.any(|row| row.code == TOO_MANY_FIELDS) {
-                return Ok(true);
-            }
-        }
     }
 
     /// What became of the rows of the next few commits; empty after the last.

@@ -13,8 +13,8 @@ use crate::tabular::{self, TabularError};
 
 /// How many rows are read together, at most.
 const CHUNK: usize = 500;
-/// Rows of so many bytes are not joined by further ones.
-pub const CHUNK_BYTES: usize = 1 << 20;
+/// Rows of so many bytes are not joined by further ones. On its way into the ledger a byte of a long cell is held some twenty times over.
+pub const CHUNK_BYTES: usize = 256 << 10;
 /// How many chunks are read ahead.
 const AHEAD: usize = 2;
 

@@ -112,6 +112,8 @@ struct Sent {
     chunk: Chunk,
     answer: BoxFuture<'static, Result<Committed, CommitError>>,
     at: Instant,
+    /// How many its cells have.
+    bytes: usize,
 }
 
 impl Running {
@@ -308,7 +310,7 @@ impl Rows {
 
     /// One chunk more is on disk after it. Others are under way behind it: the ledger decides each while the database writes the one before.
     async fn step(&mut self, imports: &Imports, pace: &mut Pace) -> Result<Step, RunError> {
-        while self.under_way.len() < UNDER_WAY && self.send(imports, pace).await? {}
+        while self.has_room() && self.send(imports, pace).await? {}
         let id = self.common.import_id;
         let Some(sent) = self.under_way.pop_front() else {
             if let Some(error) = self.fault.take() {
@@ -323,7 +325,9 @@ impl Rows {
                 .await?;
             return Ok(Step::AtRest);
         };
-        let Sent { chunk, answer, at } = sent;
+        let Sent {
+            chunk, answer, at, ..
+        } = sent;
         let committed = answer.await?;
         let began = self.committed_at.map_or(at, |before| before.max(at));
         self.committed_at = Some(Instant::now());
@@ -335,6 +339,12 @@ impl Rows {
             submitted: imports.ledger.submitted(),
         });
         Ok(Step::More)
+    }
+
+    /// Whether one more chunk may be under way: long rows go one after the other.
+    fn has_room(&self) -> bool {
+        let bytes: usize = self.under_way.iter().map(|sent| sent.bytes).sum();
+        self.under_way.len() < UNDER_WAY && bytes <= CHUNK_BYTES
     }
 
     /// How many of the waiting rows make a chunk: as many as are wanted, or fewer when they are long; `None` when they do not fill one.
@@ -364,6 +374,7 @@ impl Rows {
         }
         self.refresh(imports).await?;
         let rows = self.ready(wanted).unwrap_or(self.waiting.len());
+        let bytes = self.waiting.iter().take(rows).map(|read| read.bytes).sum();
         let chunk = self.waiting.drain(..rows);
         let (columns, catalogue, options) = (&self.columns, &self.catalogue, &self.options);
         let company = CompanyId(self.common.company.id);
@@ -385,6 +396,7 @@ impl Rows {
             chunk,
             answer: Box::pin(answer),
             at: Instant::now(),
+            bytes,
         });
         Ok(true)
     }

@@ -189,6 +189,11 @@ impl TakingBack {
     fn take_back(&self, unit: &mut Unit<'_>, former: &Former) -> Result<(), KeptReason> {
         let lead = former.touched.lead_id;
         let version = unit.version(StreamKey::new(StreamKind::Lead, lead));
+        // A hold is itself a change since: who asks why the lead stayed must hear of it first.
+        let held = legal_hold::refuse_if_held(unit, LeadId(lead));
+        if matches!(held, Err(Refusal::LegalHold { .. })) {
+            return Err(KeptReason::LegalHold);
+        }
         if former.as_left != Some(version) {
             return Err(KeptReason::ChangedSince);
         }
@@ -198,15 +203,9 @@ impl TakingBack {
             },
             Some(earlier) => LeadCommand::Restore(Box::new(earlier.clone())),
         };
-        let taken_back = unit.attempt(|unit| {
-            legal_hold::refuse_if_held(unit, LeadId(lead))?;
-            unit.execute::<Lead>(lead, command)
-        });
-        taken_back.map_err(|refusal| match refusal {
-            Refusal::LegalHold { .. } => KeptReason::LegalHold,
-            // What else forbids it (that the lead is blocked or erased) came to be after the import.
-            _ => KeptReason::ChangedSince,
-        })
+        let taken_back = unit.attempt(|unit| unit.execute::<Lead>(lead, command));
+        // What else forbids it (that the lead is blocked or erased) came to be after the import.
+        taken_back.map_err(|_| KeptReason::ChangedSince)
     }
 }
 
@@ -243,10 +242,10 @@ pub async fn foresee(
         let ids: Vec<i64> = next.iter().map(|touched| touched.lead_id).collect();
         let held = legal_holds::held_leads(connection, &ids, now).await?;
         for touched in next {
-            let reason = if !as_left.contains_key(&touched.lead_id) {
-                KeptReason::ChangedSince
-            } else if held.contains(&touched.lead_id) {
+            let reason = if held.contains(&touched.lead_id) {
                 KeptReason::LegalHold
+            } else if !as_left.contains_key(&touched.lead_id) {
+                KeptReason::ChangedSince
             } else if touched.before == 0 {
                 foreseen.removed += 1;
                 continue;

@@ -43,7 +43,7 @@ impl Quotes {
             },
             At::Closed { line, lines } if byte == b'"' => At::Quoted { line, lines },
             At::Field | At::Plain | At::Closed { .. } if ends_field => At::Field,
-            At::Closed { line, lines: true } if byte != b' ' => {
+            At::Closed { line, lines: true } => {
                 self.at = At::Plain;
                 return Some(line);
             }

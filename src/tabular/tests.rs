@@ -219,6 +219,11 @@ fn a_quotation_mark_that_is_never_closed_fails_the_file() {
         "up to the next mark"
     );
     assert_eq!(line("\"a,b\n1,2\n"), 1, "in the header");
+    assert_eq!(
+        line("a,b\n1,\"5 inch\n2,6\" wide\n3,z\n"),
+        2,
+        "before a space"
+    );
     let error = refused(b"a,b\n1,\"2\n").to_string();
     assert!(error.contains("quotation mark in line 2"), "{error}");
 }

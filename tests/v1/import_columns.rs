@@ -103,6 +103,18 @@ async fn control_characters_in_a_header_are_refused_alike_in_dry_run_and_import(
     }
 }
 
+/// Also of a row that was refused for something else than its length.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_row_keeps_what_stands_beyond_the_header() {
+    let scene = Scene::start().await;
+    let import = scene.import("email,name\nno,A,more,,\n", &[]).await;
+    assert_eq!(int(&import["failed_rows"]), 1, "{import}");
+    assert_eq!(
+        scene.failed_rows(&import).await,
+        "email,name,column 3,reason\r\nno,A,more,email: is not an e-mail address\r\n"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_failed_rows_lose_nothing() {
     let scene = Scene::start().await;

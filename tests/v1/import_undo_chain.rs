@@ -105,21 +105,26 @@ async fn what_an_undo_kept_is_listed_with_why_and_was_foreseen() {
     scene
         .sent(format!("leads/{}/erasure", leads[1]), &block, 200)
         .await;
+    // One that came later is a change too, and yet it is the hold that keeps the lead.
+    scene
+        .sent(format!("leads/{}/legal_holds", leads[2]), &case, 201)
+        .await;
 
     let undone = scene.undone(&import).await;
-    assert_eq!(told(&undone), [1, 1, 2]);
+    assert_eq!(told(&undone), [1, 0, 3]);
     let held = json!({"lead_id": leads[0], "row": 2, "reason": "legal_hold"});
     let changed = json!({"lead_id": leads[1], "row": 3, "reason": "changed_since"});
     let page = scene.kept(&import, "per_page=1").await;
     assert_eq!(page["kept_leads"], json!([held]));
     let cursor = page["meta"]["next_cursor"].as_str().expect("a cursor");
     let rest = scene.kept(&import, &format!("cursor={cursor}")).await;
-    assert_eq!(rest["kept_leads"], json!([changed]));
+    let later = json!({"lead_id": leads[2], "row": 4, "reason": "legal_hold"});
+    assert_eq!(rest["kept_leads"], json!([changed, later]));
     assert_eq!(rest["meta"]["next_cursor"], Value::Null);
     // What was, and not what would be now: the leads are not as the import left them any more.
     let was = scene.foreseen(&import).await;
-    assert_eq!(told(&was), [1, 1, 2]);
-    assert_eq!(was["kept"], json!([held, changed]));
+    assert_eq!(told(&was), [1, 0, 3]);
+    assert_eq!(was["kept"], json!([held, changed, later]));
     let eve = scene.server.sign_up("Eve").await;
     let path = format!("/api/v1/import/{}/kept_leads", code(&import));
     let stranger = scene.server.get(&path).token(&eve.token);

@@ -137,3 +137,23 @@ async fn many_files_at_a_time_are_told_what_they_would_do() {
     }
     assert_eq!(scene.leads().await.len(), 0);
 }
+
+/// Who completes an upload while somebody else does finds it completed, whatever they force.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_completed_at_the_same_moment_is_one_import() {
+    let scene = Scene::start().await;
+    let parts = Parts::begin(&scene).await;
+    let file = people(30, "example.com");
+    parts.put("1", file.as_str()).expect(200).await;
+    let url = parts.upload["complete_url"].as_str().expect("an address");
+    let complete = || {
+        let call = scene.server.post(url).token(&scene.ana.token);
+        call.json(&json!({"force": true})).answer()
+    };
+    let answers = join_all((0..5).map(|_| complete())).await;
+    let begun = answers.iter().filter(|answer| answer.status == 201);
+    assert_eq!(begun.count(), 1);
+    for answer in answers.iter().filter(|answer| answer.status != 201) {
+        assert_eq!(answer.body["code"], "upload_completed", "{}", answer.body);
+    }
+}

@@ -208,6 +208,11 @@ async fn complete_upload(
     let upload = upload_id.parse::<uuid::Uuid>();
     let upload = upload.map_err(|_| Problem::not_found("upload"))?;
     let upload = folder(company_id, &upload.to_string());
+    // Who completes it a second time at the same moment finds it completed.
+    let _turn = app
+        .turns
+        .take(company_id, &format!("upload {upload}"))
+        .await;
     let spooled = app.imports.files.join_parts(&upload).await?;
     let response = start(&app, caller, &scope, &spooled, fields).await?;
     if response.status() == StatusCode::CREATED {
