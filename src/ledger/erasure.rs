@@ -18,6 +18,8 @@ use super::stream::{StreamKey, StreamKind};
 /// is kept by then, or never.
 const LAST_PASS_AFTER: TimeDelta = TimeDelta::seconds(60);
 
+/// The first line of a certificate.
+const CERTIFICATE: &str = "leadledger erasure certificate v1";
 /// States of imports in which their file is read.
 const UNDER_WAY: &str = "'pending', 'processing', 'undoing'";
 /// A day longer than the files of imports are kept.
@@ -370,6 +372,16 @@ pub async fn certificate(
     Ok(kept)
 }
 
+/// Whether the text of a certificate is about the erasure of this lead by the event at this position.
+#[must_use]
+pub fn certifies(text: &str, lead: i64, position: i64) -> bool {
+    let event = format!("event: LeadErased at position {position}, number ");
+    let mut lines = text.lines();
+    lines.next() == Some(CERTIFICATE)
+        && lines.any(|line| line == format!("lead: {lead}"))
+        && lines.any(|line| line.starts_with(&event))
+}
+
 fn certificate_text(
     origin: &str,
     certified: Certified,
@@ -394,7 +406,7 @@ fn certificate_text(
         .key_id
         .map_or_else(|| "none".to_owned(), |id| id.to_string());
     format!(
-        "leadledger erasure certificate v1\norigin: {origin}\nlead: {lead}\ncompany: {company}\n\
+        "{CERTIFICATE}\norigin: {origin}\nlead: {lead}\ncompany: {company}\n\
          event: LeadErased at position {position}, number {sequence} of stream lead/{lead}\nleaf hash: {leaf}\n\
          erased at: {at}\nby: {actor}\nreason: {reason}\ndestroyed key: {key}\n\
          tree size: {size}\ntree root: {root}\n"

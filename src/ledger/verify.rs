@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use super::rebuild::unknown;
-use super::verify_head::KnownAtEnd;
+use super::verify_head::{self, KnownAtEnd};
 use super::verify_past::Keyless;
 use super::verify_proofs::{Recomputed, Witnessed};
 use super::{catch_up, replay, snapshots, verify_past, verify_versions, versions};
@@ -116,6 +116,8 @@ pub async fn run_with(
     }
     if names.is_empty() {
         let wrong = snapshots::verify(&mut transaction).await?;
+        findings.differences.extend(wrong);
+        let wrong = verify_head::destroyed_keys(&mut transaction).await?;
         findings.differences.extend(wrong);
     }
     transaction.rollback().await?;

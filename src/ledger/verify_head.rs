@@ -1,4 +1,5 @@
-//! The part of `verify` that is about the end of the ledger: what the next append builds on, and what waits to be appended.
+//! The part of `verify` that is about the end of the ledger: what the next append builds on, and what waits to be appended; and about
+//! the register of destroyed keys, which no fold makes.
 //!
 //! A number may have been given and not used, so that the last numbers may be higher than any event says, never lower.
 
@@ -9,9 +10,10 @@ use projections::DomainEvent;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 
-use super::catch_up;
 use super::stream::StreamKey;
 use super::unit::LastIds;
+use super::{catch_up, checkpoints, erasure};
+use crate::proof::note::{self, VerifierKey};
 
 /// How many waiting events are named.
 const NAMED: i64 = 100;
@@ -57,7 +59,7 @@ impl KnownAtEnd {
              WHERE first_position <= $1 AND last_position >= $1 ORDER BY last_position LIMIT 1), $1) FROM public.ledger_head",
         )
         .bind(self.authority)
-        .fetch_one(connection)
+        .fetch_one(&mut *connection)
         .await?;
         let Json(last_ids): Json<LastIds> = row.try_get(0)?;
         let (said, end): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
@@ -69,6 +71,17 @@ impl KnownAtEnd {
                     "ledger_head: the last id of {kind} is {last}, and {used} was given"
                 ));
             }
+        }
+        let times: Option<(DateTime<Utc>, DateTime<Utc>)> = sqlx::query_as(
+            "SELECT h.recorded_at, e.recorded_at FROM public.ledger_head h JOIN public.events e ON e.position = h.position \
+             WHERE h.recorded_at <> e.recorded_at",
+        )
+        .fetch_optional(&mut *connection)
+        .await?;
+        if let Some((said, last)) = times {
+            differences.push(format!(
+                "ledger_head: the last event was recorded at {last}, and not at {said}"
+            ));
         }
         if !(self.authority..=end).contains(&said) {
             differences.push(format!(
@@ -112,6 +125,56 @@ pub(super) async fn waiting(connection: &mut PgConnection) -> Result<Vec<String>
             kind.escape_debug(),
             id.escape_debug()
         ));
+    }
+    Ok(found)
+}
+
+/// Compares the register of destroyed keys with the erasures that the ledger tells, and its certificates with the keys that sign.
+///
+/// # Errors
+/// What the database answers.
+pub(super) async fn destroyed_keys(
+    connection: &mut PgConnection,
+) -> Result<Vec<String>, sqlx::Error> {
+    let wrong: Vec<(i64, bool)> = sqlx::query_as(
+        "SELECT coalesce(l.lead_id, d.aggregate_id), d.aggregate_id IS NULL FROM \
+         (SELECT lead_id, erased_position FROM public.lead_erasures WHERE status = 'erased') AS l \
+         FULL JOIN (SELECT * FROM public.destroyed_keys WHERE aggregate_type = 'lead') AS d ON d.aggregate_id = l.lead_id \
+         WHERE d.position IS DISTINCT FROM l.erased_position ORDER BY 1 LIMIT $1",
+    )
+    .bind(NAMED)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut found: Vec<String> = wrong
+        .into_iter()
+        .map(|(lead, missing)| {
+            let what = if missing {
+                "is missing"
+            } else {
+                "is not of the event that erased it"
+            };
+            format!("destroyed_keys: lead {lead}: {what}")
+        })
+        .collect();
+    let keys: Vec<VerifierKey> = checkpoints::keys(connection)
+        .await?
+        .iter()
+        .filter_map(|key| VerifierKey::parse(&key.verifier).ok())
+        .collect();
+    let certificates: Vec<(i64, i64, String)> = sqlx::query_as(
+        "SELECT aggregate_id, position, certificate FROM public.destroyed_keys \
+         WHERE aggregate_type = 'lead' AND certificate IS NOT NULL ORDER BY aggregate_id",
+    )
+    .fetch_all(connection)
+    .await?;
+    for (lead, position, certificate) in certificates {
+        if !note::open(&certificate, &keys)
+            .is_ok_and(|(text, _)| erasure::certifies(&text, lead, position))
+        {
+            found.push(format!(
+                "destroyed_keys: lead {lead}: its certificate is not one that was signed for it"
+            ));
+        }
     }
     Ok(found)
 }

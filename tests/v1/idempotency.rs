@@ -1,7 +1,9 @@
 //! `Idempotency-Key`: sent again, a write acts once and is answered as the first time.
 
 use aggregates::access::Role;
+use chrono::{DateTime, TimeDelta};
 use futures::future::join_all;
+use leadledger::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::server::{Call, Person, TestServer, int};
@@ -421,4 +423,24 @@ async fn an_answer_kept_by_an_older_version_is_made_anew() {
     assert_eq!(again.body, first);
     assert_eq!(again.header("idempotency-replayed"), "true");
     assert_eq!(count(&server, &ana, &path).await, 1);
+}
+
+/// What was in the future when it was sent may be past when it is sent again.
+#[tokio::test]
+async fn a_hold_that_ended_meanwhile_is_answered_as_it_was() {
+    let clock = Clock::fixed(DateTime::from_timestamp(1_767_000_000, 0).expect("a time"));
+    let server = TestServer::start_by(clock.clone()).await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let until = clock.now() + TimeDelta::minutes(5);
+    let place = || {
+        server
+            .post(format!("/api/v1/companies/{company}/legal_holds"))
+            .token(&ana.token)
+            .header("idempotency-key", "h")
+            .json(&json!({"reason": "Case", "until": until}))
+    };
+    let first = place().expect(201).await;
+    clock.advance(TimeDelta::minutes(10));
+    assert_eq!(place().expect(201).await, first);
 }

@@ -3,7 +3,7 @@
 use aggregates::access::Role;
 use cqrs_es::CqrsFramework;
 use cqrs_es::persist::PersistedEventStore;
-use leadledger::ledger::rebuild;
+use leadledger::ledger::{rebuild, verify};
 use leadledger::proof::note::{self, VerifierKey};
 use postgres_es::PostgresEventRepository;
 use serde_json::{Value, json};
@@ -385,5 +385,48 @@ async fn a_block_that_was_taken_back_is_shown_as_of_its_time() {
             }
             assert_eq!(again, answer, "{path} as of {position}");
         }
+    }
+}
+
+/// The register of destroyed keys is not made by a fold, and yet who changes it, or the time at the ledger's end, is found out.
+#[tokio::test]
+async fn a_changed_register_of_erasures_is_found() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = json!({"first_name": "Bo", "email": "bo@example.com"});
+    let lead = int(&server.lead(&ana, company, lead).await["id"]);
+    done(&server, &ana, lead, "block").await;
+    done(&server, &ana, lead, "erase").await;
+    server.assert_sound().await;
+    for (change, tells) in [
+        (
+            "UPDATE destroyed_keys SET position = position - 1",
+            "is not of the event",
+        ),
+        (
+            "UPDATE destroyed_keys SET position = position + 1, certificate = replace(certificate, 'lead: ', 'lead: 9')",
+            "its certificate",
+        ),
+        ("DELETE FROM destroyed_keys", "is missing"),
+        (
+            "UPDATE ledger_head SET recorded_at = recorded_at + interval '1 second'",
+            "ledger_head: the last event was recorded at",
+        ),
+    ] {
+        let change = format!(
+            "SET session_replication_role = replica; {change}; RESET session_replication_role"
+        );
+        sqlx::raw_sql(&change)
+            .execute(server.database.pool())
+            .await
+            .expect("a superuser's change");
+        let options = server.database.connect_options();
+        let found = verify::run(&options, &[], |_, _| ()).await;
+        let found = found.expect("a verified ledger").differences;
+        assert!(
+            found.iter().any(|difference| difference.contains(tells)),
+            "{change}: {found:?}"
+        );
     }
 }

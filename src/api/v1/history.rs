@@ -195,13 +195,12 @@ struct Audited {
 
 /// Whoever may read the history of a company may read that of its people, also when they have left or were deleted, up to then.
 async fn audited_of_user(app: &App, caller: &Caller, user: UserId) -> Result<Audited, Problem> {
+    // The ledger knows them also when they were deleted; of a moment before they came to be it does not.
+    let stream = StreamKey::new(StreamKind::User, user.get());
+    if !history::is_known(&mut *app.pool.acquire().await?, stream).await? {
+        return Err(Problem::not_found("user"));
+    }
     if caller.authority.platform_owner {
-        // The ledger knows them also when they were deleted.
-        let mut connection = app.pool.acquire().await?;
-        let stream = StreamKey::new(StreamKind::User, user.get());
-        if !history::is_known(&mut connection, stream).await? {
-            return Err(Problem::not_found("user"));
-        }
         return Ok(Audited {
             companies: None,
             up_to: None,

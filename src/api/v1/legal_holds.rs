@@ -192,7 +192,14 @@ async fn release(
         execute(unit, held, HoldCommand::Release { legal_hold_id })?;
         Ok(id)
     });
-    app.ledger.commit(work.on(stream)).await?;
+    let committed = app.ledger.commit(work.on(stream)).await?;
+    if let (Held::Lead(lead), false) = (held, committed.changed)
+        && let Some(row) = app.reads.lead.get(lead).await?
+    {
+        // No event tells that they saw its words.
+        let path = "POST /leads/{id}/legal_holds/{hold_id}/release";
+        caller.has_read(&app, path, [(row.id, row.company_id)]);
+    }
     one(&app, held, id).await
 }
 
