@@ -103,7 +103,8 @@ async fn step(
     let mut by = of("actor").unwrap_or("somebody").to_owned();
     if let Some(Actor::User(id)) = Actor::parse(&by) {
         let names = actor_names(connection, &[id.get()], &[]).await?;
-        if let Some(name) = names.users.get(&id.get()) {
+        let name = names.users.get(&id.get());
+        if let Some(name) = name.filter(|name| !name.is_empty()) {
             by = format!("{name} ({by})");
         }
     }

@@ -48,7 +48,9 @@ impl Store {
         let mut command = Command::new(env!("CARGO_BIN_EXE_leadledger"));
         command.arg(name).env("LEADLEDGER_LOG", "off");
         match self {
-            Self::Database(database) => command.env("DATABASE_URL", database.url()),
+            Self::Database(database) => command
+                .env("DATABASE_URL", database.url())
+                .env("LEADLEDGER_DATA_DIR", env!("CARGO_TARGET_TMPDIR")),
             Self::Embedded(dir) => command
                 .env_remove("DATABASE_URL")
                 .env("LEADLEDGER_DATA_DIR", dir.path().join("data")),

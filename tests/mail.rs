@@ -118,6 +118,7 @@ impl Server {
         let mut process = Command::new(env!("CARGO_BIN_EXE_leadledger"))
             .args(["serve", "--listen", "127.0.0.1:0"])
             .env("DATABASE_URL", database.url())
+            .env("LEADLEDGER_DATA_DIR", env!("CARGO_TARGET_TMPDIR"))
             .env("LEADLEDGER_LOG", "off")
             .env("LEADLEDGER_OWNER_PASSWORD", "Sunny-day-2026")
             .env(
@@ -227,6 +228,7 @@ async fn a_server_killed_in_the_middle_loses_no_mail_and_sends_none_for_the_same
     let verified = Command::new(env!("CARGO_BIN_EXE_leadledger"))
         .arg("verify")
         .env("DATABASE_URL", database.url())
+        .env("LEADLEDGER_DATA_DIR", env!("CARGO_TARGET_TMPDIR"))
         .env("LEADLEDGER_LOG", "off")
         .output()
         .await

@@ -279,3 +279,22 @@ fn no_tracked_file_names_a_place_of_the_machine_it_was_written_on() {
     }
     assert_none("no path of a machine", &found);
 }
+
+/// Whoever starts the program says where it may write: in a clone that is served from, the files of a test would be taken for the ledger's own.
+#[test]
+fn every_started_program_is_told_its_data_directory() {
+    let program = format!("env!(\"CARGO_BIN_{}", "EXE_leadledger\")");
+    for path in files("tests") {
+        if extension(&path) != "rs" {
+            continue;
+        }
+        let text = text(&path);
+        let started = text.matches(&program).count();
+        let told = text.matches("\"LEADLEDGER_DATA_DIR\"").count();
+        assert!(
+            told >= started,
+            "{}: {started} programs, {told} directories",
+            path.display()
+        );
+    }
+}

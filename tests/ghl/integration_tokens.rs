@@ -240,6 +240,7 @@ async fn the_console_makes_tokens_beside_a_running_server() {
         command.args(["token", "create"]).args(arguments);
         command
             .env("DATABASE_URL", &url)
+            .env("LEADLEDGER_DATA_DIR", env!("CARGO_TARGET_TMPDIR"))
             .env("LEADLEDGER_LOG", "error")
             .output()
     };

@@ -392,6 +392,7 @@ async fn the_console_tells_the_life_of_a_lead_step_by_step() {
             .args(["replay", "lead"])
             .args(more)
             .env("DATABASE_URL", url)
+            .env("LEADLEDGER_DATA_DIR", env!("CARGO_TARGET_TMPDIR"))
             .output()
             .expect("running the program");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -172,6 +172,7 @@ async fn a_started_server_does_what_became_due_while_none_ran() {
     let mut process = tokio::process::Command::new(env!("CARGO_BIN_EXE_leadledger"))
         .args(["serve", "--listen", "127.0.0.1:0"])
         .env("DATABASE_URL", server.database.url())
+        .env("LEADLEDGER_DATA_DIR", server.data.path())
         .env("LEADLEDGER_LOG", "off")
         .stdout(std::process::Stdio::null())
         .kill_on_drop(true)
