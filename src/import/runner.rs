@@ -9,7 +9,7 @@
 //! first. One chunk is under way at a time, so that
 //! whoever writes beside it waits for one chunk at most; and chunks are small while others write.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use projections::imports::list::{self, UnderWay};
@@ -31,10 +31,6 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 const LEFT_TO_OTHERS: Duration = Duration::from_secs(5);
 /// The most imports that a node has open at a time.
 const MOST_OPEN: usize = 16;
-/// How many of them may have a large file: each is read ahead and on its way into the ledger at the same time as the others.
-const MOST_LARGE: usize = 3;
-/// Files of more bytes than this are large.
-const LARGE_FROM: i64 = 4 << 20;
 
 /// Why a step could not be made; it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +75,6 @@ pub async fn run_one(
 struct Turns {
     companies: VecDeque<(i64, VecDeque<Running>)>,
     left_to_others: HashMap<i64, Instant>,
-    /// Those whose files are large.
-    large: BTreeSet<i64>,
 }
 
 impl Turns {
@@ -135,7 +129,7 @@ async fn work(
     loop {
         if looked.is_none_or(|at| at.elapsed() > LOOK_EVERY) {
             looked = Some(Instant::now());
-            let under_way = list::under_way(&mut locks, LARGE_FROM).await?;
+            let under_way = list::under_way(&mut locks).await?;
             if let Some(only) = only
                 && !under_way.iter().any(|import| import.id == only)
             {
@@ -170,13 +164,11 @@ async fn work(
             Ok(Step::More) => {}
             Ok(Step::AtRest) => {
                 turns.drop_current();
-                turns.large.remove(&id);
                 import_locks::give_up(&mut locks, id).await?;
                 looked = None;
             }
             Ok(Step::NotHere) => {
                 turns.drop_current();
-                turns.large.remove(&id);
                 turns.left_to_others.insert(id, Instant::now());
                 import_locks::give_up(&mut locks, id).await?;
             }
@@ -197,7 +189,6 @@ async fn take(
     let left = turns.left_to_others.get(&import.id);
     if turns.has(import.id)
         || turns.len() >= MOST_OPEN
-        || import.large && turns.large.len() >= MOST_LARGE
         || left.is_some_and(|at| at.elapsed() < LEFT_TO_OTHERS)
     {
         return Ok(());
@@ -205,9 +196,6 @@ async fn take(
     let locked = import_locks::try_take(locks, import.id).await?;
     if locked {
         turns.left_to_others.remove(&import.id);
-        if import.large {
-            turns.large.insert(import.id);
-        }
         turns.add(import.company_id, Running::new(import.id));
     }
     Ok(())

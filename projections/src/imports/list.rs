@@ -161,25 +161,18 @@ pub struct UnderWay {
     pub id: i64,
     /// Where its leads go.
     pub company_id: i64,
-    /// Whether a file of more bytes than were asked about is read for it.
-    pub large: bool,
 }
 
 /// The imports that have not come to rest: those that are being undone, the newest first, and then the others, the oldest first. So what
-/// one import did to the leads of another is taken back before those leads are looked at for the other. Files of more than `large_from`
-/// bytes are large.
+/// one import did to the leads of another is taken back before those leads are looked at for the other.
 ///
 /// # Errors
 /// What the database answers.
-pub async fn under_way(
-    connection: &mut PgConnection,
-    large_from: i64,
-) -> Result<Vec<UnderWay>, sqlx::Error> {
+pub async fn under_way(connection: &mut PgConnection) -> Result<Vec<UnderWay>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT id, company_id, status <> 'undoing' AND file_size > $1 AS large FROM imports WHERE status IN ('pending', 'processing', 'undoing') \
+        "SELECT id, company_id FROM imports WHERE status IN ('pending', 'processing', 'undoing') \
          ORDER BY CASE WHEN status = 'undoing' THEN -id ELSE id END",
     )
-    .bind(large_from)
     .fetch_all(connection)
     .await
 }
