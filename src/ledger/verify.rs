@@ -7,10 +7,10 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use super::rebuild::unknown;
-use super::verify_head::{self, KnownAtEnd};
+use super::verify_head::KnownAtEnd;
 use super::verify_past::Keyless;
 use super::verify_proofs::{Recomputed, Witnessed};
-use super::{catch_up, replay, snapshots, verify_past, verify_versions, versions};
+use super::{catch_up, replay, snapshots, verify_erasures, verify_past, verify_versions, versions};
 
 /// How many differences of one table are named; the rest is counted.
 const NAMED: i64 = 100;
@@ -117,7 +117,7 @@ pub async fn run_with(
     if names.is_empty() {
         let wrong = snapshots::verify(&mut transaction).await?;
         findings.differences.extend(wrong);
-        let wrong = verify_head::destroyed_keys(&mut transaction).await?;
+        let wrong = verify_erasures::destroyed_keys(&mut transaction).await?;
         findings.differences.extend(wrong);
     }
     transaction.rollback().await?;
