@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use axum::extract::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::TryStreamExt;
 use garde::Validate;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -14,6 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
+use super::parts;
 use super::upload::ImportFields;
 use crate::api::extract::json;
 use crate::api::field_errors::FieldErrors;
@@ -40,21 +40,10 @@ pub(super) async fn receive(
     app: &App,
     request: Request,
 ) -> Result<(Spooled, ImportFields), Problem> {
-    let mut bytes = request.into_body().into_data_stream();
-    let mut spool = app.imports.files.spool()?;
-    let mut size = 0;
-    let broken = |error: axum::Error| Problem::malformed_body(error.to_string());
-    while let Some(more) = bytes.try_next().await.map_err(broken)? {
-        size += more.len();
-        if size > IMPORT_JSON_LIMIT {
-            return Err(Problem::too_large());
-        }
-        spool.write(&more).await?;
-    }
-    let body = spool.finish().await?;
+    let body = parts::spooled(app, request, IMPORT_JSON_LIMIT).await?;
     // It is never closed; were it, reading on would be right.
     let _decoding = DECODING.acquire().await;
-    let mut json = Vec::with_capacity(size);
+    let mut json = Vec::with_capacity(usize::try_from(body.size).unwrap_or_default());
     let mut file = tokio::fs::File::from_std(body.open().map_err(FileError::from)?);
     let read = file.read_to_end(&mut json).await;
     read.map_err(FileError::from)?;

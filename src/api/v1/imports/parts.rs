@@ -148,7 +148,7 @@ async fn put_part(
         let message = format!("must be between 1 and {MOST_PARTS}");
         Problem::unprocessable(FieldErrors::of("part", message))
     })?;
-    let spooled = receive_part(&app, request).await?;
+    let spooled = spooled(&app, request, IMPORT_PART_LIMIT).await?;
     let size = spooled.size;
     let refused = |message| Problem::unprocessable(FieldErrors::of("part", message));
     if size == 0 {
@@ -163,15 +163,15 @@ async fn put_part(
     Ok(Json(PartView { part, size }))
 }
 
-/// Takes a part in, to the disk and never whole into memory.
-async fn receive_part(app: &App, request: Request) -> Result<Spooled, Problem> {
+/// Takes a body of at most so many bytes in, to the disk and never whole into memory.
+pub(super) async fn spooled(app: &App, request: Request, limit: usize) -> Result<Spooled, Problem> {
     let mut bytes = request.into_body().into_data_stream();
     let mut spool = app.imports.files.spool()?;
     let mut size = 0;
     let broken = |error: axum::Error| Problem::malformed_body(error.to_string());
     while let Some(more) = bytes.try_next().await.map_err(broken)? {
         size += more.len();
-        if size > IMPORT_PART_LIMIT {
+        if size > limit {
             return Err(Problem::too_large());
         }
         spool.write(&more).await?;
