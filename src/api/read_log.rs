@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::caller::Caller;
 use crate::app::App;
+use crate::ledger::Committed;
 use crate::ledger::lead_reads::LeadReads;
 
 impl Caller {
@@ -23,5 +24,19 @@ impl Caller {
             operation: operation.into(),
             request_id: self.write.provenance.request_id.clone(),
         });
+    }
+
+    /// [`Caller::has_read`], where a command on this lead changed nothing and its answer shows the lead all the same: of every other the
+    /// history tells who it was.
+    pub fn has_seen_unchanged(
+        &self,
+        app: &App,
+        committed: Committed,
+        operation: &'static str,
+        lead: (i64, i64),
+    ) {
+        if !committed.changed {
+            self.has_read(app, operation, [lead]);
+        }
     }
 }

@@ -366,14 +366,8 @@ async fn update_appointment(
         work = work.on(StreamKey::new(StreamKind::User, user.get()));
     }
     let committed = app.ledger.commit(work.on(stream)).await?;
-    if !committed.changed {
-        // No event tells that they saw it.
-        caller.has_read(
-            &app,
-            "PUT /appointments/{id}",
-            [(row.lead_id, row.company_id)],
-        );
-    }
+    let lead = (row.lead_id, row.company_id);
+    caller.has_seen_unchanged(&app, committed, "PUT /appointments/{id}", lead);
     one(&app, &caller, id).await
 }
 
@@ -404,14 +398,8 @@ async fn cancel_appointment(
         Ok(id)
     });
     let committed = app.ledger.commit(work.on(stream)).await?;
-    if !committed.changed {
-        // No event tells that they saw it.
-        caller.has_read(
-            &app,
-            "POST /appointments/{id}/cancel",
-            [(row.lead_id, row.company_id)],
-        );
-    }
+    let lead = (row.lead_id, row.company_id);
+    caller.has_seen_unchanged(&app, committed, "POST /appointments/{id}/cancel", lead);
     one(&app, &caller, id).await
 }
 

@@ -234,10 +234,8 @@ async fn update(app: &App, caller: Caller, id: i64, body: LeadBody) -> Result<Re
         work = work.on(StreamKey::new(StreamKind::User, user));
     }
     let committed = app.ledger.commit(work).await?;
-    if !committed.changed {
-        // No event tells that they saw it.
-        caller.has_read(app, "PUT /leads/{id}", [(row.id, row.company_id)]);
-    }
+    let lead = (row.id, row.company_id);
+    caller.has_seen_unchanged(app, committed, "PUT /leads/{id}", lead);
     one(app, LeadId(id)).await
 }
 

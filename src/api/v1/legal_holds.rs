@@ -193,12 +193,11 @@ async fn release(
         Ok(id)
     });
     let committed = app.ledger.commit(work.on(stream)).await?;
-    if let (Held::Lead(lead), false) = (held, committed.changed)
+    if let Held::Lead(lead) = held
         && let Some(row) = app.reads.lead.get(lead).await?
     {
-        // No event tells that they saw its words.
         let path = "POST /leads/{id}/legal_holds/{hold_id}/release";
-        caller.has_read(&app, path, [(row.id, row.company_id)]);
+        caller.has_seen_unchanged(&app, committed, path, (row.id, row.company_id));
     }
     one(&app, held, id).await
 }
