@@ -168,6 +168,10 @@ pub async fn fold_apart(
         }
         recomputed.take(connection, &step).await?;
         if !step.any {
+            // Where the fold should stop an event is missing: what comes behind it is judged all the same.
+            if up_to.is_some_and(|stop| stops.remove(&stop)) {
+                continue;
+            }
             break;
         }
         position = step.last;

@@ -173,3 +173,34 @@ async fn told(connection: &mut PgConnection, witnessed: &Witnessed, change: &str
     attempt.rollback().await.unwrap();
     found.unwrap().differences
 }
+
+/// Also when the fold would have stopped at the missing one.
+#[tokio::test]
+async fn what_comes_behind_a_missing_event_is_judged_too() {
+    let database = TestDatabase::create().await;
+    ledger(&database).await;
+    let mut connection = connect(&database).await;
+    let change = "SET session_replication_role = replica; DELETE FROM events WHERE position = 16; \
+         UPDATE events SET leaf_hash = sha256(leaf_hash) WHERE position = 30; RESET session_replication_role";
+    run(&mut connection, change).await.unwrap();
+    let found = verify::run(&database.connect_options(), &[], |_, _| ()).await;
+    let found = found.unwrap();
+    assert_eq!(found.events, 36, "{:#?}", found.differences);
+    for told in [
+        "events: position 16: missing",
+        "events: position 30: the leaf hash",
+    ] {
+        let tells = |difference: &String| difference.starts_with(told);
+        assert!(
+            found.differences.iter().any(tells),
+            "{:#?}",
+            found.differences
+        );
+    }
+    let ends = |difference: &String| difference.starts_with("events: the ledger ends");
+    assert!(
+        !found.differences.iter().any(ends),
+        "{:#?}",
+        found.differences
+    );
+}
