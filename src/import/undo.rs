@@ -118,6 +118,10 @@ async fn former(
         }
     }
     let entered = lead_past::stages_entered(connection, &moments).await?;
+    let restored = touched.iter().filter(|touched| touched.before > 0);
+    let restored = restored.filter(|touched| as_left.contains_key(&touched.lead_id));
+    let restored: Vec<_> = restored.map(|t| (t.lead_id, t.before)).collect();
+    let mut earlier = ledger::leads_at(connection, &restored).await?;
     let mut entered = entered.chunks_exact(2);
     let mut leads = Vec::with_capacity(touched.len());
     for touched in touched {
@@ -129,16 +133,10 @@ async fn former(
             }),
             _ => None,
         };
-        let earlier = if touched.before > 0 && as_left.is_some() {
-            let lead = LeadId(touched.lead_id);
-            let lead = ledger::lead_at(connection, lead, touched.before).await?;
-            Some(Earlier {
-                lead,
-                stage_entered,
-            })
-        } else {
-            None
-        };
+        let earlier = earlier.remove(&touched.lead_id).map(|lead| Earlier {
+            lead,
+            stage_entered,
+        });
         leads.push(Former {
             touched,
             as_left,

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use aggregates::lead::Lead;
 use aggregates::personal::FieldCipher;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::sealing::{DestroyedKey, SubjectKey};
-use super::stream::{self, StreamKey};
+use super::stream::{self, State, StreamKey, StreamKind};
 use super::unit::Loaded;
 
 /// The keys of these streams, as far as they have one.
@@ -26,7 +27,7 @@ pub(super) async fn keys(
     .await?;
     let mut keys = HashMap::with_capacity(rows.len());
     for row in rows {
-        let kind = stream::StreamKind::from_name(row.try_get(0)?);
+        let kind = StreamKind::from_name(row.try_get(0)?);
         let bytes: Vec<u8> = row.try_get(2)?;
         if let (Some(kind), Ok(bytes)) = (kind, bytes.try_into()) {
             let stream = StreamKey::new(kind, row.try_get(1)?);
@@ -76,23 +77,35 @@ pub(super) async fn fold_anew(
     stream: StreamKey,
     up_to: i64,
 ) -> Result<Loaded, sqlx::Error> {
-    let mut loaded = HashMap::from([(stream, Loaded::empty(stream))]);
-    if let Some(key) = keys(connection, &[stream]).await?.remove(&stream) {
+    let folded = fold_all_anew(connection, &[(stream, up_to)]).await?;
+    let mut states = folded.into_values();
+    Ok(states.next().unwrap_or_else(|| Loaded::empty(stream)))
+}
+
+/// The states of these streams, each as of one of its events, whatever their snapshots say.
+async fn fold_all_anew(
+    connection: &mut PgConnection,
+    wanted: &[(StreamKey, i64)],
+) -> Result<HashMap<StreamKey, Loaded>, sqlx::Error> {
+    let streams: Vec<StreamKey> = wanted.iter().map(|(stream, _)| *stream).collect();
+    let empty = |stream: &StreamKey| (*stream, Loaded::empty(*stream));
+    let mut loaded: HashMap<_, _> = streams.iter().map(empty).collect();
+    for (stream, key) in keys(connection, &streams).await? {
         loaded.entry(stream).and_modify(|l| l.key = Some(key));
     }
     let rows = sqlx::query(
-        "SELECT aggregate_type, aggregate_id, sequence, payload::text, event_type, event_version FROM events \
-         WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence <= $3 ORDER BY sequence",
+        "SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.payload::text, e.event_type, e.event_version \
+         FROM unnest($1::text[], $2::text[], $3::bigint[]) AS w(t, i, up_to) \
+         JOIN events e ON e.aggregate_type = w.t AND e.aggregate_id = w.i AND e.sequence <= w.up_to \
+         ORDER BY e.aggregate_type, e.aggregate_id, e.sequence",
     )
-    .bind(stream.kind.name())
-    .bind(stream.id.to_string())
-    .bind(up_to)
+    .bind(streams.iter().map(|s| s.kind.name()).collect::<Vec<_>>())
+    .bind(streams.iter().map(|s| s.id.to_string()).collect::<Vec<_>>())
+    .bind(wanted.iter().map(|(_, up_to)| *up_to).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
     fold_in(&rows, &mut loaded)?;
-    Ok(loaded
-        .remove(&stream)
-        .unwrap_or_else(|| Loaded::empty(stream)))
+    Ok(loaded)
 }
 
 /// Folds rows of stream type and id, sequence, payload, event type and version, each stream's in order.
@@ -139,7 +152,7 @@ async fn bring_keys_and_snapshots(
     .fetch_all(connection)
     .await?;
     for row in rows {
-        let kind = stream::StreamKind::from_name(row.try_get(0)?);
+        let kind = StreamKind::from_name(row.try_get(0)?);
         let Some(stream) = kind.map(|kind| row.try_get(1).map(|id| StreamKey::new(kind, id)))
         else {
             continue;
@@ -167,21 +180,24 @@ async fn bring_keys_and_snapshots(
     Ok(())
 }
 
-/// A lead as it was after its event with this sequence.
+/// Leads as they were, each after its event with the sequence beside it.
 ///
 /// # Errors
 /// What the database answers.
-pub async fn lead_at(
+pub async fn leads_at(
     connection: &mut PgConnection,
-    lead: aggregates::ids::LeadId,
-    sequence: i64,
-) -> Result<aggregates::lead::Lead, sqlx::Error> {
-    let stream = StreamKey::new(stream::StreamKind::Lead, lead.get());
-    let loaded = fold_anew(connection, stream, sequence).await?;
-    Ok(match loaded.state {
-        stream::State::Lead(lead) => lead.as_ref().clone(),
-        _ => aggregates::lead::Lead::default(),
-    })
+    leads: &[(i64, i64)],
+) -> Result<HashMap<i64, Lead>, sqlx::Error> {
+    let stream = |(lead, at): &(i64, i64)| (StreamKey::new(StreamKind::Lead, *lead), *at);
+    let wanted: Vec<_> = leads.iter().map(stream).collect();
+    let folded = fold_all_anew(connection, &wanted).await?;
+    let leads = folded.into_iter().filter_map(|(stream, loaded)| {
+        let State::Lead(lead) = loaded.state else {
+            return None;
+        };
+        Some((stream.id, Arc::unwrap_or_clone(lead)))
+    });
+    Ok(leads.collect())
 }
 
 /// An import as the ledger has it now.
@@ -192,10 +208,10 @@ pub async fn import_state(
     connection: &mut PgConnection,
     import: aggregates::ids::ImportId,
 ) -> Result<aggregates::import::Import, sqlx::Error> {
-    let stream = StreamKey::new(stream::StreamKind::Import, import.get());
+    let stream = StreamKey::new(StreamKind::Import, import.get());
     let loaded = streams(connection, &[stream]).await?.remove(&stream);
     Ok(match loaded.map(|loaded| loaded.state) {
-        Some(stream::State::Import(import)) => import.as_ref().clone(),
+        Some(State::Import(import)) => import.as_ref().clone(),
         _ => aggregates::import::Import::default(),
     })
 }

@@ -66,7 +66,7 @@ use committer::Committer;
 use inbox::Message;
 use lead_reads::{LeadReads, ReadLog};
 
-pub use load::{import_state, lead_at};
+pub use load::{import_state, leads_at};
 pub use provenance::{Actor, Provenance, reason_of};
 pub use refusal::{CommitError, Refusal};
 pub use secrets::Secrets;
