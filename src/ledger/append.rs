@@ -22,7 +22,7 @@ use super::unit::{Changes, LastIds, Loaded};
 use super::work::{Committed, IdempotencyKey};
 use crate::clock::Clock;
 
-/// Of a batch that changes more streams than this, new leads are not kept at hand.
+/// Of a batch that changes more streams than this, new leads are not kept at hand; of a file no leads are.
 const FLOOD: usize = 200;
 
 /// An idempotency key that this batch uses up.
@@ -131,14 +131,16 @@ impl Append {
         })
     }
 
-    /// Makes the node's view the one after this append.
-    pub fn adopt(self, view: &mut View) {
+    /// Makes the node's view the one after this append; `of_file` when it is of a file's rows.
+    pub fn adopt(self, view: &mut View, of_file: bool) {
         view.head = self.head;
         let flood = self.changed.len() > FLOOD;
         for (stream, loaded) in self.changed {
-            // New leads by the thousand are rarely touched soon; they would drive out those that are.
-            let passes = flood && stream.kind == StreamKind::Lead && loaded.version == 1;
-            if loaded.version > 0 && !passes {
+            // Leads by the thousand are rarely touched soon; they would drive out those that are.
+            let passes = of_file || (flood && loaded.version == 1);
+            if passes && stream.kind == StreamKind::Lead {
+                view.streams.remove(&stream);
+            } else if loaded.version > 0 {
                 view.streams.insert(stream, loaded);
             }
         }
@@ -182,6 +184,11 @@ impl Sealed {
             .collect();
         let columns = encode(&pending, &ciphers, recorded_at);
         drop(ciphers);
+        for (pending, bytes) in pending.iter().zip(columns.payload_lengths()) {
+            if let Some(loaded) = changes.streams.get_mut(&pending.stream) {
+                loaded.bytes += bytes;
+            }
+        }
         for (pending, position) in pending.into_iter().zip(head.position + 1..) {
             batch.fold(&Recorded {
                 position,

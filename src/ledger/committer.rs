@@ -301,7 +301,7 @@ impl Committer {
         }
         match sent {
             Sent::Committed => {
-                append.adopt(view);
+                append.adopt(view, of_file);
                 Ok(outcomes)
             }
             // A stock program slipped in after the catch-up; its event is taken with the next turn.
@@ -386,7 +386,7 @@ async fn alone(
         }
         match send(connection, &append).await {
             Ok(true) => {
-                append.adopt(view);
+                append.adopt(view, false);
                 return Ok(outcomes);
             }
             // Either the assumption was wrong or the view is stale: without the assumption, the next answer tells.

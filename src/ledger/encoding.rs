@@ -131,6 +131,11 @@ impl Columns {
         self.leaf_hash.push(event.leaf_hash);
     }
 
+    /// How many bytes the payload of each has.
+    pub(super) fn payload_lengths(&self) -> impl Iterator<Item = usize> {
+        self.payload.iter().map(String::len)
+    }
+
     /// Adds the part that inserts them, at the positions after this one.
     pub(super) fn write(self, statement: &mut Statement, after: i64, recorded_at: DateTime<Utc>) {
         statement.part("new_events", |s| {

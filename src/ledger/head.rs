@@ -1,6 +1,7 @@
 //! The end of the ledger as a node knows it, and the streams it keeps at hand.
 
 use chrono::{DateTime, Utc};
+use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
@@ -10,8 +11,11 @@ use super::tree;
 use super::unit::{LastIds, Loaded};
 use crate::proof::merkle::Frontier;
 
-/// How many streams a node keeps folded. A lead's state is below a kilobyte.
+/// How many streams of the ordinary size a node keeps folded, and how many bytes all of them may have: a lead may hold a megabyte.
 const STREAMS_AT_HAND: usize = 20_000;
+const BYTES_AT_HAND: u64 = 32 << 20;
+/// What a stream takes besides what its events say: its key, ready for use, and its places in the maps.
+const BYTES_OF_A_STREAM: u64 = 1_000;
 /// When the ledger moved further than this without us, forgetting everything is cheaper than asking what moved.
 const FORGET_ALL_BEYOND: i64 = 5_000;
 
@@ -57,10 +61,27 @@ impl Head {
     }
 }
 
+/// How much a stream takes.
+#[derive(Clone)]
+pub(super) struct Bytes;
+
+impl Weighter<StreamKey, Loaded> for Bytes {
+    fn weight(&self, _: &StreamKey, loaded: &Loaded) -> u64 {
+        BYTES_OF_A_STREAM + loaded.bytes as u64
+    }
+}
+
+/// Streams that are folded already; those that were touched seldom or long ago go first.
+pub(super) type StreamsAtHand = Cache<StreamKey, Loaded, Bytes>;
+
+fn no_streams() -> StreamsAtHand {
+    Cache::with_weighter(STREAMS_AT_HAND, BYTES_AT_HAND, Bytes)
+}
+
 /// A head and streams that agree with each other: every stream at hand is as of this head.
 pub(super) struct View {
     pub head: Head,
-    pub streams: Cache<StreamKey, Loaded>,
+    pub streams: StreamsAtHand,
 }
 
 impl View {
@@ -68,7 +89,7 @@ impl View {
     pub async fn open(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
         Ok(Self {
             head: Head::read(connection, false, None).await?,
-            streams: Cache::new(STREAMS_AT_HAND),
+            streams: no_streams(),
         })
     }
 
@@ -102,6 +123,27 @@ impl View {
 
     /// Forgets every stream at hand.
     pub fn forget_all(&mut self) {
-        self.streams = Cache::new(STREAMS_AT_HAND);
+        self.streams = no_streams();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stream::StreamKind;
+    use super::*;
+
+    #[test]
+    fn streams_at_hand_are_bounded_by_what_they_take() {
+        let mut at_hand = no_streams();
+        for id in 1..=1_000 {
+            let stream = StreamKey::new(StreamKind::Lead, id);
+            let bytes = 1 << 20;
+            let loaded = Loaded {
+                bytes,
+                ..Loaded::empty(stream)
+            };
+            at_hand.insert(stream, loaded);
+        }
+        assert!((1..=32).contains(&at_hand.len()), "{}", at_hand.len());
     }
 }

@@ -123,6 +123,7 @@ fn fold_in(rows: &[PgRow], loaded: &mut HashMap<StreamKey, Loaded>) -> Result<()
             event_version: row.try_get(5)?,
             payload: row.try_get(3)?,
         };
+        loaded.bytes += stored.payload.len();
         match stream::decode(stream.kind, stored, cipher_of(loaded.key.as_ref())) {
             Ok(event) => loaded.state.evolve(&event),
             // Only a foreign writer can have stored it; its stream must stay usable.
@@ -175,6 +176,7 @@ async fn bring_keys_and_snapshots(
             loaded.state = state;
             loaded.version = sequence;
             loaded.snapshot = sequence;
+            loaded.bytes = text.len();
         }
     }
     Ok(())

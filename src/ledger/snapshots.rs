@@ -34,10 +34,9 @@ pub(super) fn write<'a>(
         kinds.push(stream.kind.name());
         ids.push(stream.id);
         sequences.push(loaded.version);
-        states.push(stream::encode_state(
-            &loaded.state,
-            cipher_of(loaded.key.as_ref()),
-        ));
+        let state = stream::encode_state(&loaded.state, cipher_of(loaded.key.as_ref()));
+        loaded.bytes = state.len();
+        states.push(state);
     }
     if kinds.is_empty() {
         return;

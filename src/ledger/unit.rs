@@ -26,6 +26,8 @@ pub(super) struct Loaded {
     pub key: Option<SubjectKey>,
     /// The last event in the stream's stored snapshot; 0 while it has none.
     pub snapshot: i64,
+    /// How long what it was folded from is as stored, the last snapshot and the events since: about as much as the state takes, or more.
+    pub bytes: usize,
 }
 
 impl Loaded {
@@ -35,6 +37,7 @@ impl Loaded {
             version: 0,
             key: None,
             snapshot: 0,
+            bytes: 0,
         }
     }
 }
