@@ -163,6 +163,9 @@ const SELECT_NOTE: &str = "SELECT n.id, n.lead_id, n.content, n.author_id, \
      (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS author_avatar, n.created_at \
      FROM lead_notes n LEFT JOIN users u ON u.id = n.author_id";
 
+/// Those of a blocked lead are not shown.
+const IS_SHOWN: &str = "NOT EXISTS (SELECT 1 FROM lead_erasures e WHERE e.lead_id = n.lead_id AND e.status = 'blocked')";
+
 /// The notes on several leads, in the order of the leads, each list oldest first. Those of a blocked lead are not shown.
 ///
 /// # Errors
@@ -173,8 +176,7 @@ pub async fn of_leads(
 ) -> Result<Vec<Vec<NoteRow>>, sqlx::Error> {
     let ids: Vec<i64> = leads.iter().map(|lead| lead.get()).collect();
     let rows: Vec<NoteRow> = sqlx::query_as(&format!(
-        "{SELECT_NOTE} WHERE n.lead_id = ANY($1) AND NOT EXISTS \
-         (SELECT 1 FROM lead_erasures e WHERE e.lead_id = n.lead_id AND e.status = 'blocked') ORDER BY n.id"
+        "{SELECT_NOTE} WHERE n.lead_id = ANY($1) AND {IS_SHOWN} ORDER BY n.id"
     ))
     .bind(&ids)
     .fetch_all(connection)
@@ -189,7 +191,7 @@ pub async fn of_leads(
         .collect())
 }
 
-/// One note.
+/// One note; `None` also when its lead is blocked.
 ///
 /// # Errors
 /// What the database answers.
@@ -197,7 +199,7 @@ pub async fn by_id(
     connection: &mut PgConnection,
     note_id: i64,
 ) -> Result<Option<NoteRow>, sqlx::Error> {
-    sqlx::query_as(&format!("{SELECT_NOTE} WHERE n.id = $1"))
+    sqlx::query_as(&format!("{SELECT_NOTE} WHERE n.id = $1 AND {IS_SHOWN}"))
         .bind(note_id)
         .fetch_optional(connection)
         .await

@@ -444,3 +444,24 @@ async fn a_hold_that_ended_meanwhile_is_answered_as_it_was() {
     clock.advance(TimeDelta::minutes(10));
     assert_eq!(place().expect(201).await, first);
 }
+
+/// The words of a note are those of the person's file: kept when the lead is blocked, and shown to nobody.
+#[tokio::test]
+async fn a_repeated_note_does_not_tell_what_was_blocked_since() {
+    let server = TestServer::start().await;
+    let (ana, path) = shop(&server).await;
+    let body = json!({"email": "a@example.com"});
+    let lead = create(&server, &ana, &path, "lead", &body)
+        .expect(201)
+        .await;
+    let lead = format!("/api/v1/leads/{}", lead["lead"]["id"]);
+    let body = json!({"content": "Prefers mornings"});
+    let notes = format!("{lead}/notes");
+    let note = || create(&server, &ana, &notes, "note", &body);
+    note().expect(201).await;
+    let block = server.post(format!("{lead}/erasure")).token(&ana.token);
+    let block = block.json(&json!({"step": "block", "reason": "subject_request"}));
+    block.expect(200).await;
+    let again = note().expect(404).await;
+    assert!(!again.to_string().contains("mornings"), "{again}");
+}
