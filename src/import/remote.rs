@@ -1,6 +1,7 @@
 //! `leadledger import` through a running server: the file is uploaded, and its import followed to the end.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use aggregates::import::{DuplicatePolicy, ImportOptions, RowCounts};
@@ -98,7 +99,7 @@ pub async fn run(
 }
 
 async fn form(args: &ImportArgs, options: &ImportOptions) -> anyhow::Result<Form> {
-    let open = Part::file(&args.file).await;
+    let open = part(&args.file).await;
     let file = open.with_context(|| format!("cannot open {}", args.file.display()))?;
     let (duplicates, update) = match options.duplicates {
         DuplicatePolicy::Create => ("create", ""),
@@ -117,6 +118,16 @@ async fn form(args: &ImportArgs, options: &ImportOptions) -> anyhow::Result<Form
         .text("dry_run", args.dry_run.to_string())
         .text("force", args.force.to_string())
         .part("file", file))
+}
+
+/// The file as a part of the form. What has no length of its own, such as a pipe, is sent until it ends.
+async fn part(path: &Path) -> std::io::Result<Part> {
+    if tokio::fs::metadata(path).await?.is_file() {
+        return Part::file(path).await;
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let open = tokio::fs::File::open(path).await?;
+    Ok(Part::stream(open).file_name(name.into_owned()))
 }
 
 /// The answer's body; a refusal in the server's words.

@@ -114,6 +114,33 @@ async fn imported_leads_fall_into_territories_and_go_to_their_sources_people() {
     server.assert_sound().await;
 }
 
+/// As a shell makes one of `<(…)`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_is_read_until_it_ends() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await.to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = server.database.url();
+    for (name, way) in [
+        ("direct", ["--database-url", &database].as_slice()),
+        ("remote", &["--url", server.url(), "--token", &ana.token]),
+    ] {
+        let pipe = folder.path().join(name);
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("mkfifo").success());
+        let text = format!("email\n{name}@example.com\n");
+        let (arguments, whole) = (
+            [pipe.to_str().expect("UTF-8"), "--company", &company],
+            pipe.clone(),
+        );
+        let writing = tokio::task::spawn_blocking(move || std::fs::write(whole, text));
+        let report = run(&[&arguments, way].concat()).await;
+        writing.await.expect("a thread").expect("a pipe");
+        assert_eq!(report.counts.imported, 1, "{name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_goes_wrong_is_said_in_full_both_ways() {
     let server = TestServer::start().await;
@@ -156,9 +183,8 @@ async fn what_goes_wrong_is_said_in_full_both_ways() {
         let report = run(&[&[good.as_str()], way].concat()).await;
         let code = report.code.expect("a code");
         let path = format!("/api/v1/import/{code}");
-        let import = server.get(&path).token(&ana.token).expect(200).await;
         let again = said(&[&good]).await;
-        let named = format!("(import {})", int(&import["import_file"]["id"]));
+        let named = format!("(import {code})");
         assert!(
             again.contains(&named) && again.contains("--force"),
             "{again}"
