@@ -8,6 +8,7 @@ use aggregates::text;
 use projections::imports::catalogue::{Catalogue, Found};
 use projections::search;
 
+use super::errors_file::REASON;
 use crate::lead_files::{own_places, read_only_places};
 
 /// What a column is taken for.
@@ -119,6 +120,9 @@ pub enum HeaderError {
     /// The mapping gives two columns to one field.
     #[error("two columns are mapped to {0}")]
     Twice(String),
+    /// The mapping says two things of one column, named in two spellings.
+    #[error("the mapping takes the column {0:?} for two things")]
+    Contradiction(String),
     /// The name of a column is too long for an extra field.
     #[error(
         "the header of column {0} has more than {MOST_NAME} characters; shorten it, or map it to ignore"
@@ -163,12 +167,17 @@ impl Columns {
                 .ok_or_else(|| HeaderError::NoSuchColumn(shown(column)))?;
             let field = Field::parse(field.trim(), catalogue)
                 .ok_or_else(|| HeaderError::NoSuchField(shown(field)))?;
-            if !field.may_repeat() && fields.contains(&Some(field)) {
+            if fields[place].is_some_and(|earlier| earlier != field) {
+                return Err(HeaderError::Contradiction(shown(column)));
+            }
+            if !field.may_repeat() && fields[place].is_none() && fields.contains(&Some(field)) {
                 return Err(HeaderError::Twice(field.name()));
             }
             fields[place] = Some(field);
         }
-        for place in read_only_places(header) {
+        let mended = header.last().is_some_and(|last| last == REASON);
+        let reasons = mended.then(|| header.len() - 1);
+        for place in read_only_places(header).into_iter().chain(reasons) {
             fields[place].get_or_insert(Field::Ignore);
         }
         recognise(header, &mut fields, catalogue);

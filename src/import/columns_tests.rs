@@ -51,6 +51,23 @@ fn everyday_headers_are_understood_in_three_languages_and_the_rest_is_kept() {
 }
 
 #[test]
+fn the_reason_at_the_end_of_a_file_of_failed_rows_is_passed_over() {
+    assert_eq!(
+        understood(&["email", "import_failure_reason"], &[]).unwrap(),
+        ["email", "ignore"]
+    );
+    let kept = [("import_failure_reason", "extra")];
+    assert_eq!(
+        understood(&["email", "import_failure_reason"], &kept).unwrap(),
+        ["email", "extra"]
+    );
+    assert_eq!(
+        understood(&["import_failure_reason", "email"], &[]).unwrap(),
+        ["extra", "email"]
+    );
+}
+
+#[test]
 fn the_first_column_of_a_meaning_takes_it() {
     assert_eq!(
         understood(&["phone1", "mobile"], &[]).unwrap(),
@@ -77,6 +94,14 @@ fn a_mapping_overrides_and_refuses_what_is_not_there() {
     assert_eq!(
         refused(&[("Email", "email"), ("Contacto", "email")]),
         HeaderError::Twice("email".into())
+    );
+    assert_eq!(
+        refused(&[("Email", "email"), ("EMAIL ", "extra")]),
+        HeaderError::Contradiction("Email".into())
+    );
+    assert_eq!(
+        understood(&names, &[("Email", "email"), ("EMAIL ", "email")]).unwrap(),
+        ["extra", "email"]
     );
 }
 

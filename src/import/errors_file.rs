@@ -18,8 +18,8 @@ use super::files::{FileError, Spooled};
 use super::rows::row_of;
 use crate::tabular::{self, CsvWriter};
 
-/// The header of the last column, unless the file has such a column itself.
-pub const REASON: &str = "reason";
+/// The header of the last column. As the last header of a file it says that the file is one of failed rows that were mended, and the column is passed over.
+pub const REASON: &str = "import_failure_reason";
 /// How many commits' outcomes are read together.
 const READ_TOGETHER: i64 = 50;
 /// A piece of the answer has so many bytes, about.
@@ -85,9 +85,16 @@ fn widest(reader: tabular::Reader) -> usize {
     widths.max().unwrap_or_default().saturating_sub(columns)
 }
 
-/// The header of the failed rows: the file's own, a name for each column beyond it, and one for the reason, none of them twice.
+/// The place of the column with the reasons for which these very rows had failed before, if there is one.
+fn earlier_reason(header: &[String]) -> Option<usize> {
+    let last = header.len().checked_sub(1)?;
+    (header[last] == REASON).then_some(last)
+}
+
+/// The header of the failed rows: the file's own but for earlier reasons, a name for each column beyond it, and one for the reason, none of them
+/// twice.
 fn header(own: &[String], beyond: usize) -> Vec<String> {
-    let mut names = own.to_vec();
+    let mut names = own[..earlier_reason(own).unwrap_or(own.len())].to_vec();
     let free = |names: &[String], name: &str| {
         let is_there = |wanted: &String| {
             let same = |there: &String| there.to_lowercase() == wanted.to_lowercase();
@@ -118,6 +125,7 @@ struct Writer {
 
 impl Writer {
     fn write(&self, mut reader: tabular::Reader, feed: &Pieces) -> io::Result<()> {
+        let passed_over = earlier_reason(reader.header());
         let header = header(reader.header(), self.beyond);
         let columns = header.len() - 1;
         // So that spreadsheet programs take it for UTF-8.
@@ -134,7 +142,9 @@ impl Writer {
                 let row = row.map_err(io::Error::other)?;
                 let number = row_of(row.number);
                 if let Some(reason) = failed.get(&number) {
-                    let fields = row.fields.iter().map(String::as_str);
+                    let fields = row.fields.iter().enumerate();
+                    let fields = fields.filter(|(place, _)| Some(*place) != passed_over);
+                    let fields = fields.map(|(_, field)| field.as_str());
                     let fields = fields.chain(std::iter::repeat("")).take(columns);
                     csv.write_row(fields.chain([reason.as_str()]))?;
                 }
@@ -212,11 +222,19 @@ mod tests {
             let own: Vec<String> = own.iter().map(|&name| name.to_owned()).collect();
             header(&own, beyond).join(",")
         };
-        assert_eq!(named(&["email"], 0), "email,reason");
-        assert_eq!(named(&["Reason", "email"], 0), "Reason,email,reason (2)");
+        assert_eq!(named(&["email"], 0), "email,import_failure_reason");
+        assert_eq!(
+            named(&["Import_Failure_Reason", "email"], 0),
+            "Import_Failure_Reason,email,import_failure_reason (2)"
+        );
         assert_eq!(
             named(&["email", "column 4", "a"], 2),
-            "email,column 4,a,column 4 (2),column 5,reason"
+            "email,column 4,a,column 4 (2),column 5,import_failure_reason"
+        );
+        // A file of failed rows that was mended, and in part failed again.
+        assert_eq!(
+            named(&["email", "import_failure_reason"], 1),
+            "email,column 3,import_failure_reason"
         );
     }
 }

@@ -193,17 +193,20 @@ async fn the_failed_rows_come_back_to_be_mended() {
     assert!(errors.header("content-type").starts_with("text/csv"));
     assert_eq!(
         errors.text.trim_start_matches('\u{feff}'),
-        "Email,Nota,reason\r\nno,'=1+1,Email: is not an e-mail address\r\n\
+        "Email,Nota,import_failure_reason\r\nno,'=1+1,Email: is not an e-mail address\r\n\
          nope,\"dos\nlíneas\",Email: is not an e-mail address\r\n"
     );
     // Mended in part, and sent again as it is.
     let mended = errors.text.replace("no,", "cid@example.com,");
-    let import = scene
-        .import(&mended, &[("mapping", r#"{"reason": "ignore"}"#)])
-        .await;
+    let import = scene.import(&mended, &[]).await;
     assert_eq!(
         (int(&import["imported_rows"]), int(&import["failed_rows"])),
         (1, 1)
+    );
+    // What still fails comes back in the same columns, not in one more each time.
+    assert_eq!(
+        scene.failed_rows(&import).await,
+        "Email,Nota,import_failure_reason\r\nnope,\"dos\nlíneas\",Email: is not an e-mail address\r\n"
     );
     let cid = scene
         .leads()

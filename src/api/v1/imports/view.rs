@@ -41,7 +41,7 @@ pub struct ImportFileView {
     /// Why it failed as a whole.
     failure: Option<String>,
     /// What is wrong with the file, and where.
-    #[schema(example = "the file has more than 1000 columns in line 7")]
+    #[schema(example = "the file has more than 1001 columns in line 7")]
     failure_detail: Option<String>,
     company: ImportCompany,
     /// Null for a program.
