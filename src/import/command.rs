@@ -14,13 +14,13 @@ use projections::imports::list::{self, ImportRow};
 use tokio::io::AsyncReadExt;
 
 use super::decision::message;
-use super::engine::{ImportRefusal, Imports, NewImport, imported_before};
+use super::engine::{ImportRefusal, Imports, NewImport};
 use super::files::{ImportFiles, Spooled};
 use super::{errors_file, remote, runner};
 use crate::clock::Clock;
 use crate::config::{Duplicates, ImportArgs, Settings};
 use crate::database::Database;
-use crate::ledger::{CommitError, Ledger, Provenance, Refusal, Secrets, Work};
+use crate::ledger::{Ledger, Provenance, Secrets, Work};
 use crate::objects::Objects;
 
 /// How many reasons are printed; the file named by `--rejected` holds them all.
@@ -208,8 +208,8 @@ async fn import(
 
 fn refused(refusal: ImportRefusal, args: &ImportArgs) -> anyhow::Error {
     match refusal {
-        ImportRefusal::Commit(CommitError::Refused(Refusal::ImportedBefore { import_id })) => {
-            anyhow::anyhow!(at_the_console(&imported_before(import_id)))
+        refusal @ ImportRefusal::ImportedBefore { .. } => {
+            anyhow::anyhow!(at_the_console(&refusal.to_string()))
         }
         refusal => anyhow::Error::new(refusal).context(args.file.display().to_string()),
     }

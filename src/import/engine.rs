@@ -10,7 +10,7 @@ use aggregates::phone::Region;
 use projections::companies::CompanyRow;
 use projections::facts::Fact;
 use projections::imports::catalogue::{self, Catalogue};
-use projections::imports::{IMPORTS_OF_FILE, file_key};
+use projections::imports::{IMPORTS_OF_FILE, file_key, list};
 use sqlx::PgPool;
 use tokio::sync::{Notify, Semaphore};
 
@@ -69,6 +69,14 @@ pub enum ImportRefusal {
     /// More rows than a dry run imagines.
     #[error("a dry run takes at most {} rows", super::dry_run::MOST_ROWS)]
     TooManyForDryRun,
+    /// The company imported the same bytes before.
+    #[error(
+        "This company imported the same file before (import {code}); send force=true to import it again."
+    )]
+    ImportedBefore {
+        /// The last import of them.
+        code: String,
+    },
     /// The database.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -202,9 +210,20 @@ impl Imports {
             Err(error @ CommitError::Unavailable) => Err(error.into()),
             Err(error) => {
                 self.files.remove(&code).await;
-                Err(error.into())
+                Err(match error {
+                    CommitError::Refused(Refusal::ImportedBefore { import_id }) => {
+                        self.imported_before(import_id).await?
+                    }
+                    error => error.into(),
+                })
             }
         }
+    }
+
+    async fn imported_before(&self, import_id: i64) -> Result<ImportRefusal, sqlx::Error> {
+        let before = list::by_id(&mut *self.pool.acquire().await?, import_id).await?;
+        let code = before.map(|import| import.import_code).unwrap_or_default();
+        Ok(ImportRefusal::ImportedBefore { code })
     }
 
     /// Carries a command about one import out.
@@ -258,12 +277,4 @@ impl Imports {
             Err(_) => Err(TabularError::NoHeader),
         }
     }
-}
-
-/// That the company imported the same bytes before, in words.
-#[must_use]
-pub fn imported_before(import_id: i64) -> String {
-    format!(
-        "This company imported the same file before (import {import_id}); send force=true to import it again."
-    )
 }

@@ -258,7 +258,9 @@ impl Rows {
             Err(ImportRefusal::Unreadable(error)) => return Fault::of_file(error).map(Err),
             Err(ImportRefusal::Storage(error)) => return Err(error.into()),
             Err(ImportRefusal::Commit(error)) => return Err(error.into()),
-            Err(ImportRefusal::TooManyForDryRun) => return Ok(Err(Fault::of("internal"))),
+            Err(ImportRefusal::TooManyForDryRun | ImportRefusal::ImportedBefore { .. }) => {
+                return Ok(Err(Fault::of("internal")));
+            }
         };
         let OpenFile {
             reader,

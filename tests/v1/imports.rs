@@ -261,13 +261,15 @@ async fn what_cannot_be_imported_is_told_with_the_field() {
 async fn the_same_file_again_asks_for_force() {
     let scene = Scene::start().await;
     let file = people(3, "example.com");
-    scene.import(&file, &[]).await;
+    let before = scene.import(&file, &[]).await;
     let again = || scene.server.post(scene.path()).token(&scene.ana.token);
     let problem = again()
         .upload("other.csv", file.as_str(), &[])
         .expect(422)
         .await;
     assert_eq!(problem["code"], "imported_before");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains(before["import_code"].as_str().unwrap()));
     let forced = scene.import(&file, &[("force", "true")]).await;
     assert_eq!(forced["duplicate_rows"], 3);
     // Another company may import it.

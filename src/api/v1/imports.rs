@@ -31,7 +31,7 @@ use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 use crate::app::App;
-use crate::import::engine::{self, ImportRefusal};
+use crate::import::engine::ImportRefusal;
 use crate::import::errors_file;
 use crate::import::files::{FileError, PartsError};
 use view::ImportFileView;
@@ -254,8 +254,8 @@ async fn changed(app: &App, id: i64, told: i64) -> Option<ImportRow> {
 
 /// Failed rows of an import
 ///
-/// As CSV in the original columns, with a last column `reason` (`reason (2)` where the file has a `reason` of its own): mend the rows and
-/// upload the file again. What a row has beyond the header stands in columns named by their number, as `column 5`.
+/// As CSV in the original columns, with a last column `import_failure_reason`: mend the rows and upload the file again; that column is then passed
+/// over. What a row has beyond the header stands in columns named by their number, as `column 5`.
 #[utoipa::path(get, path = "/import/{import_code}/errors", tag = "Import", security(("bearer" = [])),
     params(("import_code" = String, Path)),
     responses((status = 200, description = "The failed rows", content_type = "text/csv", body = String),
@@ -322,12 +322,6 @@ pub fn refused(error: ImportError) -> Problem {
     Problem::refused(code, detail)
 }
 
-/// The company imported the same bytes before.
-pub fn imported_before(import_id: i64) -> Problem {
-    Problem::refused("imported_before", engine::imported_before(import_id))
-        .with_error("force", "is needed to import the same file again")
-}
-
 impl From<FileError> for Problem {
     fn from(error: FileError) -> Self {
         match error {
@@ -372,6 +366,8 @@ impl From<ImportRefusal> for Problem {
             ImportRefusal::TooManyForDryRun => {
                 Self::refused("dry_run_too_large", detail.clone()).with_error("dry_run", detail)
             }
+            ImportRefusal::ImportedBefore { .. } => Self::refused("imported_before", detail)
+                .with_error("force", "is needed to import the same file again"),
             ImportRefusal::Database(error) => error.into(),
             ImportRefusal::Commit(error) => error.into(),
         }

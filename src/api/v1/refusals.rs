@@ -68,7 +68,8 @@ impl From<Refusal> for Problem {
                 Self::refused("not_subscribed", detail)
             }
             Refusal::Import(error) => imports::refused(error),
-            Refusal::ImportedBefore { import_id } => imports::imported_before(import_id),
+            // The engine says which import that was.
+            Refusal::ImportedBefore { .. } => Self::refused("imported_before", detail),
             Refusal::PlanLimit { limited, .. } => {
                 Self::refused("plan_limit", detail.clone()).with_error(limited.name(), detail)
             }
