@@ -23,8 +23,36 @@ use secrecy::ExposeSecret;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Free memory goes back to the system at once, and no huge page is held for the few bytes of it that are in use: an idle server takes
+/// half as much, and the next file goes in as fast.
+#[cfg(target_os = "linux")]
+const ALLOCATOR_SETTINGS: [(&str, &str); 2] =
+    [("MIMALLOC_PURGE_DELAY", "0"), ("MIMALLOC_ALLOW_THP", "0")];
+
+fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    begin_anew_with_allocator_settings();
+    begin()
+}
+
+/// The allocator reads its settings from the environment before `main`, so that the process begins once more with those that nobody has
+/// given; the process id stays.
+#[cfg(target_os = "linux")]
+fn begin_anew_with_allocator_settings() {
+    use std::os::unix::process::CommandExt as _;
+    let not_given = |(name, _): &(&str, &str)| std::env::var_os(name).is_none();
+    let missing: Vec<_> = ALLOCATOR_SETTINGS.into_iter().filter(not_given).collect();
+    if let (false, Ok(program)) = (missing.is_empty(), std::env::current_exe()) {
+        let mut arguments = std::env::args_os();
+        let mut again = std::process::Command::new(program);
+        again.arg0(arguments.next().unwrap_or_default());
+        // It answers only when nothing came of it: then more memory is taken, and nothing else.
+        let _ = again.args(arguments).envs(missing).exec();
+    }
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn begin() -> ExitCode {
     let cli = Cli::parse();
     match run(cli).await {
         Ok(status) => status,
