@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions, PgConnection};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::ledger::search_index;
+use crate::ledger::{search_index, statistics};
 
 /// How long the list grows: some ten thousand rows.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -33,7 +33,7 @@ impl Sorting {
             let mut connection = None;
             loop {
                 let pause = tokio::time::timeout(PAUSE, ended.notified()).await;
-                if let Err(error) = sort_in(&options, &mut connection).await {
+                if let Err(error) = sort_in(&options, &mut connection, pause.is_ok()).await {
                     // Whoever writes next sorts in what waits.
                     tracing::warn!(%error, "the index of the search is behind");
                     connection = None;
@@ -46,7 +46,7 @@ impl Sorting {
         Self { task, end }
     }
 
-    /// Sorts in what is left, and ends.
+    /// Sorts in what is left, lets the planner know how many leads there are now, and ends.
     pub async fn end(mut self) {
         self.end.notify_one();
         // A panic has been logged, and what waits is sorted in by others.
@@ -63,10 +63,15 @@ impl Drop for Sorting {
 async fn sort_in(
     options: &PgConnectOptions,
     connection: &mut Option<PgConnection>,
+    last: bool,
 ) -> Result<(), sqlx::Error> {
     let connection = match connection {
         Some(connection) => connection,
         None => connection.insert(options.connect().await?),
     };
-    search_index::sort_in(connection).await
+    search_index::sort_in(connection).await?;
+    if last {
+        statistics::refresh(connection).await?;
+    }
+    Ok(())
 }

@@ -34,6 +34,7 @@ pub(crate) mod sealing;
 pub mod search_index;
 mod secrets;
 pub mod snapshots;
+pub mod statistics;
 mod stream;
 mod stream_map;
 pub mod subject;

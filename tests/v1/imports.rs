@@ -328,3 +328,20 @@ async fn a_plan_limits_the_imports_of_a_month() {
         .await;
     assert_eq!(problem["code"], "plan_limit");
 }
+
+/// Else its lists are planned as if it had none of the file's leads, until autovacuum comes around.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_long_file_the_planner_knows_how_many_leads_there_are() {
+    let scene = Scene::start().await;
+    scene.import(&people(4_000, "example.com"), &[]).await;
+    let known = async || -> f32 {
+        let known = "SELECT reltuples FROM pg_class WHERE oid = 'public.leads'::regclass";
+        let known = sqlx::query_scalar(known).fetch_one(scene.server.database.pool());
+        known.await.expect("an estimate")
+    };
+    let began = std::time::Instant::now();
+    while known().await < 4_000.0 {
+        assert!(began.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
