@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
+use sqlx::{Executor, PgConnection, PgPool, Postgres, Row, Transaction};
 
 /// The most connections for reading the past; they are opened when needed.
 const CONNECTIONS: u32 = 8;
@@ -118,8 +118,9 @@ async fn bind_to(
          set_config('leadledger.as_of_clock', coalesce($2, e.recorded_at)::text, false), \
          set_config('leadledger.as_of_until', coalesce($2, 'infinity')::text, false), \
          set_config('leadledger.as_of_under', $3, false), \
-         coalesce(h.recorded_at > $2, true) \
-         FROM public.ledger_head h CROSS JOIN past.beginning b LEFT JOIN public.events e \
+         coalesce(h.recorded_at > $2, true), f.position \
+         FROM (SELECT current_setting('leadledger.as_of', true) AS position OFFSET 0) f \
+         CROSS JOIN public.ledger_head h CROSS JOIN past.beginning b LEFT JOIN public.events e \
          ON e.position = (SELECT public.ledger_commit_end(coalesce($1, public.ledger_position_at($2))))",
     )
     .bind(position)
@@ -144,12 +145,26 @@ async fn bind_to(
     if position < beginning {
         return Ok(Err(NoMoment::BeforeVersions(beginning)));
     }
+    forget_plans_of(connection, row.try_get(10)?, position).await?;
     Ok(Ok(Moment {
         position,
         recorded_at: row.try_get(3)?,
         instant,
         settled: row.try_get(9)?,
     }))
+}
+
+/// A plan that was made for one moment is none for another: PostgreSQL counts what it expects to find by the moment that is set when it plans,
+/// and what finds three leads of the first day by any index walks through a million of a later one.
+async fn forget_plans_of(
+    connection: &mut PgConnection,
+    former: Option<String>,
+    position: i64,
+) -> Result<(), sqlx::Error> {
+    if former.is_some_and(|former| former != position.to_string()) {
+        connection.execute("DISCARD PLANS").await?;
+    }
+    Ok(())
 }
 
 async fn end_of_first_commit(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
@@ -391,19 +406,20 @@ impl Bound {
         let Self { moment, under, .. } = self;
         let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
         let until = moment.instant.map_or_else(|| "infinity".to_owned(), text);
-        sqlx::query(
-            "SELECT set_config('leadledger.as_of', $1, false), set_config('leadledger.as_of_at', $2, false), \
+        let former: Option<String> = sqlx::query_scalar(
+            "SELECT f.position, set_config('leadledger.as_of', $1, false), set_config('leadledger.as_of_at', $2, false), \
              set_config('leadledger.as_of_clock', $3, false), set_config('leadledger.as_of_under', $4, false), \
-             set_config('leadledger.as_of_until', $5, false)",
+             set_config('leadledger.as_of_until', $5, false) \
+             FROM (SELECT current_setting('leadledger.as_of', true) AS position OFFSET 0) f",
         )
         .bind(moment.position.to_string())
         .bind(text(moment.recorded_at))
         .bind(text(moment.clock()))
         .bind(under.as_ref())
         .bind(until)
-        .execute(connection)
+        .fetch_one(&mut *connection)
         .await?;
-        Ok(())
+        forget_plans_of(connection, former, moment.position).await
     }
 }
 
