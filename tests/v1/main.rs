@@ -13,6 +13,7 @@ mod documented_errors;
 mod duplicates;
 mod email_proofs;
 mod evidence;
+mod hidden_duplicates;
 mod history;
 mod history_adds_up;
 mod idempotency;
