@@ -15,6 +15,7 @@ mod email_proofs;
 mod evidence;
 mod hidden_duplicates;
 mod history;
+mod history_across_tenants;
 mod history_adds_up;
 mod idempotency;
 mod import_columns;
