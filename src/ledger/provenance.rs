@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use aggregates::ids::{IntegrationTokenId, UserId};
 use aggregates::personal::FieldCipher;
 use chrono::{DateTime, SecondsFormat, Utc};
+use sqlx::PgConnection;
 
-use super::stream::StreamKind;
+use super::stream::{StreamKey, StreamKind};
 
 /// Instead of `reason` in the metadata of leads' events.
 pub(super) const SEALED_REASON: &str = "sealed_reason";
@@ -87,6 +88,39 @@ impl Provenance {
             reason: None,
             source: source.to_owned(),
         }
+    }
+
+    /// That of the last event of this type in the stream; `None` when there is none, or a foreign program does not say who acted.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn of_last(
+        connection: &mut PgConnection,
+        stream: StreamKey,
+        event_type: &str,
+    ) -> Result<Option<Self>, sqlx::Error> {
+        let stored: Option<String> = sqlx::query_scalar(
+            "SELECT metadata::text FROM events WHERE position IS NOT NULL AND aggregate_type = $1 AND aggregate_id = $2 \
+             AND event_type = $3 ORDER BY sequence DESC LIMIT 1",
+        )
+        .bind(stream.kind.name())
+        .bind(stream.id.to_string())
+        .bind(event_type)
+        .fetch_optional(connection)
+        .await?;
+        Ok(stored.and_then(|stored| Self::read(&stored)))
+    }
+
+    fn read(metadata: &str) -> Option<Self> {
+        let mut map: BTreeMap<String, String> = serde_json::from_str(metadata).ok()?;
+        Some(Self {
+            actor: Actor::parse(map.get("actor")?)?,
+            request_id: map.remove("request_id"),
+            ip: map.remove("ip"),
+            user_agent: map.remove("user_agent"),
+            reason: map.remove("reason"),
+            source: map.remove("source").unwrap_or_default(),
+        })
     }
 
     /// The metadata text to store; absent parts are left out.

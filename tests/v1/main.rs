@@ -23,6 +23,7 @@ mod import_command;
 mod import_duplicates;
 mod import_hostile;
 mod import_nodes;
+mod import_provenance;
 mod import_undo;
 mod import_undo_chain;
 mod import_uploads;
