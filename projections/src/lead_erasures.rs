@@ -14,9 +14,12 @@ use crate::projection::{Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
 
-const IN_USE: &str = "in_use";
-const BLOCKED: &str = "blocked";
-const ERASED: &str = "erased";
+/// Shown and used: never blocked, or the block was taken back.
+pub const IN_USE: &str = "in_use";
+/// Kept and not used.
+pub const BLOCKED: &str = "blocked";
+/// Gone.
+pub const ERASED: &str = "erased";
 
 #[derive(Default)]
 struct Row {

@@ -3,10 +3,12 @@
 //!
 //! What the read tables do is the projections' business. Nodes that hold the stream in memory are told by a trigger.
 
+use aggregates::ids::LeadId;
 use aggregates::personal::Personal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use projections::lead_erasures::{self, ErasureRow};
 use projections::{DomainEvent, Statement, zone_maps};
 use serde_json::Value;
 use sqlx::{Executor, PgConnection, PgPool, Row};
@@ -325,6 +327,45 @@ pub async fn of_lead(
         })
     })
     .transpose()
+}
+
+/// How far the erasure of the lead had gone by the end of the ledger that the connection reads: as of a moment, by then.
+///
+/// # Errors
+/// What the database answers.
+pub async fn steps_of_lead(
+    connection: &mut PgConnection,
+    lead: LeadId,
+) -> Result<ErasureRow, sqlx::Error> {
+    let steps: Vec<(String, Option<String>, Option<i64>, i64, DateTime<Utc>)> = sqlx::query_as(
+        "SELECT event_type, coalesce(payload #>> '{LeadBlocked,reason}', payload #>> '{LeadErased,reason}'), company_id, position, \
+         recorded_at FROM events WHERE position IS NOT NULL AND aggregate_type = $1 AND aggregate_id = $2 \
+         AND event_type IN ('LeadBlocked', 'LeadUnblocked', 'LeadErased') ORDER BY sequence",
+    )
+    .bind(StreamKind::Lead.name())
+    .bind(lead.to_string())
+    .fetch_all(connection)
+    .await?;
+    let mut row = ErasureRow::never(lead);
+    for (step, reason, company, position, at) in steps {
+        row.company_id = company;
+        row.reason = reason.or(row.reason);
+        match step.as_str() {
+            "LeadBlocked" => {
+                row.status = lead_erasures::BLOCKED.to_owned();
+                (row.blocked_at, row.unblocked_at) = (Some(at), None);
+            }
+            "LeadUnblocked" => {
+                row.status = lead_erasures::IN_USE.to_owned();
+                row.unblocked_at = Some(at);
+            }
+            _ => {
+                row.status = lead_erasures::ERASED.to_owned();
+                (row.erased_at, row.erased_position) = (Some(at), Some(position));
+            }
+        }
+    }
+    Ok(row)
 }
 
 /// What the certificate of an erasure says, besides what the ledger knows.
