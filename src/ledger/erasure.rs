@@ -337,7 +337,7 @@ pub async fn steps_of_lead(
     connection: &mut PgConnection,
     lead: LeadId,
 ) -> Result<ErasureRow, sqlx::Error> {
-    let steps: Vec<(String, Option<String>, Option<i64>, i64, DateTime<Utc>)> = sqlx::query_as(
+    let steps = sqlx::query(
         "SELECT event_type, coalesce(payload #>> '{LeadBlocked,reason}', payload #>> '{LeadErased,reason}'), company_id, position, \
          recorded_at FROM events WHERE position IS NOT NULL AND aggregate_type = $1 AND aggregate_id = $2 \
          AND event_type IN ('LeadBlocked', 'LeadUnblocked', 'LeadErased') ORDER BY sequence",
@@ -347,24 +347,28 @@ pub async fn steps_of_lead(
     .fetch_all(connection)
     .await?;
     let mut row = ErasureRow::never(lead);
-    for (step, reason, company, position, at) in steps {
-        row.company_id = company;
+    let mut status = lead_erasures::IN_USE;
+    for step in steps {
+        let reason: Option<String> = step.try_get(1)?;
+        let at: Option<DateTime<Utc>> = step.try_get(4)?;
+        row.company_id = step.try_get(2)?;
         row.reason = reason.or(row.reason);
-        match step.as_str() {
+        match step.try_get(0)? {
             "LeadBlocked" => {
-                row.status = lead_erasures::BLOCKED.to_owned();
-                (row.blocked_at, row.unblocked_at) = (Some(at), None);
+                status = lead_erasures::BLOCKED;
+                (row.blocked_at, row.unblocked_at) = (at, None);
             }
             "LeadUnblocked" => {
-                row.status = lead_erasures::IN_USE.to_owned();
-                row.unblocked_at = Some(at);
+                status = lead_erasures::IN_USE;
+                row.unblocked_at = at;
             }
             _ => {
-                row.status = lead_erasures::ERASED.to_owned();
-                (row.erased_at, row.erased_position) = (Some(at), Some(position));
+                status = lead_erasures::ERASED;
+                (row.erased_at, row.erased_position) = (at, step.try_get(3)?);
             }
         }
     }
+    status.clone_into(&mut row.status);
     Ok(row)
 }
 

@@ -34,7 +34,7 @@ impl Shop {
         let moment = sqlx::query_scalar("SELECT position FROM ledger_head")
             .fetch_one(server.database.pool())
             .await
-            .unwrap();
+            .expect("the ledger's end");
         let shop = Self {
             server,
             ana,
@@ -72,7 +72,7 @@ impl Shop {
             }));
             let total = int(&page["meta"]["total_count"]);
             let Some(cursor) = page["meta"]["next_cursor"].as_str() else {
-                assert_eq!(i64::try_from(shown.len()).unwrap(), total);
+                assert_eq!(i64::try_from(shown.len()).expect("a number"), total);
                 break;
             };
             next = format!("&cursor={cursor}");

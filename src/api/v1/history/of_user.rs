@@ -8,7 +8,6 @@ use aggregates::user::UserEvent;
 use projections::history::ELSEWHERE;
 use projections::{DomainEvent, integration_tokens};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
@@ -59,7 +58,7 @@ impl Audited {
         drop(connection);
         let (mut companies, mut above) = (BTreeSet::new(), BTreeSet::new());
         for id in held.companies() {
-            if let Some(path) = audits(&today, caller, id).await? {
+            if let Some(path) = audits(today, caller, id).await? {
                 companies.insert(id);
                 above.extend(path);
             }
@@ -74,17 +73,14 @@ impl Audited {
             let known = match Actor::parse(actor) {
                 Some(Actor::User(id)) if id == user => Known::Always,
                 Some(Actor::Anonymous | Actor::System) => Known::Always,
-                Some(Actor::User(id)) => {
-                    let mut connection = today.pool.acquire().await?;
-                    known_user(&today, caller, &mut connection, id, &above).await?
-                }
+                Some(Actor::User(id)) => known_user(today, caller, id, &above).await?,
                 Some(Actor::Token(id)) => {
                     let mut connection = today.pool.acquire().await?;
                     let token = integration_tokens::by_id(&mut connection, id).await?;
                     drop(connection);
                     let company = token.map(|token| token.company_id);
                     match company {
-                        Some(id) if is_known(&today, caller, id, &above).await? => Known::Always,
+                        Some(id) if is_known(today, caller, id, &above).await? => Known::Always,
                         _ => Known::Never,
                     }
                 }
@@ -114,11 +110,13 @@ impl Audited {
 async fn known_user(
     today: &App,
     caller: &Caller,
-    connection: &mut PgConnection,
     user: UserId,
     above: &BTreeSet<i64>,
 ) -> Result<Known, Problem> {
-    let roles = history::roles_held(connection, user.get()).await?;
+    let mut connection = today.pool.acquire().await?;
+    let roles = history::roles_held(&mut connection, user.get()).await?;
+    // The companies are looked up on another one.
+    drop(connection);
     if roles.platform_owner() {
         return Ok(Known::Always);
     }
