@@ -14,6 +14,7 @@ use super::verify_events::WrongEvents;
 use super::verify_head;
 use crate::proof::Hash;
 use crate::proof::checkpoint::Checkpoint;
+use crate::proof::keys::{TrustedKey, narrowed};
 use crate::proof::merkle::{Frontier, Node, sha256};
 use crate::proof::note::VerifierKey;
 use crate::proof::stream_map::{StreamEnd, StreamMap, Tile, TilePath};
@@ -24,7 +25,7 @@ pub struct Witnessed {
     /// Each with what it is called.
     pub notes: Vec<(String, String)>,
     /// The keys; those that the database lists, when there are none.
-    pub keys: Vec<VerifierKey>,
+    pub keys: Vec<TrustedKey>,
 }
 
 /// A claim about the ledger at some size.
@@ -76,10 +77,7 @@ impl Recomputed {
             differences: Vec::new(),
         };
         let keys = checkpoints::keys(connection).await?;
-        let listed: Vec<VerifierKey> = keys
-            .iter()
-            .filter_map(|key| VerifierKey::parse(&key.verifier).ok())
-            .collect();
+        let listed: Vec<TrustedKey> = keys.iter().filter_map(Key::trusted).collect();
         let mut stored = sqlx::query_as(
             "SELECT id, tree_size, note, made_at FROM public.checkpoints ORDER BY id",
         )
@@ -102,17 +100,18 @@ impl Recomputed {
         }
         drop(stored);
         found.differences.extend(wrong_keys(&keys, &rotations));
+        // Who keeps a key may not have heard that it ended.
         let trusted = if witnessed.keys.is_empty() {
-            &listed
+            listed
         } else {
-            &witnessed.keys
+            narrowed(&witnessed.keys, &listed)
         };
         for (name, note) in &witnessed.notes {
             let listed = notes.contains(&sha256(note.as_bytes()));
             found.claim(
                 &format!("witnessed checkpoint {name}"),
                 note,
-                trusted,
+                &trusted,
                 listed,
             );
         }
@@ -125,7 +124,7 @@ impl Recomputed {
         &mut self,
         who: &str,
         note: &str,
-        keys: &[VerifierKey],
+        keys: &[TrustedKey],
         listed: bool,
     ) -> Option<Checkpoint> {
         match Checkpoint::open(note, keys) {
@@ -368,7 +367,7 @@ impl Recomputed {
 fn signed_by_both(note: &str, made_at: DateTime<Utc>, keys: &[Key]) -> bool {
     let begun = keys.iter().filter(|key| key.valid_from == made_at);
     let mut begun = begun.filter_map(|key| VerifierKey::parse(&key.verifier).ok());
-    begun.any(|key| Checkpoint::open(note, &[key]).is_ok())
+    begun.any(|key| Checkpoint::open(note, &[key.into()]).is_ok())
 }
 
 /// Keys follow one another without a gap, and each but the first began with a checkpoint that it signed too.
