@@ -286,6 +286,15 @@ pub async fn keys(connection: &mut PgConnection) -> Result<Vec<Key>, sqlx::Error
         .collect()
 }
 
+/// Every key with its times, the oldest first.
+///
+/// # Errors
+/// What the database answers.
+pub(super) async fn trusted(connection: &mut PgConnection) -> Result<Vec<TrustedKey>, sqlx::Error> {
+    let keys = keys(connection).await?;
+    Ok(keys.iter().filter_map(Key::trusted).collect())
+}
+
 /// Makes the first key if there is none. Safe to run on several nodes at once.
 ///
 /// # Errors

@@ -4,22 +4,17 @@
 //! What the read tables do is the projections' business. Nodes that hold the stream in memory are told by a trigger.
 
 use aggregates::personal::Personal;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use projections::{DomainEvent, Statement, zone_maps};
 use serde_json::Value;
 use sqlx::{Executor, PgConnection, PgPool, Row};
 
-use super::checkpoints::{self, ProofError};
 use super::stream::{StreamKey, StreamKind};
 
 /// How long after an erasure everything is cleared for the last time: an answer that was being written when the key went
 /// is kept by then, or never.
 const LAST_PASS_AFTER: TimeDelta = TimeDelta::seconds(60);
 
-/// The first line of a certificate.
-const CERTIFICATE: &str = "leadledger erasure certificate v1";
 /// States of imports in which their file is read.
 const UNDER_WAY: &str = "'pending', 'processing', 'undoing'";
 /// A day longer than the files of imports are kept.
@@ -272,145 +267,6 @@ async fn vacuum(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let vacuum = format!("VACUUM ANALYZE {}", tables.join(", "));
     connection.execute(vacuum.as_str()).await?;
     Ok(())
-}
-
-/// What the ledger knows of a finished erasure; no personal data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Erased {
-    /// Position of `LeadErased`.
-    pub position: i64,
-    /// Its leaf hash.
-    pub leaf_hash: Vec<u8>,
-    /// The stream's version since.
-    pub sequence: i64,
-    /// When the ledger took it.
-    pub recorded_at: DateTime<Utc>,
-    /// Who did it, such as `user:7`.
-    pub actor: Option<String>,
-    /// The id of the key that was destroyed; none when the stream never had one.
-    pub key_id: Option<uuid::Uuid>,
-    /// When what stands outside of the ledger and the read tables was cleared for the last time.
-    pub cleared_at: Option<DateTime<Utc>>,
-    /// The signed certificate, once it is made.
-    pub certificate: Option<String>,
-}
-
-/// What the ledger knows of the erasure of this lead.
-///
-/// # Errors
-/// What the database answers.
-pub async fn of_lead(
-    connection: &mut PgConnection,
-    lead: i64,
-) -> Result<Option<Erased>, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT e.position, e.leaf_hash, e.sequence, e.recorded_at, e.metadata ->> 'actor', d.key_id, d.cleared_at, d.certificate \
-         FROM destroyed_keys d JOIN events e ON e.position = d.position \
-         WHERE d.aggregate_type = $1 AND d.aggregate_id = $2",
-    )
-    .bind(StreamKind::Lead.name())
-    .bind(lead)
-    .fetch_optional(connection)
-    .await?;
-    row.map(|row| {
-        Ok(Erased {
-            position: row.try_get(0)?,
-            leaf_hash: row.try_get(1)?,
-            sequence: row.try_get(2)?,
-            recorded_at: row.try_get(3)?,
-            actor: row.try_get(4)?,
-            key_id: row.try_get(5)?,
-            cleared_at: row.try_get(6)?,
-            certificate: row.try_get(7)?,
-        })
-    })
-    .transpose()
-}
-
-/// What the certificate of an erasure says, besides what the ledger knows.
-#[derive(Debug, Clone, Copy)]
-pub struct Certified {
-    /// The lead.
-    pub lead: i64,
-    /// Its company.
-    pub company: i64,
-    /// Why, as [`aggregates::lead::erasure::ErasureReason::code`].
-    pub reason: &'static str,
-}
-
-/// The certificate of a finished erasure: a signed note (C2SP `signed-note`) by the key that signs checkpoints, made once and kept.
-/// It names no person, and a checkpoint's size and root of the ledger that the erasure is in.
-///
-/// # Errors
-/// See [`ProofError`].
-pub async fn certificate(
-    pool: &PgPool,
-    certified: Certified,
-    erased: &Erased,
-    now: DateTime<Utc>,
-) -> Result<String, ProofError> {
-    if let Some(certificate) = &erased.certificate {
-        return Ok(certificate.clone());
-    }
-    let checkpoint = checkpoints::make(pool, now).await?;
-    let root = checkpoint.note.lines().nth(2).unwrap_or_default();
-    let size = checkpoint.size;
-    let note = checkpoints::sign_text(pool, now, |origin| {
-        certificate_text(origin, certified, erased, size, root)
-    })
-    .await?;
-    // Two that make it at once keep the same one.
-    let kept = sqlx::query_scalar(
-        "UPDATE destroyed_keys SET certificate = coalesce(certificate, $3) \
-         WHERE aggregate_type = $1 AND aggregate_id = $2 RETURNING certificate",
-    )
-    .bind(StreamKind::Lead.name())
-    .bind(certified.lead)
-    .bind(note)
-    .fetch_one(pool)
-    .await?;
-    Ok(kept)
-}
-
-/// Whether the text of a certificate is about the erasure of this lead by the event at this position.
-#[must_use]
-pub fn certifies(text: &str, lead: i64, position: i64) -> bool {
-    let event = format!("event: LeadErased at position {position}, number ");
-    let mut lines = text.lines();
-    lines.next() == Some(CERTIFICATE)
-        && lines.any(|line| line == format!("lead: {lead}"))
-        && lines.any(|line| line.starts_with(&event))
-}
-
-fn certificate_text(
-    origin: &str,
-    certified: Certified,
-    erased: &Erased,
-    size: i64,
-    root: &str,
-) -> String {
-    let Certified {
-        lead,
-        company,
-        reason,
-    } = certified;
-    let Erased {
-        position, sequence, ..
-    } = erased;
-    let leaf = STANDARD.encode(&erased.leaf_hash);
-    let at = erased
-        .recorded_at
-        .to_rfc3339_opts(SecondsFormat::Micros, true);
-    let actor = erased.actor.as_deref().unwrap_or("unknown");
-    let key = erased
-        .key_id
-        .map_or_else(|| "none".to_owned(), |id| id.to_string());
-    format!(
-        "{CERTIFICATE}\norigin: {origin}\nlead: {lead}\ncompany: {company}\n\
-         event: LeadErased at position {position}, number {sequence} of stream lead/{lead}\nleaf hash: {leaf}\n\
-         erased at: {at}\nby: {actor}\nreason: {reason}\ndestroyed key: {key}\n\
-         tree size: {size}\ntree root: {root}\n"
-    )
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 pub mod answers;
 mod append;
 mod catch_up;
+pub mod certificates;
 pub mod checkpoints;
 mod committer;
 mod deciding;

@@ -63,6 +63,7 @@ mod lead_stages;
 mod questions;
 
 mod erased_everywhere;
+mod erasure_certificates;
 mod lead_erasure;
 mod lead_reads;
 mod legal_holds;

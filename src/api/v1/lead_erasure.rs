@@ -23,8 +23,7 @@ use crate::api::extract::{Json, Path};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 use crate::app::App;
-use crate::ledger::erasure::{self, Certified};
-use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind};
+use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind, certificates, erasure};
 use crate::legal_hold;
 use crate::worker::erasures;
 
@@ -107,19 +106,11 @@ fn finding(lead: &LeadOnRecord, unsealed: Arc<AtomicBool>) -> FindStreams {
 async fn one(app: &App, lead: i64) -> Result<Json<ErasureEnvelope>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let row = lead_erasures::of_lead(&mut connection, LeadId(lead)).await?;
-    let erased = erasure::of_lead(&mut connection, lead).await?;
+    let erased = certificates::of_lead(&mut connection, lead).await?;
     drop(connection);
-    let certificate = match (&erased, row.company_id, row.reason()) {
-        (Some(erased), Some(company), Some(reason)) => {
-            let certified = Certified {
-                lead,
-                company,
-                reason: reason.code(),
-            };
-            let now = app.clock.now();
-            Some(erasure::certificate(app.pool.today(), certified, erased, now).await?)
-        }
-        _ => None,
+    let certificate = match &erased {
+        Some(erased) => erasures::certificate(app, erased).await?,
+        None => None,
     };
     Ok(Json(ErasureEnvelope {
         erasure: ErasureView {
