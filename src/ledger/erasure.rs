@@ -21,7 +21,7 @@ const UNDER_WAY: &str = "'pending', 'processing', 'undoing'";
 const FILES_KEPT_FOR: &str = "31 days";
 
 /// The tables whose dead rows held what was erased, in the schemas `public` and `past`.
-const VACUUMED: [&str; 9] = [
+const VACUUMED: [&str; 10] = [
     "subject_keys",
     "stream_snapshots",
     "idempotency_keys",
@@ -30,8 +30,22 @@ const VACUUMED: [&str; 9] = [
     "lead_notes",
     "appointments",
     "legal_holds",
+    "imports",
     "zones",
 ];
+
+/// The erasures that are not cleared yet, each with the lead's company.
+const DUE: &str = "WITH due AS (SELECT d.aggregate_id AS lead, d.position, d.destroyed_at, l.company_id AS company FROM destroyed_keys d \
+     JOIN lead_erasures l ON l.lead_id = d.aggregate_id WHERE d.cleared_at IS NULL AND d.aggregate_type = 'lead')";
+/// The imports by which such a lead came or changed, or of which a row was passed over because the lead had it all.
+const KNOWN: &str = "SELECT i.id, due.position FROM due \
+     JOIN events e ON e.aggregate_type = 'lead' AND e.aggregate_id = due.lead::text \
+     JOIN imports i ON i.import_code = split_part(e.metadata ->> 'source', ' ', 2) \
+     WHERE e.metadata ->> 'source' LIKE 'import %' \
+     UNION SELECT i.id, due.position FROM due JOIN imports i ON i.company_id = due.company \
+     WHERE i.skipped_rows > 0 AND EXISTS (SELECT 1 FROM import_chunks c \
+         WHERE c.import_id = i.id AND jsonb_path_exists(c.outcomes, '$.skipped[*] ? (@.lead_id == $lead)', \
+             jsonb_build_object('lead', due.lead)))";
 
 /// Whether the event is the end of its stream's key.
 pub(super) fn destroys_key(event: &DomainEvent) -> bool {
@@ -201,27 +215,83 @@ pub async fn clear(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error
 
 /// The codes of the imports at rest whose files hold, or may hold, what was erased and is not cleared yet: those by which such a lead came
 /// or changed, those with a row that was passed over because the lead had it all, and those into its company of which rows
-/// failed, for of these nobody knows whom they were about.
+/// failed or were never dealt with, because the import failed or was cancelled: of these nobody knows whom they were about.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn imports_to_forget(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar(&format!(
-        "WITH due AS (SELECT d.aggregate_id AS lead, l.company_id AS company FROM destroyed_keys d \
-             JOIN lead_erasures l ON l.lead_id = d.aggregate_id \
-             WHERE d.cleared_at IS NULL AND d.aggregate_type = 'lead') \
-         SELECT DISTINCT split_part(e.metadata ->> 'source', ' ', 2) AS code FROM due \
-             JOIN events e ON e.aggregate_type = 'lead' AND e.aggregate_id = due.lead::text \
-             JOIN imports i ON i.import_code = split_part(e.metadata ->> 'source', ' ', 2) \
-             WHERE e.metadata ->> 'source' LIKE 'import %' AND i.status NOT IN ({UNDER_WAY}) \
+        "{DUE}, known AS ({KNOWN}) \
+         SELECT i.import_code FROM imports i JOIN known ON known.id = i.id WHERE i.status NOT IN ({UNDER_WAY}) \
          UNION SELECT i.import_code FROM due JOIN imports i ON i.company_id = due.company \
              WHERE i.status NOT IN ({UNDER_WAY}) AND i.created_at > now() - interval '{FILES_KEPT_FOR}' \
-             AND (i.failed_rows > 0 OR i.skipped_rows > 0 AND EXISTS (SELECT 1 FROM import_chunks c \
-                 WHERE c.import_id = i.id AND jsonb_path_exists(c.outcomes, '$.skipped[*] ? (@.lead_id == $lead)', \
-                     jsonb_build_object('lead', due.lead))))"
+             AND (i.failed_rows > 0 OR i.failure IS NOT NULL OR i.total_rows IS DISTINCT FROM \
+                 i.imported_rows + i.updated_rows + i.skipped_rows + i.failed_rows)"
     ))
     .fetch_all(pool)
     .await
+}
+
+/// The companies whose uploads in parts may hold what was erased and is not cleared yet, each with the time of the last erasure: what
+/// came before it is to be forgotten.
+///
+/// # Errors
+/// What the database answers.
+pub async fn uploads_to_forget(pool: &PgPool) -> Result<Vec<(i64, DateTime<Utc>)>, sqlx::Error> {
+    sqlx::query_as(&format!(
+        "{DUE} SELECT company, max(destroyed_at) FROM due WHERE company IS NOT NULL GROUP BY company"
+    ))
+    .fetch_all(pool)
+    .await
+}
+
+/// Forgets the words that came with the imports at rest by which erased leads came or changed: what the file is called, and the reasons that
+/// were given. They are sealed in the events with the key of the import's stream, which is destroyed; the read tables lose the name in
+/// the same transaction. What came with the import's other leads is sealed with their own keys. Repeats harmlessly.
+///
+/// # Errors
+/// What the database answers.
+pub async fn forget_names(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+    let known: Vec<(i64, i64)> = sqlx::query_as(&format!(
+        "{DUE}, known AS ({KNOWN}) SELECT i.id, min(known.position) FROM imports i JOIN known ON known.id = i.id \
+         WHERE i.status NOT IN ({UNDER_WAY}) AND i.name <> '' GROUP BY i.id"
+    ))
+    .fetch_all(pool)
+    .await?;
+    if known.is_empty() {
+        return Ok(0);
+    }
+    let (imports, positions): (Vec<i64>, Vec<i64>) = known.into_iter().unzip();
+    let mut transaction = pool.begin().await?;
+    // No version of the row is kept, and nothing became of it: that is what the ledger tells since.
+    transaction
+        .execute("SET LOCAL leadledger.forgetting = 'on'")
+        .await?;
+    for table in ["public.imports", "past.imports"] {
+        sqlx::query(&format!("UPDATE {table} SET name = '' WHERE id = ANY($1)"))
+            .bind(&imports)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    sqlx::query(
+        "WITH gone AS (DELETE FROM subject_keys WHERE aggregate_type = $1 AND aggregate_id = ANY($2) RETURNING aggregate_id, key_id) \
+         INSERT INTO destroyed_keys (aggregate_type, aggregate_id, key_id, position, destroyed_at, cleared_at) \
+         SELECT $1, r.id, gone.key_id, r.position, $4, $4 FROM unnest($2, $3) AS r(id, position) \
+         LEFT JOIN gone ON gone.aggregate_id = r.id ON CONFLICT DO NOTHING",
+    )
+    .bind(StreamKind::Import.name())
+    .bind(&imports)
+    .bind(positions)
+    .bind(now)
+    .execute(&mut *transaction)
+    .await?;
+    // Answers that told the name; those of other requests that made something of the same number are given anew, too.
+    sqlx::query("UPDATE idempotency_keys SET response = NULL WHERE response IS NOT NULL AND resource_id = ANY($1)")
+        .bind(&imports)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(imports.len() as u64)
 }
 
 /// Which of these leads' companies have an import under way, whose file is still read: they are not done.

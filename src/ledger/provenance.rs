@@ -1,7 +1,7 @@
 //! Who did something, from where and why: the metadata stored with every event.
 //!
 //! A flat JSON object of texts, because stock `postgres-es` reads metadata as a map of texts. On leads, whose data can be erased,
-//! the reason is sealed.
+//! and on the imports that they came by, the reason is sealed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::stream::StreamKind;
 
-/// Instead of `reason` in the metadata of leads' events.
+/// Instead of `reason` in the metadata of the events of leads and imports.
 pub(super) const SEALED_REASON: &str = "sealed_reason";
 
 /// Who acted.
@@ -110,14 +110,15 @@ impl Provenance {
     }
 }
 
-/// The metadata as it is stored with an event of this kind of stream. Why somebody changed a lead are free words, which may tell
-/// about the person: they are sealed like the events' own, under another name.
+/// The metadata as it is stored with an event of this kind of stream. Why somebody changed a lead, or imported some, are free words,
+/// which may tell about the person: they are sealed like the events' own, under another name.
 pub(super) fn sealed<'a>(
     metadata: &'a str,
     kind: StreamKind,
     cipher: &dyn FieldCipher,
 ) -> Cow<'a, str> {
-    if kind != StreamKind::Lead || !metadata.contains(r#""reason":"#) {
+    let is_sealed = matches!(kind, StreamKind::Lead | StreamKind::Import);
+    if !is_sealed || !metadata.contains(r#""reason":"#) {
         return Cow::Borrowed(metadata);
     }
     let Ok(mut map) = serde_json::from_str::<BTreeMap<String, String>>(metadata) else {

@@ -1,5 +1,6 @@
 //! What erasures leave outside of the ledger and the read tables is cleared: kept answers, dead rows, and the whole files of the
-//! imports that a lead came by or may have a row in, because a row cannot be taken out of them.
+//! imports that a lead came by or may have a row in, because a row cannot be taken out of them. So are the parts of uploads into its company,
+//! and what the imports that it came by are called.
 
 use crate::app::App;
 use crate::ledger::certificates::{self, Registered};
@@ -46,5 +47,11 @@ pub async fn clear(app: &App) -> Result<u64, sqlx::Error> {
     for code in erasure::imports_to_forget(app.pool.today()).await? {
         app.imports.files.remove(&code).await;
     }
+    for (company, until) in erasure::uploads_to_forget(app.pool.today()).await? {
+        if let Err(error) = app.imports.files.remove_parts(company, until).await {
+            tracing::warn!(%error, "parts of uploads stay in the store");
+        }
+    }
+    erasure::forget_names(app.pool.today(), app.clock.now()).await?;
     erasure::clear(app.pool.today(), app.clock.now()).await
 }

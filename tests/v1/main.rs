@@ -63,6 +63,7 @@ mod lead_stages;
 mod questions;
 
 mod erased_everywhere;
+mod erased_imports;
 mod erasure_certificates;
 mod lead_erasure;
 mod lead_reads;
