@@ -151,13 +151,14 @@ pub fn open<'k>(
 /// See [`NoteError`].
 pub fn open_by_all<'k>(
     note: &str,
-    keys: impl IntoIterator<Item = &'k VerifierKey> + Clone,
+    keys: impl IntoIterator<Item = &'k VerifierKey>,
 ) -> Result<(String, Vec<&'k VerifierKey>), NoteError> {
     let end = note.rfind("\n\n").ok_or(NoteError::NotANote)?;
     let (text, signatures) = (&note[..=end], &note[end + 2..]);
     if !signatures.ends_with('\n') {
         return Err(NoteError::NotANote);
     }
+    let keys: Vec<&VerifierKey> = keys.into_iter().collect();
     let mut by = Vec::new();
     for (number, line) in signatures.lines().enumerate() {
         let parts = line
@@ -169,7 +170,7 @@ pub fn open_by_all<'k>(
         if number >= MOST_SIGNATURES || !is_name(name) {
             return Err(NoteError::NotANote);
         }
-        let mut known = keys.clone().into_iter();
+        let mut known = keys.iter().copied();
         if let Some(key) = known.find(|key| key.name == name && key.hash() == *hash) {
             if !key.holds(text, signature) {
                 return Err(NoteError::WrongSignature(key.to_string()));
