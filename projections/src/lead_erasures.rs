@@ -190,3 +190,18 @@ pub async fn of_lead(
     .await?;
     Ok(row.unwrap_or_else(|| ErasureRow::never(lead)))
 }
+
+/// The leads of this company that are blocked now.
+///
+/// # Errors
+/// What the database answers.
+pub async fn blocked(
+    connection: &mut PgConnection,
+    company: CompanyId,
+) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar("SELECT lead_id FROM lead_erasures WHERE status = $1 AND company_id = $2")
+        .bind(BLOCKED)
+        .bind(company.get())
+        .fetch_all(connection)
+        .await
+}

@@ -1,13 +1,14 @@
 //! What came with an import goes with a person that is erased: files that were never read to their end, parts that never became a
 //! file, and the words that somebody sent along.
 
+use aggregates::access::Role;
 use leadledger::ledger::{rebuild, verify};
 use serde_json::{Value, json};
 
 use crate::erased_everywhere::{everywhere, in_folder, step};
 use crate::import_uploads::Parts;
 use crate::imports::{Scene, code, people};
-use crate::server::int;
+use crate::server::{Person, int};
 
 /// Of these nobody knows whom their rows are about.
 #[tokio::test(flavor = "multi_thread")]
@@ -123,4 +124,29 @@ async fn the_words_that_came_with_an_import_are_gone() {
     let found = found.expect("a verified ledger").differences;
     assert_eq!(found, Vec::<String>::new());
     assert_eq!(everywhere(server, &words).await, Vec::<String>::new());
+}
+
+/// Managers mend failed rows; those of a lead that is blocked are for who may erase it.
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_rows_of_a_blocked_lead_are_for_owners_only() {
+    let scene = Scene::start().await;
+    let server = &scene.server;
+    let lead = json!({"first_name": "Zoe", "email": "zoe@example.com"});
+    let lead = int(&server.lead(&scene.ana, scene.company, lead).await["id"]);
+    let manager = server.member(scene.company, &scene.ana, Role::Manager, "Max");
+    let manager = manager.await.person;
+    let file = "email,phone\nZoe@Example.com,12\nbo@example.com,34\n";
+    let failed = scene.import(file, &[]).await;
+    assert_eq!(int(&failed["failed_rows"]), 2, "{failed}");
+    let path = format!("/api/v1/import/{}/errors", code(&failed));
+    let rows = async |person: &Person| {
+        let call = server.get(&path).token(&person.token);
+        call.expect_answer(200).await.text.to_lowercase()
+    };
+    assert!(rows(&manager).await.contains("zoe@example.com"));
+    step(server, &scene.ana, lead, "block").await;
+    let shown = rows(&manager).await;
+    assert!(!shown.contains("zoe@example.com"), "{shown}");
+    assert!(shown.contains("bo@example.com"), "{shown}");
+    assert!(rows(&scene.ana).await.contains("zoe@example.com"));
 }
