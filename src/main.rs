@@ -97,7 +97,7 @@ async fn verify_tables(settings: &Settings, args: &VerifyArgs) -> anyhow::Result
     if let Some(address) = &args.checkpoints {
         witnessed.notes = Witness::existing(address)?.read().await?;
     }
-    let database = Database::existing(settings).await?;
+    let database = Database::as_it_is(settings).await?;
     let bar = event_bar()?;
     let found = verify::run_with(
         &database.options,
