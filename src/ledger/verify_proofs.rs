@@ -32,6 +32,8 @@ struct Claim {
     who: String,
     root: Hash,
     streams: Hash,
+    /// Whether it lies outside the database.
+    witnessed: bool,
     /// Whether the database lists it.
     listed: bool,
 }
@@ -90,7 +92,7 @@ impl Recomputed {
             let (id, size, note, made_at): (i64, i64, String, DateTime<Utc>) =
                 (id, size, note, made_at);
             let who = format!("checkpoints: id={id}");
-            if let Some(said) = found.claim(&who, &note, &listed, true) {
+            if let Some(said) = found.claim(&who, &note, &listed, (false, true)) {
                 found.compare_kept(&who, &said, (size, made_at));
             }
             if signed_by_both(&note, made_at, &keys) {
@@ -113,7 +115,7 @@ impl Recomputed {
                 &format!("witnessed checkpoint {name}"),
                 note,
                 trusted,
-                listed,
+                (true, listed),
             );
         }
         found.at_size(connection).await?;
@@ -126,7 +128,7 @@ impl Recomputed {
         who: &str,
         note: &str,
         keys: &[VerifierKey],
-        listed: bool,
+        (witnessed, listed): (bool, bool),
     ) -> Option<Checkpoint> {
         match Checkpoint::open(note, keys) {
             Ok(said) => {
@@ -134,6 +136,7 @@ impl Recomputed {
                     who: who.to_owned(),
                     root: said.root,
                     streams: said.streams,
+                    witnessed,
                     listed,
                 });
                 Some(said)
@@ -260,14 +263,23 @@ impl Recomputed {
             return Ok(());
         }
         let (root, (streams, _)) = (self.tree.root(), self.map.settle());
+        let claims = claims.unwrap_or_default();
+        // Of several that say something of these events all must hold.
+        let hold = |witnessed| {
+            let of_these = claims.iter().filter(|claim| claim.witnessed == witnessed);
+            of_these
+                .map(|claim| claim.root == root)
+                .reduce(|all, one| all && one)
+        };
+        self.events.signed(size, hold(false), hold(true));
         for Claim {
             who,
             root: said,
             streams: map,
             listed,
-        } in claims.into_iter().flatten()
+            ..
+        } in claims
         {
-            self.events.signed(size, said == root);
             let what = if said != root {
                 "the ledger does not have these first"
             } else if map != streams {
