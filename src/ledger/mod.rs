@@ -40,6 +40,7 @@ pub mod subject;
 pub mod tree;
 mod unit;
 pub mod verify;
+mod verify_careful;
 mod verify_erasures;
 mod verify_events;
 mod verify_head;

@@ -128,8 +128,8 @@ impl WrongEvents {
         self.blame(position, "missing, and what was signed has it");
     }
 
-    /// All of it, by position. `end` is where the ledger says that it ends.
-    pub fn told(mut self, end: i64) -> Vec<String> {
+    /// All of it, by position. `end` is where the ledger says that it ends, if it does.
+    pub fn told(mut self, end: Option<i64>) -> Vec<String> {
         match self.range() {
             // Named already.
             Some((first, last)) if first == last && self.out_of_order == Some(first) => {}
@@ -146,10 +146,18 @@ impl WrongEvents {
             None => {}
         }
         let last = self.last;
-        if last != end {
-            let position = unsigned(last.min(end)) + 1;
-            let told = format!("events: the ledger ends at position {last}, its head says {end}");
-            self.named.push((position, told));
+        let (position, told) = match end {
+            None => (
+                last,
+                format!("ledger_head: is missing; the ledger ends at position {last}"),
+            ),
+            Some(end) => (
+                last.min(end),
+                format!("events: the ledger ends at position {last}, its head says {end}"),
+            ),
+        };
+        if end != Some(last) {
+            self.named.push((unsigned(position) + 1, told));
         }
         self.named.sort_by_key(|(position, _)| *position);
         self.named.into_iter().map(|(_, told)| told).collect()

@@ -16,6 +16,16 @@ use super::unit::LastIds;
 /// How many waiting events are named.
 const NAMED: i64 = 100;
 
+/// Where the ledger says that it ends; `None` when it says nothing.
+///
+/// # Errors
+/// What the database answers.
+pub(super) async fn end(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar("SELECT position FROM public.ledger_head")
+        .fetch_optional(connection)
+        .await
+}
+
 /// What the end of the ledger must know of the events before it.
 #[derive(Debug, Default)]
 pub struct KnownAtEnd {
@@ -57,8 +67,12 @@ impl KnownAtEnd {
              WHERE first_position <= $1 AND last_position >= $1 ORDER BY last_position LIMIT 1), $1) FROM public.ledger_head",
         )
         .bind(self.authority)
-        .fetch_one(&mut *connection)
+        .fetch_optional(&mut *connection)
         .await?;
+        // Told already.
+        let Some(row) = row else {
+            return Ok(Vec::new());
+        };
         let Json(last_ids): Json<LastIds> = row.try_get(0)?;
         let (said, end): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
         let mut differences = Vec::new();

@@ -336,7 +336,7 @@ impl Recomputed {
     pub async fn finish(
         mut self,
         connection: &mut PgConnection,
-        end: i64,
+        end: Option<i64>,
     ) -> Result<Vec<String>, sqlx::Error> {
         let size = self.tree.size();
         if !self.broken && !self.claims.is_empty() {
@@ -412,7 +412,7 @@ pub async fn ledger(
     connection: &mut PgConnection,
     witnessed: &Witnessed,
 ) -> Result<Vec<String>, sqlx::Error> {
-    let end = replay::end(connection, false).await?;
+    let end = verify_head::end(connection).await?;
     let mut recomputed = Recomputed::begin(connection, witnessed).await?;
     let mut position = 0;
     loop {
