@@ -41,6 +41,7 @@ pub mod tree;
 mod unit;
 pub mod verify;
 mod verify_careful;
+mod verify_commits;
 mod verify_erasures;
 mod verify_events;
 mod verify_head;

@@ -12,6 +12,7 @@ use super::load;
 use super::stream::{self, StreamKey};
 use super::verify_head::KnownAtEnd;
 use crate::proof::Hash;
+use crate::proof::merkle::sha256;
 use crate::proof::stream_map::stream_key;
 
 /// How many events are folded at once: enough for big statements, little enough to hold in memory.
@@ -49,6 +50,9 @@ pub struct Leaf {
     pub sequence: i64,
     /// When it was recorded.
     pub recorded_at: DateTime<Utc>,
+    /// What stands for the request that it comes from: the digest of its metadata, if these name one. An import goes on for one request
+    /// through many commits.
+    pub request: Option<Hash>,
 }
 
 /// Folds the next events after `after` into the tables that the connection's search path finds first, up to one that was
@@ -182,6 +186,13 @@ pub async fn read(
             hash: hash.try_into().expect("SHA-256 gives 32 bytes"),
             sequence: row.try_get(3)?,
             recorded_at: row.try_get(8)?,
+            request: row
+                .try_get::<&str, _>(7)
+                .ok()
+                .filter(|metadata| {
+                    metadata.contains("\"request_id\":") && aggregate_type != "import"
+                })
+                .map(|metadata| sha256(metadata.as_bytes())),
         });
     }
     Ok((found, rows))

@@ -10,6 +10,7 @@ use sqlx::{PgConnection, Row};
 use super::checkpoints::{self, Key};
 use super::replay;
 use super::tree::{is_stored, unsigned};
+use super::verify_commits::Commits;
 use super::verify_events::WrongEvents;
 use super::verify_head;
 use crate::proof::Hash;
@@ -50,6 +51,7 @@ pub(super) struct Recomputed {
     /// Whether an event was missing: beyond it nothing can be worked out.
     broken: bool,
     events: WrongEvents,
+    commits: Commits,
     /// What is wrong with what was made of the events.
     differences: Vec<String>,
 }
@@ -75,6 +77,7 @@ impl Recomputed {
             wrong_nodes: 0,
             broken: false,
             events: WrongEvents::default(),
+            commits: Commits::begin(connection).await?,
             differences: Vec::new(),
         };
         let keys = checkpoints::keys(connection).await?;
@@ -184,6 +187,9 @@ impl Recomputed {
         step: &replay::Step,
     ) -> Result<(), sqlx::Error> {
         self.events.take(step);
+        for leaf in &step.leaves {
+            self.commits.take(leaf);
+        }
         let mut made: Vec<(Node, Hash)> = Vec::new();
         for leaf in &step.leaves {
             if self.broken || unsigned(leaf.position) != self.tree.size() + 1 {
@@ -371,6 +377,7 @@ impl Recomputed {
         }
         let mut all = self.events.told(end);
         all.extend(verify_head::waiting(connection).await?);
+        all.extend(self.commits.told());
         all.append(&mut self.differences);
         Ok(all)
     }
