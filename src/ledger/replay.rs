@@ -10,6 +10,7 @@ use sqlx::{PgConnection, Row};
 use super::leaf;
 use super::load;
 use super::stream::{self, StreamKey};
+use super::verify_claims::Claimed;
 use super::verify_head::KnownAtEnd;
 use crate::proof::Hash;
 use crate::proof::merkle::sha256;
@@ -36,6 +37,8 @@ pub struct Step {
     pub left_out: Option<Recorded>,
     /// What the end of the ledger must know of the events that were folded.
     pub known_at_end: KnownAtEnd,
+    /// What they say of claims.
+    pub claimed: Claimed,
 }
 
 /// An event as the ledger's proofs see it.
@@ -101,6 +104,7 @@ pub async fn step(
         };
         let (position, company_id): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(9)?);
         found.known_at_end.note(stream, position, &event);
+        found.claimed.note(stream, &event, row.try_get(7)?);
         let recorded = Recorded {
             position,
             recorded_at: row.try_get(8)?,
@@ -157,6 +161,7 @@ pub async fn read(
         leaves: Vec::with_capacity(rows.len()),
         left_out: None,
         known_at_end: KnownAtEnd::default(),
+        claimed: Claimed::default(),
     };
     for row in &rows {
         let position: i64 = row.try_get(0)?;

@@ -8,10 +8,14 @@ use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use super::rebuild::unknown;
 use super::verify_careful::{CarefulFold, check};
+use super::verify_claims::Claimed;
 use super::verify_head::{self, KnownAtEnd};
 use super::verify_past::Keyless;
 use super::verify_proofs::{Recomputed, Witnessed};
-use super::{catch_up, replay, snapshots, verify_erasures, verify_past, verify_versions, versions};
+use super::{
+    catch_up, replay, snapshots, verify_erasures, verify_kept, verify_past, verify_versions,
+    versions,
+};
 
 /// How many differences of one table are named; the rest is counted.
 const NAMED: i64 = 100;
@@ -150,17 +154,22 @@ pub async fn fold_apart(
     }
     let mut recomputed = Recomputed::begin(connection, checks.witnessed).await?;
     let tables = batch.tables();
+    let compare =
+        async |connection: &mut PgConnection| verify_kept::compare(connection, &tables).await;
+    let wrongly_kept = check(connection, "past.kept_tables", compare).await?;
     let (mut stops, sampled) = verify_versions::begin(connection, &tables, checks.depth).await?;
     findings.sampled = sampled;
     let moments = verify_past::moments(connection).await?;
     stops.extend(&moments);
     let mut known_at_end = KnownAtEnd::default();
+    let mut claimed = Claimed::default();
     let mut fold = CarefulFold::default();
     let mut position = 0;
     loop {
         let up_to = stops.range(position + 1..).next().copied();
         let mut step = fold.step(connection, batch, position, up_to).await?;
         known_at_end.extend(std::mem::take(&mut step.known_at_end));
+        claimed.extend(std::mem::take(&mut step.claimed));
         // Only all projections together can tell whether the tables still refuse it.
         if let Some(recorded) = step.left_out.as_ref().filter(|_| checks.all)
             && catch_up::fold(connection, std::slice::from_ref(recorded), None)
@@ -194,6 +203,11 @@ pub async fn fold_apart(
     let mut differences = recomputed.finish(connection, end).await?;
     let compare = async |connection: &mut PgConnection| known_at_end.compare(connection).await;
     differences.extend(check(connection, "ledger_head", compare).await?);
+    if checks.all {
+        let compare = async |connection: &mut PgConnection| claimed.compare(connection).await;
+        differences.extend(check(connection, "claims", compare).await?);
+    }
+    differences.extend(wrongly_kept);
     differences.append(&mut findings.differences);
     findings.differences = differences;
     Ok(findings)
