@@ -49,6 +49,7 @@ mod verify_head;
 mod verify_kept;
 pub mod verify_past;
 pub mod verify_proofs;
+mod verify_tiles;
 mod verify_versions;
 pub mod versions;
 mod work;

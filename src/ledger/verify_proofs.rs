@@ -13,6 +13,7 @@ use super::tree::{is_stored, unsigned};
 use super::verify_commits::Commits;
 use super::verify_events::WrongEvents;
 use super::verify_head;
+use super::verify_tiles::Tiles;
 use crate::proof::Hash;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle::{Frontier, Node, sha256};
@@ -44,8 +45,7 @@ pub(super) struct Recomputed {
     tree: Frontier,
     map: StreamMap,
     claims: BTreeMap<u64, Vec<Claim>>,
-    /// The size at which the stored map is compared.
-    map_size: u64,
+    tiles: Tiles,
     nodes: i64,
     wrong_nodes: u64,
     /// Whether an event was missing: beyond it nothing can be worked out.
@@ -65,14 +65,11 @@ impl Recomputed {
         connection: &mut PgConnection,
         witnessed: &Witnessed,
     ) -> Result<Self, sqlx::Error> {
-        let map_size: Option<i64> = sqlx::query_scalar("SELECT size FROM public.stream_map")
-            .fetch_optional(&mut *connection)
-            .await?;
         let mut found = Self {
             tree: Frontier::default(),
             map: StreamMap::default(),
             claims: BTreeMap::new(),
-            map_size: unsigned(map_size.unwrap_or(0)),
+            tiles: Tiles::begin(connection).await?,
             nodes: 0,
             wrong_nodes: 0,
             broken: false,
@@ -263,12 +260,14 @@ impl Recomputed {
     /// Compares what is claimed about the ledger at the size that has just been reached.
     async fn at_size(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let size = self.tree.size();
-        let stored_map = self.map_size == size;
+        let stored_map = self.tiles.size == size;
         let claims = self.claims.remove(&size);
-        if claims.is_none() && !stored_map {
+        let named = self.tiles.name(size);
+        if claims.is_none() && !stored_map && !named {
             return Ok(());
         }
-        let (root, (streams, _)) = (self.tree.root(), self.map.settle());
+        let (root, (streams, changed)) = (self.tree.root(), self.map.settle());
+        self.tiles.change(changed);
         let claims = claims.unwrap_or_default();
         // Of several that say something of these events all must hold.
         let hold = |witnessed| {
@@ -277,7 +276,12 @@ impl Recomputed {
                 .map(|claim| claim.root == root)
                 .reduce(|all, one| all && one)
         };
-        self.events.signed(size, hold(false), hold(true));
+        let (listed, witnessed) = (hold(false), hold(true));
+        self.events.signed(size, listed, witnessed);
+        // A checkpoint of the server's own was made of a map of that size.
+        if named || listed.is_some() {
+            self.tiles.compare(connection, &self.map, size).await?;
+        }
         for Claim {
             who,
             root: said,
@@ -356,10 +360,10 @@ impl Recomputed {
         for claim in std::mem::take(&mut self.claims).into_values().flatten() {
             self.differences.push(format!("{}: {beyond}", claim.who));
         }
-        if self.map_size > size {
+        let taken_in = self.tiles.size;
+        if taken_in > size {
             self.differences.push(format!(
-                "stream_map: has taken in {} events, and {size} can be read",
-                self.map_size
+                "stream_map: has taken in {taken_in} events, and {size} can be read"
             ));
         }
         if self.wrong_nodes > 1 {
@@ -379,6 +383,7 @@ impl Recomputed {
         all.extend(verify_head::waiting(connection).await?);
         all.extend(self.commits.told());
         all.append(&mut self.differences);
+        all.extend(self.tiles.told(connection, !self.broken).await?);
         Ok(all)
     }
 }
