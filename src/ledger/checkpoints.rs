@@ -394,6 +394,16 @@ pub async fn to_witness(connection: &mut PgConnection) -> Result<Vec<Kept>, sqlx
     rows.iter().map(kept).collect()
 }
 
+/// The last checkpoint that is marked as written outside the database; 0 when none is.
+///
+/// # Errors
+/// What the database answers.
+pub async fn last_witnessed(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM checkpoints WHERE witnessed")
+        .fetch_one(connection)
+        .await
+}
+
 /// Marks a checkpoint as written outside the database.
 ///
 /// # Errors

@@ -47,6 +47,7 @@ mod verify_erasures;
 mod verify_events;
 mod verify_head;
 mod verify_kept;
+mod verify_marks;
 pub mod verify_past;
 pub mod verify_proofs;
 mod verify_tiles;

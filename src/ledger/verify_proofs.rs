@@ -13,10 +13,11 @@ use super::tree::{is_stored, unsigned};
 use super::verify_commits::Commits;
 use super::verify_events::WrongEvents;
 use super::verify_head;
+use super::verify_marks::Marks;
 use super::verify_tiles::Tiles;
 use crate::proof::Hash;
 use crate::proof::checkpoint::Checkpoint;
-use crate::proof::merkle::{Frontier, Node, sha256};
+use crate::proof::merkle::{Frontier, Node};
 use crate::proof::note::VerifierKey;
 use crate::proof::stream_map::{StreamEnd, StreamMap, Tile, TilePath};
 
@@ -27,6 +28,8 @@ pub struct Witnessed {
     pub notes: Vec<(String, String)>,
     /// The keys; those that the database lists, when there are none.
     pub keys: Vec<VerifierKey>,
+    /// Up to this one all that the database marks as witnessed must be among them; `None` when they are known to be only some.
+    pub complete_to: Option<i64>,
 }
 
 /// A claim about the ledger at some size.
@@ -82,25 +85,23 @@ impl Recomputed {
             .iter()
             .filter_map(|key| VerifierKey::parse(&key.verifier).ok())
             .collect();
-        let mut stored = sqlx::query_as(
-            "SELECT id, tree_size, note, made_at FROM public.checkpoints ORDER BY id",
+        let mut stored = sqlx::query(
+            "SELECT id, tree_size, note, made_at, witnessed FROM public.checkpoints ORDER BY id",
         )
         .fetch(&mut *connection);
-        let mut notes = HashSet::new();
+        let mut marks = Marks::new(witnessed);
         let mut rotations = HashSet::new();
-        while let Some((id, size, note, made_at)) = stored.try_next().await? {
-            let (id, size, note, made_at): (i64, i64, String, DateTime<Utc>) =
-                (id, size, note, made_at);
+        while let Some(row) = stored.try_next().await? {
+            let (id, size, made_at) = (row.try_get(0)?, row.try_get(1)?, row.try_get(3)?);
+            let note: &str = row.try_get(2)?;
             let who = format!("checkpoints: id={id}");
-            if let Some(said) = found.claim(&who, &note, &listed, (false, true)) {
+            if let Some(said) = found.claim(&who, note, &listed, (false, true)) {
                 found.compare_kept(&who, &said, (size, made_at));
             }
-            if signed_by_both(&note, made_at, &keys) {
+            if signed_by_both(note, made_at, &keys) {
                 rotations.insert(made_at);
             }
-            if !witnessed.notes.is_empty() {
-                notes.insert(sha256(note.as_bytes()));
-            }
+            marks.take(id, note, row.try_get(4)?);
         }
         drop(stored);
         found.differences.extend(wrong_keys(&keys, &rotations));
@@ -110,7 +111,7 @@ impl Recomputed {
             &witnessed.keys
         };
         for (name, note) in &witnessed.notes {
-            let listed = notes.contains(&sha256(note.as_bytes()));
+            let listed = marks.is_listed(note);
             found.claim(
                 &format!("witnessed checkpoint {name}"),
                 note,
@@ -118,6 +119,7 @@ impl Recomputed {
                 (true, listed),
             );
         }
+        found.differences.extend(marks.told());
         found.at_size(connection).await?;
         Ok(found)
     }
@@ -383,7 +385,11 @@ impl Recomputed {
         all.extend(verify_head::waiting(connection).await?);
         all.extend(self.commits.told());
         all.append(&mut self.differences);
-        all.extend(self.tiles.told(connection, !self.broken).await?);
+        all.extend(
+            self.tiles
+                .told(connection, (!self.broken).then_some(size))
+                .await?,
+        );
         Ok(all)
     }
 }

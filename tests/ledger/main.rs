@@ -10,6 +10,7 @@ mod catalogues;
 mod claims;
 mod company_trees;
 mod facts;
+mod hidden_changes;
 mod long_streams;
 mod many_writers;
 mod named_first;

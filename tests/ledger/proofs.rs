@@ -171,8 +171,8 @@ async fn what_was_witnessed_finds_a_ledger_that_was_rewritten_as_a_whole() {
         "SET session_replication_role = replica; \
          DELETE FROM events WHERE position = 4; DELETE FROM leads WHERE id = {lead}; \
          UPDATE ledger_head SET position = 3, recorded_at = (SELECT recorded_at FROM events WHERE position = 3); \
-         DELETE FROM stream_map_tiles; UPDATE stream_map SET size = 0; \
-         DELETE FROM checkpoints WHERE id = {}; RESET session_replication_role",
+         DELETE FROM stream_map_tiles; UPDATE stream_map SET size = 0, settled = 3; \
+         DELETE FROM past.stream_map_tiles WHERE valid_until = 4; DELETE FROM checkpoints WHERE id = {}; RESET session_replication_role",
         late.id
     );
     pool.execute(rewrite.as_str()).await.unwrap();

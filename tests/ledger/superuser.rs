@@ -1,5 +1,7 @@
 //! What a superuser of the database does to a ledger, past its triggers and with the server's own secrets.
 
+use std::collections::BTreeSet;
+
 use chrono::DateTime;
 use leadledger::ledger::leaf;
 use leadledger::proof::checkpoint::Checkpoint;
@@ -92,7 +94,7 @@ fn with_another_byte(dice: &mut Chance, text: &str) -> String {
 }
 
 /// Makes the stored leaf hash that of the event as it is stored now.
-async fn hash_anew(connection: &mut PgConnection, position: i64) -> Result<(), sqlx::Error> {
+pub async fn hash_anew(connection: &mut PgConnection, position: i64) -> Result<(), sqlx::Error> {
     let row = sqlx::query(
         "SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, payload::text, metadata::text, \
          recorded_at, company_id FROM events WHERE position = $1",
@@ -120,18 +122,23 @@ async fn hash_anew(connection: &mut PgConnection, position: i64) -> Result<(), s
 }
 
 /// Makes tree, map and checkpoints fit the events as they are now, signed with the stolen key.
-async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let rows: Vec<(String, String, Vec<u8>)> = sqlx::query_as(
         "SELECT aggregate_type, aggregate_id, leaf_hash FROM events ORDER BY position",
     )
     .fetch_all(&mut *connection)
     .await?;
+    let signed: Vec<i64> = sqlx::query_scalar("SELECT tree_size FROM checkpoints")
+        .fetch_all(&mut *connection)
+        .await?;
     run(
         connection,
         "DELETE FROM tree_nodes; DELETE FROM stream_map_tiles; DELETE FROM checkpoints",
     )
     .await?;
+    let signer = stolen_key(connection).await?;
     let (mut tree, mut map, mut nodes) = (Frontier::default(), StreamMap::default(), Vec::new());
+    let (mut tiles, mut notes) = (BTreeSet::new(), Vec::new());
     for (kind, id, leaf) in &rows {
         let leaf: [u8; 32] = leaf.as_slice().try_into().unwrap();
         tree.push(leaf, |node, hash| {
@@ -146,6 +153,19 @@ async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::Error
             events,
             last_leaf: leaf,
         });
+        let size = i64::try_from(tree.size()).unwrap();
+        if signed.contains(&size) || tree.size() == rows.len() as u64 {
+            let (streams, changed) = map.settle();
+            tiles.extend(changed);
+            let checkpoint = Checkpoint {
+                origin: signer.public().name.clone(),
+                size: tree.size(),
+                root: tree.root(),
+                streams,
+                time: DateTime::UNIX_EPOCH,
+            };
+            notes.push((size, checkpoint.signed_by(&[&signer])));
+        }
     }
     for (node, hash) in nodes {
         sqlx::query("INSERT INTO tree_nodes VALUES ($1, $2, $3)")
@@ -155,7 +175,6 @@ async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::Error
             .execute(&mut *connection)
             .await?;
     }
-    let (streams, tiles) = map.settle();
     for path in tiles {
         sqlx::query("INSERT INTO stream_map_tiles (path, content, since) VALUES ($1, $2, 1)")
             .bind(&path)
@@ -172,27 +191,25 @@ async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::Error
         .bind(size)
         .execute(&mut *connection)
         .await?;
+    for (size, note) in notes {
+        sqlx::query("INSERT INTO checkpoints (tree_size, note, made_at) VALUES ($1, $2, 'epoch')")
+            .bind(size)
+            .bind(note)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn stolen_key(connection: &mut PgConnection) -> Result<Signer, sqlx::Error> {
     let seed: Vec<u8> =
         sqlx::query_scalar("SELECT value FROM server_secrets WHERE name = 'checkpoints'")
             .fetch_one(&mut *connection)
             .await?;
     let key: String = sqlx::query_scalar("SELECT verifier FROM checkpoint_keys")
-        .fetch_one(&mut *connection)
+        .fetch_one(connection)
         .await?;
-    let signer = Signer::from_seed(key.split('+').next().unwrap(), &seed).unwrap();
-    let checkpoint = Checkpoint {
-        origin: signer.public().name.clone(),
-        size: tree.size(),
-        root: tree.root(),
-        streams,
-        time: DateTime::UNIX_EPOCH,
-    };
-    sqlx::query("INSERT INTO checkpoints (tree_size, note, made_at) VALUES ($1, $2, now())")
-        .bind(size)
-        .bind(checkpoint.signed_by(&[&signer]))
-        .execute(connection)
-        .await?;
-    Ok(())
+    Ok(Signer::from_seed(key.split('+').next().unwrap(), &seed).unwrap())
 }
 
 /// Closes or opens a gap in the positions from this one on.

@@ -219,6 +219,7 @@ async fn a_checkpoint_is_made_and_witnessed_in_each_minute_in_which_something_ha
     let witnessed = Witnessed {
         notes,
         keys: leadledger::proof::evidence::keys_in(&keys(&server).await).expect("keys"),
+        complete_to: Some(i64::MAX),
     };
     let options = server.database.connect_options();
     let found = verify::run_with(&options, &[], &witnessed, Depth::USUAL, |_, _| {}).await;
