@@ -11,6 +11,8 @@ use leadledger::proof::stream_map::{StreamEnd, StreamMap, stream_key};
 use projections::Table;
 use sqlx::{Connection, Executor, PgConnection, Row};
 
+use crate::statements::{COLUMNS, EARLIER_TILES, HEADS, MARKS, NODES, TILES};
+
 /// How many events it has.
 pub const END: i64 = 36;
 
@@ -36,7 +38,7 @@ impl Chance {
 }
 
 /// What is done to the ledger.
-pub const KINDS: [&str; 16] = [
+pub const KINDS: [&str; 19] = [
     "byte of a payload",
     "byte of a metadata",
     "another column of an event",
@@ -49,6 +51,9 @@ pub const KINDS: [&str; 16] = [
     "everything rewritten and signed again",
     "tree node",
     "map of streams",
+    "earlier map of streams",
+    "commit",
+    "mark of a checkpoint",
     "checkpoint",
     "head",
     "read row",
@@ -251,14 +256,29 @@ pub async fn tamper(
             run(connection, &change).await?;
             Some(position)
         }
-        "tree node" | "map of streams" | "head" => {
+        "tree node"
+        | "map of streams"
+        | "earlier map of streams"
+        | "mark of a checkpoint"
+        | "head" => {
             let change = *dice.one_of(match kind {
                 "tree node" => &NODES[..],
                 "map of streams" => &TILES[..],
+                "earlier map of streams" => &EARLIER_TILES[..],
+                "mark of a checkpoint" => &MARKS[..],
                 _ => &HEADS[..],
             });
             let byte = dice.below(32).to_string();
             run(connection, &change.replace("$byte", &byte)).await?;
+            None
+        }
+        "commit" => {
+            let last = dice.position(2, END + 5);
+            let first = dice.position(-1, last - 1);
+            let insert = format!(
+                "INSERT INTO ledger_commits (first_position, last_position) VALUES ({first}, {last})"
+            );
+            run(connection, &insert).await?;
             None
         }
         "checkpoint" => {
@@ -274,46 +294,6 @@ pub async fn tamper(
     };
     Ok((named, None))
 }
-
-/// Values of events' other columns.
-const COLUMNS: [&str; 9] = [
-    "event_type = event_type || 'x'",
-    "event_version = '0'",
-    "recorded_at = recorded_at + interval '1 microsecond'",
-    "company_id = 7",
-    "company_id = NULL",
-    "sequence = sequence + 100",
-    "aggregate_id = '99'",
-    "leaf_hash = sha256(leaf_hash)",
-    "leaf_hash = NULL",
-];
-
-const NODES: [&str; 6] = [
-    "UPDATE tree_nodes SET hash = set_byte(hash, $byte, get_byte(hash, $byte) # 1) WHERE index = 0",
-    "UPDATE tree_nodes SET hash = set_byte(hash, $byte, get_byte(hash, $byte) # 128) WHERE index = 1",
-    "DELETE FROM tree_nodes WHERE index = 1",
-    "UPDATE tree_nodes SET index = index + 1 WHERE index = 1",
-    "INSERT INTO tree_nodes VALUES (4, 2, sha256(''))",
-    "INSERT INTO tree_nodes VALUES (8, 0, sha256(''))",
-];
-
-const TILES: [&str; 8] = [
-    "UPDATE stream_map_tiles SET content = set_byte(content, $byte, get_byte(content, $byte) # 1)",
-    "UPDATE stream_map_tiles SET content = set_byte(content, 40 + $byte, get_byte(content, 40 + $byte) # 1) WHERE path = ''",
-    "UPDATE stream_map_tiles SET content = content || content WHERE path = ''",
-    "DELETE FROM stream_map_tiles WHERE path = ''",
-    "UPDATE stream_map_tiles SET path = path || '\\x01'",
-    "INSERT INTO stream_map_tiles (path, content, since) SELECT '\\x0f0f', content, since FROM stream_map_tiles WHERE path = ''",
-    "UPDATE stream_map SET size = size + 1",
-    "UPDATE stream_map SET size = size - 1",
-];
-
-const HEADS: [&str; 4] = [
-    "UPDATE ledger_head SET position = position - 1",
-    "UPDATE ledger_head SET position = position + 1",
-    "UPDATE ledger_head SET position = 0",
-    "UPDATE ledger_head SET position = position * 2",
-];
 
 /// Changes one byte of an event's payload or metadata.
 async fn change_a_byte(
