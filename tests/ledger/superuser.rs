@@ -133,7 +133,7 @@ pub async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::E
     )
     .fetch_all(&mut *connection)
     .await?;
-    let signed: Vec<i64> = sqlx::query_scalar("SELECT tree_size FROM checkpoints")
+    let sizes: Vec<i64> = sqlx::query_scalar("SELECT tree_size FROM checkpoints")
         .fetch_all(&mut *connection)
         .await?;
     run(
@@ -143,7 +143,7 @@ pub async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::E
     .await?;
     let signer = stolen_key(connection).await?;
     let (mut tree, mut map, mut nodes) = (Frontier::default(), StreamMap::default(), Vec::new());
-    let (mut tiles, mut notes) = (BTreeSet::new(), Vec::new());
+    let (mut tiles, mut made) = (BTreeSet::new(), Vec::new());
     for (kind, id, leaf) in &rows {
         let leaf: [u8; 32] = leaf.as_slice().try_into().unwrap();
         tree.push(leaf, |node, hash| {
@@ -159,7 +159,7 @@ pub async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::E
             last_leaf: leaf,
         });
         let size = i64::try_from(tree.size()).unwrap();
-        if signed.contains(&size) || tree.size() == rows.len() as u64 {
+        if sizes.contains(&size) || tree.size() == rows.len() as u64 {
             let (streams, changed) = map.settle();
             tiles.extend(changed);
             let checkpoint = Checkpoint {
@@ -169,7 +169,7 @@ pub async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::E
                 streams,
                 time: DateTime::UNIX_EPOCH,
             };
-            notes.push((size, checkpoint.signed_by(&[&signer])));
+            made.push((size, checkpoint.signed_by(&[&signer])));
         }
     }
     for (node, hash) in nodes {
@@ -196,7 +196,7 @@ pub async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::E
         .bind(size)
         .execute(&mut *connection)
         .await?;
-    for (size, note) in notes {
+    for (size, note) in made {
         sqlx::query("INSERT INTO checkpoints (tree_size, note, made_at) VALUES ($1, $2, 'epoch')")
             .bind(size)
             .bind(note)
