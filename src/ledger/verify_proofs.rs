@@ -85,10 +85,11 @@ impl Recomputed {
             .iter()
             .filter_map(|key| VerifierKey::parse(&key.verifier).ok())
             .collect();
-        let mut stored = sqlx::query(
-            "SELECT id, tree_size, note, made_at, witnessed FROM public.checkpoints ORDER BY id",
-        )
-        .fetch(&mut *connection);
+        let query = format!(
+            "SELECT id, tree_size, note, {}, witnessed FROM public.checkpoints ORDER BY id",
+            replay::readable("made_at")
+        );
+        let mut stored = sqlx::query(&query).fetch(&mut *connection);
         let mut marks = Marks::new(witnessed);
         let mut rotations = HashSet::new();
         while let Some(row) = stored.try_next().await? {

@@ -21,6 +21,7 @@ mod proofs;
 mod queries;
 mod read_tables;
 mod rebuilding;
+mod refused_changes;
 mod statements;
 mod stock_programs;
 mod superuser;
