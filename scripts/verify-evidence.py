@@ -3,10 +3,12 @@
 
 usage: verify-evidence.py PACK KEY [LEAD]
 
-KEY is name+hash+base64, or a file of keys. With LEAD, the id of a lead, a pack of anything else is refused. It does not decrypt personal data (the library has no AES); it checks all the rest. Exit status 0 when the pack holds, else 1.
+KEY is name+hash+base64, or a file of keys with their times. With LEAD, the id of a lead, a pack of anything else is refused. It does not decrypt personal data (the library has no AES); it checks all the rest. Exit status 0 when the pack holds, else 1.
 """
 import base64
+import datetime
 import hashlib
+import itertools
 import json
 import os
 import sys
@@ -95,18 +97,27 @@ def a_hash(text):
     return value
 
 
+def seconds(text):
+    time = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if time.tzinfo is None:
+        raise Wrong("a time without its zone")
+    return int(time.timestamp() // 1)
+
+
 def keys_of(argument):
     lines = open(argument, encoding="utf-8").read().splitlines() if os.path.exists(argument) else [argument]
     keys = {}
     for line in lines:
         if not line.strip() or line.startswith("#"):
             continue
-        name, given, encoded = line.split()[0].split("+", 2)
+        words = list(itertools.takewhile(lambda word: not word.startswith("#"), line.split()))
+        name, given, encoded = words[0].split("+", 2)
         key = decode(encoded)
         digest = sha256(name.encode(), b"\n", key)[:4]
         if key[0] != 1 or len(key) != 33 or digest.hex() != given:
             raise Wrong("a key that is none")
-        keys[name, digest] = key[1:]
+        times = [None if word == "-" else seconds(word) for word in words[1:3]]
+        keys[name, digest] = key[1:], *times, *[None] * (2 - len(times))
     return keys
 
 
@@ -115,7 +126,7 @@ def checkpoint(note, keys):
     text += "\n"
     if not found or not signatures.endswith("\n"):
         raise Wrong("the checkpoint is not a signed note")
-    trusted = None
+    trusted = []
     for line in signatures[:-1].split("\n"):
         dash, name, encoded = line.split(" ")
         value = decode(encoded)
@@ -123,12 +134,17 @@ def checkpoint(note, keys):
             raise Wrong("the checkpoint is not a signed note")
         key = keys.get((name, value[:4]))
         if key:
-            if not signed(key, text.encode(), value[4:]):
+            if not signed(key[0], text.encode(), value[4:]):
                 raise Wrong("the checkpoint's signature is wrong")
-            trusted = trusted or name
+            trusted.append((name, *key[1:]))
     lines = text.split("\n")
-    if trusted is None or lines[0] != trusted:
+    trusted = [times for name, *times in trusted if name == lines[0]]
+    if not trusted:
         raise Wrong("the checkpoint is not signed by a given key")
+    times = [line for line in lines[3:] if line.startswith("leadledger-time ")]
+    time = seconds(times[0].split(" ")[1])
+    if not any((since is None or since <= time) and (until is None or time <= until) for since, until in trusted):
+        raise Wrong("the checkpoint is of a time at which the key that signed it did not hold")
     size = lines[1]
     if not (size.isascii() and size.isdigit()) or str(int(size)) != size:
         raise Wrong("the checkpoint has no tree size")

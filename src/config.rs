@@ -314,6 +314,9 @@ pub struct VerifyArgs {
     /// Compare the ledger with the checkpoints in this folder or `s3://bucket/folder` too
     #[arg(long)]
     pub checkpoints: Option<String>,
+    /// They are only some of those that were written: do not ask for the others
+    #[arg(long, requires = "checkpoints")]
+    pub partial: bool,
     /// A key that is trusted to have signed them, as name+hash+base64, or a file of keys; those in the database when unset
     #[arg(long = "key", requires = "checkpoints")]
     pub keys: Vec<String>,

@@ -18,6 +18,17 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// The name of the database inside the embedded PostgreSQL.
 const EMBEDDED_DATABASE: &str = "leadledger";
 
+/// What a command wants of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// A ledger, made where there is none.
+    Any,
+    /// A ledger that is there.
+    Existing,
+    /// A ledger that is there, with everything in it that is missing still missing.
+    AsItIs,
+}
+
 /// A migrated database.
 pub struct Database {
     /// For reads; the committer has a connection of its own.
@@ -33,7 +44,7 @@ impl Database {
     /// # Errors
     /// With a message that an operator can act on.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        Self::connect(settings, false).await
+        Self::connect(settings, Wanted::Any).await
     }
 
     /// [`Database::open`] for a command that works on a ledger: a mistyped directory or name is no ledger, and none is made there.
@@ -41,10 +52,19 @@ impl Database {
     /// # Errors
     /// As [`Database::open`], and where there is no ledger.
     pub async fn existing(settings: &Settings) -> anyhow::Result<Self> {
-        Self::connect(settings, true).await
+        Self::connect(settings, Wanted::Existing).await
     }
 
-    async fn connect(settings: &Settings, existing: bool) -> anyhow::Result<Self> {
+    /// [`Database::existing`] for a command that looks for what is missing: nodes of the tree that somebody took away stay away.
+    ///
+    /// # Errors
+    /// As [`Database::existing`].
+    pub async fn as_it_is(settings: &Settings) -> anyhow::Result<Self> {
+        Self::connect(settings, Wanted::AsItIs).await
+    }
+
+    async fn connect(settings: &Settings, wanted: Wanted) -> anyhow::Result<Self> {
+        let existing = wanted != Wanted::Any;
         let (options, embedded) = if let Some(url) = &settings.database_url {
             let options =
                 PgConnectOptions::from_str(url).context("DATABASE_URL is not a PostgreSQL URL")?;
@@ -74,19 +94,23 @@ impl Database {
             .await
             .context("the database cannot be reached")?;
         check_version(&pool).await?;
-        if existing && !holds_a_ledger(&pool).await? {
+        if existing && !is_there(&pool, "public.ledger_head").await? {
             if let Some(postgres) = embedded {
                 postgres.stop().await?;
             }
             anyhow::bail!("the database holds no ledger");
         }
+        // A ledger from before there was a tree lacks it rightly.
+        let has_tree = is_there(&pool, "public.tree_nodes").await?;
         MIGRATIONS
             .run(&pool)
             .await
             .context("the database's schema could not be brought up to date")?;
-        tree::complete(&mut *pool.acquire().await?)
-            .await
-            .context("the tree over the ledger's events could not be filled in")?;
+        if wanted != Wanted::AsItIs || !has_tree {
+            tree::complete(&mut *pool.acquire().await?)
+                .await
+                .context("the tree over the ledger's events could not be filled in")?;
+        }
         Ok(Self {
             pool,
             options,
@@ -105,8 +129,9 @@ impl Database {
     }
 }
 
-async fn holds_a_ledger(pool: &PgPool) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT to_regclass('public.ledger_head') IS NOT NULL")
+async fn is_there(pool: &PgPool, table: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(table)
         .fetch_one(pool)
         .await
 }

@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::proof::checkpoint::Checkpoint;
-use crate::proof::evidence::{EvidencePack, keys_in};
+use crate::proof::evidence::EvidencePack;
 use crate::proof::history;
+use crate::proof::keys::{TrustedKey, keys_in, narrowed};
 use crate::proof::note::VerifierKey;
 
 /// The largest file that is read.
@@ -77,16 +78,16 @@ fn verdict(pack: &EvidencePack, checkpoint: &Checkpoint) -> String {
     text
 }
 
-/// The keys that are given as text or as files.
+/// The keys that are given as text or as files, each with the times that one of the files says.
 ///
 /// # Errors
 /// A file that cannot be read, or a key that is none.
-pub fn trusted(given: &[String]) -> anyhow::Result<Vec<VerifierKey>> {
+pub fn trusted(given: &[String]) -> anyhow::Result<Vec<TrustedKey>> {
     let mut keys = Vec::new();
     for one in given {
         let text = match VerifierKey::parse(one) {
             Ok(key) => {
-                keys.push(key);
+                keys.push(key.into());
                 continue;
             }
             Err(error) => std::fs::read_to_string(one)
@@ -96,5 +97,5 @@ pub fn trusted(given: &[String]) -> anyhow::Result<Vec<VerifierKey>> {
         anyhow::ensure!(!found.is_empty(), "--key {one}: there is no key in it");
         keys.extend(found);
     }
-    Ok(keys)
+    Ok(narrowed(&keys, &[]))
 }

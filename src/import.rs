@@ -4,6 +4,7 @@
 //! with what became of it. Nothing of HTTP here; which rows a file has is `tabular`'s business.
 
 mod as_left;
+pub mod blocked;
 pub mod columns;
 pub mod command;
 pub mod decision;

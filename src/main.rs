@@ -10,7 +10,8 @@ use leadledger::config::{
 use leadledger::database::Database;
 use leadledger::ledger::verify::Depth;
 use leadledger::ledger::verify_proofs::Witnessed;
-use leadledger::ledger::{rebuild, verify};
+use leadledger::ledger::{checkpoints, rebuild, verify};
+use leadledger::proof::keys::TrustedKey;
 use leadledger::witness::Witness;
 use leadledger::{
     api, checkpoint_key_command, evidence_command, import, observability, replay_command, serve,
@@ -118,14 +119,17 @@ async fn rebuild_tables(settings: &Settings, args: &ProjectionArgs) -> anyhow::R
 }
 
 async fn verify_tables(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
-    let mut witnessed = Witnessed {
-        keys: evidence_command::trusted(&args.keys)?,
-        ..Witnessed::default()
+    let keys = evidence_command::trusted(&args.keys)?;
+    let place = args.checkpoints.as_deref().map(Witness::existing);
+    let place = place.transpose()?;
+    let database = Database::as_it_is(settings).await?;
+    let witnessed = match read_witnessed(&database, place, keys, args.partial).await {
+        Ok(witnessed) => witnessed,
+        Err(error) => {
+            database.close().await;
+            return Err(error);
+        }
     };
-    if let Some(address) = &args.checkpoints {
-        witnessed.notes = Witness::existing(address)?.read().await?;
-    }
-    let database = Database::existing(settings).await?;
     let bar = event_bar()?;
     let found = verify::run_with(
         &database.options,
@@ -167,6 +171,26 @@ async fn verify_tables(settings: &Settings, args: &VerifyArgs) -> anyhow::Result
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// What lies outside, after a look at which of it must be there.
+async fn read_witnessed(
+    database: &Database,
+    place: Option<Witness>,
+    keys: Vec<TrustedKey>,
+    partial: bool,
+) -> anyhow::Result<Witnessed> {
+    let mut witnessed = Witnessed {
+        keys,
+        ..Witnessed::default()
+    };
+    if let Some(place) = place {
+        let mut connection = database.pool.acquire().await?;
+        let last = checkpoints::last_witnessed(&mut connection).await?;
+        witnessed.complete_to = (!partial).then_some(last);
+        witnessed.notes = place.read().await?;
+    }
+    Ok(witnessed)
 }
 
 fn event_bar() -> anyhow::Result<ProgressBar> {

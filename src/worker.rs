@@ -64,6 +64,10 @@ pub const TASKS: &[Task] = &[
         run: |app| Box::pin(subscriptions::pass_time(app)),
     },
     Task {
+        name: "certify erasures",
+        run: |app| Box::pin(async { Ok(erasures::certify(app).await?) }),
+    },
+    Task {
         name: "clear after erasures",
         run: |app| Box::pin(async { Ok(erasures::clear(app).await?) }),
     },

@@ -282,7 +282,10 @@ impl Lead {
     }
 
     fn decide_hold(&self, command: HoldCommand) -> Result<Vec<LeadEvent>, LeadError> {
-        self.existing(&None)?;
+        // A lead that was taken away is still on record and can be erased: so it can be held.
+        if !self.removed {
+            self.existing(&None)?;
+        }
         if self.data_status == DataStatus::Erased && matches!(command, HoldCommand::Place { .. }) {
             return Err(LeadError::Erased);
         }

@@ -75,6 +75,15 @@ impl Batch {
         Ok(all)
     }
 
+    /// An empty batch of the same projections.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        let mut all = Self::default();
+        all.projections
+            .retain(|p| self.projections.iter().any(|own| own.name() == p.name()));
+        all
+    }
+
     /// The tables of its projections.
     #[must_use]
     pub fn tables(&self) -> Vec<Table> {

@@ -22,6 +22,8 @@ use diff::Diff;
 pub const ERASED: &str = "erased";
 /// Withheld, because the lead is blocked: the reader gives it for what was not opened though there is a key.
 pub const BLOCKED: &str = "blocked";
+/// Withheld, because it is about a company whose history the reader may not read.
+pub const ELSEWHERE: &str = "elsewhere";
 
 /// A field before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,7 +34,7 @@ pub struct FieldChange {
     pub from: Value,
     /// Null when it holds nothing now.
     pub to: Value,
-    /// Why a value is not shown: [`ERASED`], [`BLOCKED`] or `secret`.
+    /// Why a value is not shown: [`ERASED`], [`BLOCKED`], [`ELSEWHERE`] or `secret`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withheld: Option<&'static str>,
 }

@@ -14,9 +14,12 @@ use crate::projection::{Projection, Table};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
 
-const IN_USE: &str = "in_use";
-const BLOCKED: &str = "blocked";
-const ERASED: &str = "erased";
+/// Shown and used: never blocked, or the block was taken back.
+pub const IN_USE: &str = "in_use";
+/// Kept and not used.
+pub const BLOCKED: &str = "blocked";
+/// Gone.
+pub const ERASED: &str = "erased";
 
 #[derive(Default)]
 struct Row {
@@ -189,4 +192,19 @@ pub async fn of_lead(
     .fetch_optional(connection)
     .await?;
     Ok(row.unwrap_or_else(|| ErasureRow::never(lead)))
+}
+
+/// The leads of this company that are blocked now.
+///
+/// # Errors
+/// What the database answers.
+pub async fn blocked(
+    connection: &mut PgConnection,
+    company: CompanyId,
+) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar("SELECT lead_id FROM lead_erasures WHERE status = $1 AND company_id = $2")
+        .bind(BLOCKED)
+        .bind(company.get())
+        .fetch_all(connection)
+        .await
 }

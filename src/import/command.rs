@@ -13,6 +13,7 @@ use projections::companies;
 use projections::imports::list::{self, ImportRow};
 use tokio::io::AsyncReadExt;
 
+use super::blocked::BlockedLeads;
 use super::decision::message;
 use super::engine::{ImportRefusal, Imports, NewImport};
 use super::files::{ImportFiles, Spooled};
@@ -250,7 +251,7 @@ async fn write_rejected(
     row: &ImportRow,
     path: &std::path::Path,
 ) -> anyhow::Result<()> {
-    let stream = errors_file::stream(imports, row).await?;
+    let stream = errors_file::stream(imports, row, BlockedLeads::default()).await?;
     let mut pieces = std::pin::pin!(stream.context("the file is not kept any more")?);
     let created = std::fs::File::create(path);
     let mut file = created.with_context(|| format!("cannot write {}", path.display()))?;

@@ -14,9 +14,8 @@ use super::files::{FileError, Spooled};
 use super::known_keys::Chunk;
 use super::reading::{self, Ahead};
 use super::rows::{ReadyRow, resolve};
-use super::running::provenance;
 use crate::ledger::rehearsal::Rehearsal;
-use crate::ledger::{CommitError, IdKind};
+use crate::ledger::{CommitError, IdKind, Provenance};
 
 /// The most rows of a dry run: what became of each has to be in memory.
 pub const MOST_ROWS: i64 = 100_000;
@@ -115,7 +114,7 @@ impl Imports {
             code: "dry run".into(),
             company: new.company.clone(),
             policy: new.options.duplicates,
-            provenance: provenance(None, "dry run"),
+            provenance: Provenance::system("import dry run"),
         };
         let mut run = DryRun {
             outcomes: Vec::new(),

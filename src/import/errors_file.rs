@@ -12,6 +12,7 @@ use projections::imports::list::{self, ImportRow};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::blocked::BlockedLeads;
 use super::decision::message;
 use super::engine::{Imports, Wanted};
 use super::files::{FileError, Spooled};
@@ -27,13 +28,14 @@ const PIECE: usize = 64 * 1024;
 
 type Pieces = mpsc::Sender<io::Result<Bytes>>;
 
-/// The file; `None` when the import's file is not kept any more.
+/// The file, without rows of the hidden leads; `None` when the import's file is not kept any more.
 ///
 /// # Errors
 /// What disk, store and database answer.
 pub async fn stream(
     imports: &Imports,
     import: &ImportRow,
+    hidden: BlockedLeads,
 ) -> Result<Option<impl Stream<Item = io::Result<Bytes>> + use<>>, FileError> {
     let Some(file) = imports.files.fetch(&import.import_code).await? else {
         return Ok(None);
@@ -42,6 +44,7 @@ pub async fn stream(
     let options: ImportOptions = serde_json::from_value(import.options.clone()).unwrap_or_default();
     let mut writer = Writer {
         beyond: 0,
+        hidden,
         imports: imports.clone(),
         import: import.id,
         until: aggregates::import::FIRST_ROW + import.processed_rows(),
@@ -118,6 +121,8 @@ struct Writer {
     import: i64,
     /// The first row that is not processed yet, as the import's row says.
     until: i64,
+    /// Whose rows are left out.
+    hidden: BlockedLeads,
     /// How many columns there are beyond the header.
     beyond: usize,
     handle: Handle,
@@ -141,7 +146,8 @@ impl Writer {
             for row in reader.by_ref() {
                 let row = row.map_err(io::Error::other)?;
                 let number = row_of(row.number);
-                if let Some(reason) = failed.get(&number) {
+                let cells = || row.fields.iter().map(String::as_str);
+                if let Some(reason) = failed.get(&number).filter(|_| !self.hidden.hide(cells())) {
                     let fields = row.fields.iter().enumerate();
                     let fields = fields.filter(|(place, _)| Some(*place) != passed_over);
                     let fields = fields.map(|(_, field)| field.as_str());

@@ -247,6 +247,33 @@ impl ImportFiles {
         Ok(())
     }
 
+    /// Removes the parts of uploads into the company that came until then and are no file yet; their upload goes on without them. What stays
+    /// behind only takes room until it is swept.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn remove_parts(&self, company: i64, until: DateTime<Utc>) -> Result<(), FileError> {
+        let into = format!("{company}-");
+        let is_due = |object: &object_store::ObjectMeta| {
+            let names: Vec<_> = object.location.parts().collect();
+            object.last_modified <= until
+                && matches!(names.as_slice(), [_, upload, part]
+                    if upload.as_ref().starts_with(&into) && part.as_ref().parse::<u32>().is_ok())
+        };
+        let folder = ObjectPath::from(PARTS);
+        let store = self.objects.store().await?;
+        let due: Vec<_> = store
+            .list(Some(&folder))
+            .try_filter(|object| futures::future::ready(is_due(object)))
+            .map_ok(|object| object.location)
+            .try_collect()
+            .await?;
+        for location in due {
+            self.delete(&location).await;
+        }
+        Ok(())
+    }
+
     async fn is_completed(&self, upload: &str) -> Result<bool, FileError> {
         match self
             .objects

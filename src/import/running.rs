@@ -21,7 +21,9 @@ use super::reading::{self, Ahead, CHUNK_BYTES, Read};
 use super::rows::{ReadyRow, resolve};
 use super::runner::RunError;
 use super::undo::Undoing;
-use crate::ledger::{self, Actor, CommitError, Committed, Provenance, Refusal, Work};
+use crate::ledger::{
+    self, Actor, CommitError, Committed, Provenance, Refusal, StreamKey, StreamKind, Work,
+};
 use crate::tabular::TabularError;
 
 /// What a step came to.
@@ -172,7 +174,7 @@ impl Running {
         };
         match ImportStatus::from_code(&row.status) {
             Some(ImportStatus::Undoing) => {
-                let common = common(imports, &row).await?;
+                let common = common(imports, &row, "ImportUndoRequested").await?;
                 let undoing = Undoing::plan(imports, common).await?;
                 self.stage = Stage::Undoing(Box::new(undoing));
                 Ok(Step::More)
@@ -206,26 +208,34 @@ async fn missing(imports: &Imports, row: &ImportRow) -> Result<Step, RunError> {
     Ok(Step::AtRest)
 }
 
-async fn common(imports: &Imports, row: &ImportRow) -> Result<Common, RunError> {
+async fn common(imports: &Imports, row: &ImportRow, asked_by: &str) -> Result<Common, RunError> {
     let mut connection = imports.pool.acquire().await?;
     let company = companies::by_id(&mut connection, CompanyId(row.company_id)).await?;
     let company = company.ok_or(sqlx::Error::RowNotFound)?;
+    let stream = StreamKey::new(StreamKind::Import, row.id);
+    let asked = Provenance::of_last(&mut connection, stream, asked_by).await?;
+    drop(connection);
     let options: ImportOptions = serde_json::from_value(row.options.clone()).unwrap_or_default();
     Ok(Common {
         import_id: row.id,
         code: row.import_code.as_str().into(),
         company: company.into(),
         policy: options.duplicates,
-        provenance: provenance(row.user_id, &row.import_code),
+        provenance: provenance(asked, row),
     })
 }
 
-/// The events of an import are its user's, whoever runs it.
-#[must_use]
-pub fn provenance(user_id: Option<i64>, code: &str) -> Provenance {
-    Provenance {
-        actor: user_id.map_or(Actor::System, |id| Actor::User(UserId(id))),
-        ..Provenance::system(&format!("import {code}"))
+/// What an import, or its undo, does is done by who asked for it, from there and for that reason, whichever server runs it, and also after
+/// a restart.
+fn provenance(asked: Option<Provenance>, row: &ImportRow) -> Provenance {
+    let user = || row.user_id.map(|id| Actor::User(UserId(id)));
+    let source = format!("import {}", row.import_code);
+    match asked {
+        Some(asked) => Provenance { source, ..asked },
+        None => Provenance {
+            actor: user().unwrap_or(Actor::System),
+            ..Provenance::system(&source)
+        },
     }
 }
 
@@ -241,7 +251,7 @@ impl Rows {
         row: &ImportRow,
         file: Spooled,
     ) -> Result<Result<Self, Fault>, RunError> {
-        let common = common(imports, row).await?;
+        let common = common(imports, row, "ImportRequested").await?;
         let options: ImportOptions =
             serde_json::from_value(row.options.clone()).unwrap_or_default();
         let reopened = file.open().map_err(FileError::from)?;

@@ -198,7 +198,7 @@ async fn write_lines(
     mut seen: Seen,
     to: &Pieces,
 ) -> io::Result<()> {
-    let mut rows = snapshot.rows();
+    let mut rows = snapshot.rows().await.map_err(io::Error::other)?;
     let mut piece = Vec::new();
     while let Some(row) = rows.try_next().await.map_err(io::Error::other)? {
         seen.lead(&row);
@@ -219,7 +219,7 @@ async fn write_csv(
     mut seen: Seen,
     to: &Pieces,
 ) -> io::Result<()> {
-    let mut rows = snapshot.rows();
+    let mut rows = snapshot.rows().await.map_err(io::Error::other)?;
     let mut writer = CsvWriter::new(Vec::new());
     writer.write_row(columns.header().iter().map(String::as_str))?;
     let mut bytes = 0;
@@ -253,7 +253,7 @@ async fn write_xlsx(
 ) -> io::Result<()> {
     let header = columns.header();
     let mut writer = blocking(move || XlsxWriter::new(template::SHEET, &header)).await?;
-    let mut rows = snapshot.rows().fuse();
+    let mut rows = snapshot.rows().await.map_err(io::Error::other)?.fuse();
     loop {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while bytes < PIECE

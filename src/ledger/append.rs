@@ -10,6 +10,7 @@ use projections::{Batch, Recorded, Statement};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::certificates;
 use super::encoding::{Columns, encode};
 use super::erasure;
 use super::head::{Head, View};
@@ -168,16 +169,19 @@ impl Sealed {
     ) -> Self {
         let mut keys = Keys::default();
         let mut position = head.position;
-        let pending = std::mem::take(&mut changes.events);
+        let mut pending = std::mem::take(&mut changes.events);
         let first = pending.first().map(|first| (first.stream, first.sequence));
         let ciphers: Vec<Arc<dyn FieldCipher>> = pending
-            .iter()
+            .iter_mut()
             .map(|pending| {
                 position += 1;
                 let stream = pending.stream;
                 let cipher = keys.cipher(stream, &mut changes.streams, clock);
                 if erasure::destroys_key(&pending.event) {
                     keys.destroyed.push((stream, position));
+                    let key = changes.streams.get(&stream);
+                    let key = key.and_then(|loaded| loaded.key.as_ref()?.id());
+                    pending.metadata = certificates::naming_key(&pending.metadata, key).into();
                 }
                 cipher
             })
@@ -252,8 +256,9 @@ impl Keys {
         // Companies and subscriptions hold no personal data; their streams need no key.
         let personal = !matches!(stream.kind, StreamKind::Company | StreamKind::Subscription);
         if loaded.key.is_none() && personal && !loaded.state.is_erased() {
-            let key = SubjectKey::random(stream);
-            self.new.push((stream, clock.new_id(), *key.bytes()));
+            let id = clock.new_id();
+            let key = SubjectKey::random(stream).with_id(id);
+            self.new.push((stream, id, *key.bytes()));
             loaded.key = Some(key);
         }
         cipher_of(loaded.key.as_ref())

@@ -214,7 +214,7 @@ pub(super) async fn fold(
 }
 
 /// SQLSTATE and constraint, when it is the values that the database refuses (classes 22 and 23).
-fn refusal_of_the_data(error: &sqlx::Error) -> Option<String> {
+pub(super) fn refusal_of_the_data(error: &sqlx::Error) -> Option<String> {
     let refused = error.as_database_error()?;
     let code = refused.code()?;
     let about_data = code.starts_with("22") || code.starts_with("23");

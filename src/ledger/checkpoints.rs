@@ -9,6 +9,7 @@ use sqlx::{Connection, Executor, PgConnection, PgPool, Row};
 use super::{stream_map, tree};
 use crate::digests;
 use crate::proof::checkpoint::Checkpoint;
+use crate::proof::keys::TrustedKey;
 use crate::proof::note::{self, Signer, VerifierKey};
 
 /// The advisory lock of whoever makes checkpoints or changes their keys: the letters `leadsign`.
@@ -83,6 +84,17 @@ pub struct Key {
     pub valid_until: Option<DateTime<Utc>>,
 }
 
+impl Key {
+    /// The key with its times; `None` when it is written as none.
+    pub(super) fn trusted(&self) -> Option<TrustedKey> {
+        Some(TrustedKey {
+            key: VerifierKey::parse(&self.verifier).ok()?,
+            from: Some(self.valid_from),
+            until: self.valid_until,
+        })
+    }
+}
+
 const KEPT: &str = "SELECT id, tree_size, note, made_at FROM checkpoints";
 
 fn kept(row: &sqlx::postgres::PgRow) -> Result<Kept, sqlx::Error> {
@@ -144,6 +156,7 @@ async fn make_in(pool: &PgPool, now: DateTime<Utc>, steps: Steps) -> Result<Kept
             continue;
         }
         let signer = signer(&mut transaction, now).await?;
+        let now = in_order(&mut transaction, now).await?;
         let made = sign(&mut transaction, latest.as_ref(), &[&signer], now).await?;
         transaction.commit().await?;
         return Ok(made);
@@ -158,6 +171,22 @@ fn busy(error: sqlx::Error) -> ProofError {
     } else {
         error.into()
     }
+}
+
+/// The time to sign at: not before the latest checkpoint and the beginning of the present key, whatever the clocks of several
+/// servers say, and whoever waited for the lock. So each checkpoint lies within the time of the key that signs it. The caller holds
+/// the lock in a transaction.
+async fn in_order(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT greatest($1, (SELECT made_at FROM checkpoints ORDER BY id DESC LIMIT 1), \
+         (SELECT valid_from FROM checkpoint_keys WHERE valid_until IS NULL))",
+    )
+    .bind(now)
+    .fetch_one(connection)
+    .await
 }
 
 /// Signs the ledger as it is and keeps the checkpoint. The caller holds the lock in a transaction.
@@ -205,10 +234,11 @@ async fn continues(
     latest: &Kept,
     end: i64,
 ) -> Result<(), ProofError> {
-    let keys: Vec<VerifierKey> = keys(connection)
+    // Whether they held then is for `verify` to tell; a clock that was wrong once must not end all signing.
+    let keys: Vec<TrustedKey> = keys(connection)
         .await?
         .iter()
-        .filter_map(|key| VerifierKey::parse(&key.verifier).ok())
+        .filter_map(|key| Some(VerifierKey::parse(&key.verifier).ok()?.into()))
         .collect();
     let said = Checkpoint::open(&latest.note, &keys)
         .map_err(|_| ProofError::Damaged("the latest checkpoint is not signed by its keys"))?;
@@ -254,6 +284,15 @@ pub async fn keys(connection: &mut PgConnection) -> Result<Vec<Key>, sqlx::Error
             })
         })
         .collect()
+}
+
+/// Every key with its times, the oldest first.
+///
+/// # Errors
+/// What the database answers.
+pub(super) async fn trusted(connection: &mut PgConnection) -> Result<Vec<TrustedKey>, sqlx::Error> {
+    let keys = keys(connection).await?;
+    Ok(keys.iter().filter_map(Key::trusted).collect())
 }
 
 /// Makes the first key if there is none. Safe to run on several nodes at once.
@@ -328,6 +367,7 @@ pub async fn rotate(pool: &PgPool, now: DateTime<Utc>) -> Result<Key, ProofError
     let mut transaction = connection.begin().await?;
     lock(&mut transaction).await?;
     let old = signer(&mut transaction, now).await?;
+    let now = in_order(&mut transaction, now).await?;
     sqlx::query("UPDATE checkpoint_keys SET valid_until = $1 WHERE valid_until IS NULL")
         .bind(now)
         .execute(&mut *transaction)
@@ -392,6 +432,16 @@ pub async fn to_witness(connection: &mut PgConnection) -> Result<Vec<Kept>, sqlx
         .fetch_all(connection)
         .await?;
     rows.iter().map(kept).collect()
+}
+
+/// The last checkpoint that is marked as written outside the database; 0 when none is.
+///
+/// # Errors
+/// What the database answers.
+pub async fn last_witnessed(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM checkpoints WHERE witnessed")
+        .fetch_one(connection)
+        .await
 }
 
 /// Marks a checkpoint as written outside the database.

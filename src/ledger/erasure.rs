@@ -3,30 +3,27 @@
 //!
 //! What the read tables do is the projections' business. Nodes that hold the stream in memory are told by a trigger.
 
+use aggregates::ids::LeadId;
 use aggregates::personal::Personal;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use projections::lead_erasures::{self, ErasureRow};
 use projections::{DomainEvent, Statement, zone_maps};
 use serde_json::Value;
 use sqlx::{Executor, PgConnection, PgPool, Row};
 
-use super::checkpoints::{self, ProofError};
 use super::stream::{StreamKey, StreamKind};
 
 /// How long after an erasure everything is cleared for the last time: an answer that was being written when the key went
 /// is kept by then, or never.
 const LAST_PASS_AFTER: TimeDelta = TimeDelta::seconds(60);
 
-/// The first line of a certificate.
-const CERTIFICATE: &str = "leadledger erasure certificate v1";
 /// States of imports in which their file is read.
 const UNDER_WAY: &str = "'pending', 'processing', 'undoing'";
 /// A day longer than the files of imports are kept.
 const FILES_KEPT_FOR: &str = "31 days";
 
 /// The tables whose dead rows held what was erased, in the schemas `public` and `past`.
-const VACUUMED: [&str; 9] = [
+const VACUUMED: [&str; 10] = [
     "subject_keys",
     "stream_snapshots",
     "idempotency_keys",
@@ -35,8 +32,22 @@ const VACUUMED: [&str; 9] = [
     "lead_notes",
     "appointments",
     "legal_holds",
+    "imports",
     "zones",
 ];
+
+/// The erasures that are not cleared yet, each with the lead's company.
+const DUE: &str = "WITH due AS (SELECT d.aggregate_id AS lead, d.position, d.destroyed_at, l.company_id AS company FROM destroyed_keys d \
+     JOIN lead_erasures l ON l.lead_id = d.aggregate_id WHERE d.cleared_at IS NULL AND d.aggregate_type = 'lead')";
+/// The imports by which such a lead came or changed, or of which a row was passed over because the lead had it all.
+const KNOWN: &str = "SELECT i.id, due.position FROM due \
+     JOIN events e ON e.aggregate_type = 'lead' AND e.aggregate_id = due.lead::text \
+     JOIN imports i ON i.import_code = split_part(e.metadata ->> 'source', ' ', 2) \
+     WHERE e.metadata ->> 'source' LIKE 'import %' \
+     UNION SELECT i.id, due.position FROM due JOIN imports i ON i.company_id = due.company \
+     WHERE i.skipped_rows > 0 AND EXISTS (SELECT 1 FROM import_chunks c \
+         WHERE c.import_id = i.id AND jsonb_path_exists(c.outcomes, '$.skipped[*] ? (@.lead_id == $lead)', \
+             jsonb_build_object('lead', due.lead)))";
 
 /// Whether the event is the end of its stream's key.
 pub(super) fn destroys_key(event: &DomainEvent) -> bool {
@@ -206,27 +217,83 @@ pub async fn clear(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error
 
 /// The codes of the imports at rest whose files hold, or may hold, what was erased and is not cleared yet: those by which such a lead came
 /// or changed, those with a row that was passed over because the lead had it all, and those into its company of which rows
-/// failed, for of these nobody knows whom they were about.
+/// failed or were never dealt with, because the import failed or was cancelled: of these nobody knows whom they were about.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn imports_to_forget(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar(&format!(
-        "WITH due AS (SELECT d.aggregate_id AS lead, l.company_id AS company FROM destroyed_keys d \
-             JOIN lead_erasures l ON l.lead_id = d.aggregate_id \
-             WHERE d.cleared_at IS NULL AND d.aggregate_type = 'lead') \
-         SELECT DISTINCT split_part(e.metadata ->> 'source', ' ', 2) AS code FROM due \
-             JOIN events e ON e.aggregate_type = 'lead' AND e.aggregate_id = due.lead::text \
-             JOIN imports i ON i.import_code = split_part(e.metadata ->> 'source', ' ', 2) \
-             WHERE e.metadata ->> 'source' LIKE 'import %' AND i.status NOT IN ({UNDER_WAY}) \
+        "{DUE}, known AS ({KNOWN}) \
+         SELECT i.import_code FROM imports i JOIN known ON known.id = i.id WHERE i.status NOT IN ({UNDER_WAY}) \
          UNION SELECT i.import_code FROM due JOIN imports i ON i.company_id = due.company \
              WHERE i.status NOT IN ({UNDER_WAY}) AND i.created_at > now() - interval '{FILES_KEPT_FOR}' \
-             AND (i.failed_rows > 0 OR i.skipped_rows > 0 AND EXISTS (SELECT 1 FROM import_chunks c \
-                 WHERE c.import_id = i.id AND jsonb_path_exists(c.outcomes, '$.skipped[*] ? (@.lead_id == $lead)', \
-                     jsonb_build_object('lead', due.lead))))"
+             AND (i.failed_rows > 0 OR i.failure IS NOT NULL OR i.total_rows IS DISTINCT FROM \
+                 i.imported_rows + i.updated_rows + i.skipped_rows + i.failed_rows)"
     ))
     .fetch_all(pool)
     .await
+}
+
+/// The companies whose uploads in parts may hold what was erased and is not cleared yet, each with the time of the last erasure: what
+/// came before it is to be forgotten.
+///
+/// # Errors
+/// What the database answers.
+pub async fn uploads_to_forget(pool: &PgPool) -> Result<Vec<(i64, DateTime<Utc>)>, sqlx::Error> {
+    sqlx::query_as(&format!(
+        "{DUE} SELECT company, max(destroyed_at) FROM due WHERE company IS NOT NULL GROUP BY company"
+    ))
+    .fetch_all(pool)
+    .await
+}
+
+/// Forgets the words that came with the imports at rest by which erased leads came or changed: what the file is called, and the reasons that
+/// were given. They are sealed in the events with the key of the import's stream, which is destroyed; the read tables lose the name in
+/// the same transaction. What came with the import's other leads is sealed with their own keys. Repeats harmlessly.
+///
+/// # Errors
+/// What the database answers.
+pub async fn forget_names(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+    let known: Vec<(i64, i64)> = sqlx::query_as(&format!(
+        "{DUE}, known AS ({KNOWN}) SELECT i.id, min(known.position) FROM imports i JOIN known ON known.id = i.id \
+         WHERE i.status NOT IN ({UNDER_WAY}) AND i.name <> '' GROUP BY i.id"
+    ))
+    .fetch_all(pool)
+    .await?;
+    if known.is_empty() {
+        return Ok(0);
+    }
+    let (imports, positions): (Vec<i64>, Vec<i64>) = known.into_iter().unzip();
+    let mut transaction = pool.begin().await?;
+    // No version of the row is kept, and nothing became of it: that is what the ledger tells since.
+    transaction
+        .execute("SET LOCAL leadledger.forgetting = 'on'")
+        .await?;
+    for table in ["public.imports", "past.imports"] {
+        sqlx::query(&format!("UPDATE {table} SET name = '' WHERE id = ANY($1)"))
+            .bind(&imports)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    sqlx::query(
+        "WITH gone AS (DELETE FROM subject_keys WHERE aggregate_type = $1 AND aggregate_id = ANY($2) RETURNING aggregate_id, key_id) \
+         INSERT INTO destroyed_keys (aggregate_type, aggregate_id, key_id, position, destroyed_at, cleared_at) \
+         SELECT $1, r.id, gone.key_id, r.position, $4, $4 FROM unnest($2, $3) AS r(id, position) \
+         LEFT JOIN gone ON gone.aggregate_id = r.id ON CONFLICT DO NOTHING",
+    )
+    .bind(StreamKind::Import.name())
+    .bind(&imports)
+    .bind(positions)
+    .bind(now)
+    .execute(&mut *transaction)
+    .await?;
+    // Answers that told the name; those of other requests that made something of the same number are given anew, too.
+    sqlx::query("UPDATE idempotency_keys SET response = NULL WHERE response IS NOT NULL AND resource_id = ANY($1)")
+        .bind(&imports)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(imports.len() as u64)
 }
 
 /// Which of these leads' companies have an import under way, whose file is still read: they are not done.
@@ -274,143 +341,47 @@ async fn vacuum(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// What the ledger knows of a finished erasure; no personal data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Erased {
-    /// Position of `LeadErased`.
-    pub position: i64,
-    /// Its leaf hash.
-    pub leaf_hash: Vec<u8>,
-    /// The stream's version since.
-    pub sequence: i64,
-    /// When the ledger took it.
-    pub recorded_at: DateTime<Utc>,
-    /// Who did it, such as `user:7`.
-    pub actor: Option<String>,
-    /// The id of the key that was destroyed; none when the stream never had one.
-    pub key_id: Option<uuid::Uuid>,
-    /// When what stands outside of the ledger and the read tables was cleared for the last time.
-    pub cleared_at: Option<DateTime<Utc>>,
-    /// The signed certificate, once it is made.
-    pub certificate: Option<String>,
-}
-
-/// What the ledger knows of the erasure of this lead.
+/// How far the erasure of the lead had gone by the end of the ledger that the connection reads: as of a moment, by then.
 ///
 /// # Errors
 /// What the database answers.
-pub async fn of_lead(
+pub async fn steps_of_lead(
     connection: &mut PgConnection,
-    lead: i64,
-) -> Result<Option<Erased>, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT e.position, e.leaf_hash, e.sequence, e.recorded_at, e.metadata ->> 'actor', d.key_id, d.cleared_at, d.certificate \
-         FROM destroyed_keys d JOIN events e ON e.position = d.position \
-         WHERE d.aggregate_type = $1 AND d.aggregate_id = $2",
+    lead: LeadId,
+) -> Result<ErasureRow, sqlx::Error> {
+    let steps = sqlx::query(
+        "SELECT event_type, coalesce(payload #>> '{LeadBlocked,reason}', payload #>> '{LeadErased,reason}'), company_id, position, \
+         recorded_at FROM events WHERE position IS NOT NULL AND aggregate_type = $1 AND aggregate_id = $2 \
+         AND event_type IN ('LeadBlocked', 'LeadUnblocked', 'LeadErased') ORDER BY sequence",
     )
     .bind(StreamKind::Lead.name())
-    .bind(lead)
-    .fetch_optional(connection)
+    .bind(lead.to_string())
+    .fetch_all(connection)
     .await?;
-    row.map(|row| {
-        Ok(Erased {
-            position: row.try_get(0)?,
-            leaf_hash: row.try_get(1)?,
-            sequence: row.try_get(2)?,
-            recorded_at: row.try_get(3)?,
-            actor: row.try_get(4)?,
-            key_id: row.try_get(5)?,
-            cleared_at: row.try_get(6)?,
-            certificate: row.try_get(7)?,
-        })
-    })
-    .transpose()
-}
-
-/// What the certificate of an erasure says, besides what the ledger knows.
-#[derive(Debug, Clone, Copy)]
-pub struct Certified {
-    /// The lead.
-    pub lead: i64,
-    /// Its company.
-    pub company: i64,
-    /// Why, as [`aggregates::lead::erasure::ErasureReason::code`].
-    pub reason: &'static str,
-}
-
-/// The certificate of a finished erasure: a signed note (C2SP `signed-note`) by the key that signs checkpoints, made once and kept.
-/// It names no person, and a checkpoint's size and root of the ledger that the erasure is in.
-///
-/// # Errors
-/// See [`ProofError`].
-pub async fn certificate(
-    pool: &PgPool,
-    certified: Certified,
-    erased: &Erased,
-    now: DateTime<Utc>,
-) -> Result<String, ProofError> {
-    if let Some(certificate) = &erased.certificate {
-        return Ok(certificate.clone());
+    let mut row = ErasureRow::never(lead);
+    let mut status = lead_erasures::IN_USE;
+    for step in steps {
+        let reason: Option<String> = step.try_get(1)?;
+        let at: Option<DateTime<Utc>> = step.try_get(4)?;
+        row.company_id = step.try_get(2)?;
+        row.reason = reason.or(row.reason);
+        match step.try_get(0)? {
+            "LeadBlocked" => {
+                status = lead_erasures::BLOCKED;
+                (row.blocked_at, row.unblocked_at) = (at, None);
+            }
+            "LeadUnblocked" => {
+                status = lead_erasures::IN_USE;
+                row.unblocked_at = at;
+            }
+            _ => {
+                status = lead_erasures::ERASED;
+                (row.erased_at, row.erased_position) = (at, step.try_get(3)?);
+            }
+        }
     }
-    let checkpoint = checkpoints::make(pool, now).await?;
-    let root = checkpoint.note.lines().nth(2).unwrap_or_default();
-    let size = checkpoint.size;
-    let note = checkpoints::sign_text(pool, now, |origin| {
-        certificate_text(origin, certified, erased, size, root)
-    })
-    .await?;
-    // Two that make it at once keep the same one.
-    let kept = sqlx::query_scalar(
-        "UPDATE destroyed_keys SET certificate = coalesce(certificate, $3) \
-         WHERE aggregate_type = $1 AND aggregate_id = $2 RETURNING certificate",
-    )
-    .bind(StreamKind::Lead.name())
-    .bind(certified.lead)
-    .bind(note)
-    .fetch_one(pool)
-    .await?;
-    Ok(kept)
-}
-
-/// Whether the text of a certificate is about the erasure of this lead by the event at this position.
-#[must_use]
-pub fn certifies(text: &str, lead: i64, position: i64) -> bool {
-    let event = format!("event: LeadErased at position {position}, number ");
-    let mut lines = text.lines();
-    lines.next() == Some(CERTIFICATE)
-        && lines.any(|line| line == format!("lead: {lead}"))
-        && lines.any(|line| line.starts_with(&event))
-}
-
-fn certificate_text(
-    origin: &str,
-    certified: Certified,
-    erased: &Erased,
-    size: i64,
-    root: &str,
-) -> String {
-    let Certified {
-        lead,
-        company,
-        reason,
-    } = certified;
-    let Erased {
-        position, sequence, ..
-    } = erased;
-    let leaf = STANDARD.encode(&erased.leaf_hash);
-    let at = erased
-        .recorded_at
-        .to_rfc3339_opts(SecondsFormat::Micros, true);
-    let actor = erased.actor.as_deref().unwrap_or("unknown");
-    let key = erased
-        .key_id
-        .map_or_else(|| "none".to_owned(), |id| id.to_string());
-    format!(
-        "{CERTIFICATE}\norigin: {origin}\nlead: {lead}\ncompany: {company}\n\
-         event: LeadErased at position {position}, number {sequence} of stream lead/{lead}\nleaf hash: {leaf}\n\
-         erased at: {at}\nby: {actor}\nreason: {reason}\ndestroyed key: {key}\n\
-         tree size: {size}\ntree root: {root}\n"
-    )
+    status.clone_into(&mut row.status);
+    Ok(row)
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use aggregates::ids::UserAccessId;
 use aggregates::user::UserEvent;
 use chrono::{DateTime, Utc};
 use projections::DomainEvent;
-use projections::history::{BLOCKED, ERASED, FieldChange, Told};
+use projections::history::{BLOCKED, ELSEWHERE, ERASED, FieldChange, Told};
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
 
 use super::load;
@@ -108,7 +109,8 @@ pub async fn read(
                 closed.for_each(|change| change.withheld = Some(BLOCKED));
             }
             let passed = !part.descending && part.after.is_some_and(|after| last <= after);
-            if passed || !filter.lets_pass(&entry) || !keep(&mut entry) {
+            // Asked in this order: what is taken out of an entry is not to be found out by asking for it.
+            if passed || !keep(&mut entry) || !filter.lets_pass(&entry) {
                 continue;
             }
             found.push_back(entry);
@@ -131,6 +133,15 @@ pub async fn read(
         read.entries.reverse();
     }
     Ok(read)
+}
+
+impl Entry {
+    /// Takes out who did it, from where and why: that it happened through what is left.
+    pub fn withhold_provenance(&mut self) {
+        self.metadata.retain(|name, _| name == "source");
+        self.metadata
+            .insert("actor".to_owned(), ELSEWHERE.to_owned());
+    }
 }
 
 impl Filter {
@@ -223,6 +234,11 @@ pub struct RolesHeld {
     since: Vec<(i64, Vec<i64>)>,
     /// Where the user was deleted: its position, and the companies of the roles held until then.
     deleted: Option<(i64, Vec<i64>)>,
+    /// Every company that an access was ever of.
+    ever: BTreeMap<i64, BTreeSet<i64>>,
+    /// Whoever did any of it, as it is stored.
+    actors: BTreeSet<String>,
+    platform_owner: bool,
 }
 
 impl RolesHeld {
@@ -252,9 +268,53 @@ impl RolesHeld {
         left
     }
 
+    /// Whether a role in one of these companies was held when the event at the position was recorded.
+    #[must_use]
+    pub fn held_then(&self, position: i64, companies: &BTreeSet<i64>) -> bool {
+        let then = self.since.iter().rev().find(|(since, _)| *since < position);
+        then.is_some_and(|(_, at)| at.iter().any(|company| companies.contains(company)))
+    }
+
+    /// Whether the access was never of another company than these.
+    #[must_use]
+    pub fn is_of(&self, access: UserAccessId, companies: &BTreeSet<i64>) -> bool {
+        let ever = self.ever.get(&access.get());
+        ever.is_some_and(|ever| ever.is_subset(companies))
+    }
+
+    /// Whoever changed anything of the user, as it is stored.
+    pub fn actors(&self) -> impl Iterator<Item = &str> {
+        self.actors.iter().map(String::as_str)
+    }
+
+    /// Whether the user owns the installation.
+    #[must_use]
+    pub fn platform_owner(&self) -> bool {
+        self.platform_owner
+    }
+
     fn note(&mut self, position: i64, event: &UserEvent) {
+        let ever = match event {
+            UserEvent::AccessGranted {
+                user_access_id,
+                company_id,
+                ..
+            }
+            | UserEvent::AccessChanged {
+                user_access_id,
+                to_company_id: company_id,
+                ..
+            } => Some((user_access_id.get(), company_id.get())),
+            _ => None,
+        };
+        if let Some((access, company)) = ever {
+            self.ever.entry(access).or_default().insert(company);
+        }
         let held = &mut self.held;
         match event {
+            UserEvent::UserRegistered { platform_owner, .. } => {
+                self.platform_owner = *platform_owner;
+            }
             UserEvent::AccessGranted {
                 user_access_id,
                 company_id,
@@ -322,6 +382,7 @@ pub async fn roles_held(
         if let Some(DomainEvent::User(event)) = &entry.event {
             held.note(entry.position, event);
         }
+        held.actors.extend(entry.metadata.get("actor").cloned());
         false
     })
     .await?;

@@ -143,7 +143,7 @@ async fn bring_keys_and_snapshots(
     loaded: &mut HashMap<StreamKey, Loaded>,
 ) -> Result<(), sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT w.t, w.i, k.key, s.sequence, s.state FROM unnest($1::text[], $2::bigint[]) AS w(t, i) \
+        "SELECT w.t, w.i, k.key, s.sequence, s.state, k.key_id FROM unnest($1::text[], $2::bigint[]) AS w(t, i) \
          LEFT JOIN subject_keys k ON k.aggregate_type = w.t AND k.aggregate_id = w.i \
          LEFT JOIN stream_snapshots s ON s.aggregate_type = w.t AND s.aggregate_id = w.i AND s.shape = $3",
     )
@@ -165,7 +165,8 @@ async fn bring_keys_and_snapshots(
         let key: Option<Vec<u8>> = row.try_get(2)?;
         loaded.key = key
             .and_then(|bytes| bytes.try_into().ok())
-            .map(|bytes| SubjectKey::from_bytes(stream, bytes));
+            .zip(row.try_get(5)?)
+            .map(|(bytes, id)| SubjectKey::from_bytes(stream, bytes).with_id(id));
         let snapshot: Option<(i64, &str)> = row
             .try_get::<Option<i64>, _>(3)?
             .zip(row.try_get::<Option<&str>, _>(4)?);

@@ -6,6 +6,7 @@
 pub mod answers;
 mod append;
 mod catch_up;
+pub mod certificates;
 pub mod checkpoints;
 mod committer;
 mod deciding;
@@ -41,11 +42,17 @@ pub mod subject;
 pub mod tree;
 mod unit;
 pub mod verify;
+mod verify_careful;
+pub mod verify_claims;
+mod verify_commits;
 mod verify_erasures;
 mod verify_events;
 mod verify_head;
+mod verify_kept;
+mod verify_marks;
 pub mod verify_past;
 pub mod verify_proofs;
+mod verify_tiles;
 mod verify_versions;
 pub mod versions;
 mod work;
@@ -202,25 +209,13 @@ impl Ledger {
     /// The claim that stands for a user's e-mail.
     #[must_use]
     pub fn email_claim(&self, email: &Email) -> Claim {
-        Claim {
-            kind: "email",
-            value_hash: hmac::sign(&self.claim_key, email.as_str().as_bytes())
-                .as_ref()
-                .to_vec(),
-        }
+        unit::email_claim(&self.claim_key, email.as_str())
     }
 
     /// The claim that stands for an identity of an `OpenID` Connect provider.
     #[must_use]
     pub fn provider_claim(&self, provider: &str, uid: &str) -> Claim {
-        let mut context = hmac::Context::with_key(&self.claim_key);
-        context.update(provider.as_bytes());
-        context.update(&[0]);
-        context.update(uid.as_bytes());
-        Claim {
-            kind: "provider",
-            value_hash: context.sign().as_ref().to_vec(),
-        }
+        unit::provider_claim(&self.claim_key, provider, uid)
     }
 
     /// What stands for a file that a company imports: the same bytes have the same, and it tells nothing about them.

@@ -1,7 +1,7 @@
 //! Who did something, from where and why: the metadata stored with every event.
 //!
 //! A flat JSON object of texts, because stock `postgres-es` reads metadata as a map of texts. On leads, whose data can be erased,
-//! the reason is sealed.
+//! and on the imports that they came by, the reason is sealed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,10 +9,13 @@ use std::collections::BTreeMap;
 use aggregates::ids::{IntegrationTokenId, UserId};
 use aggregates::personal::FieldCipher;
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
 
-use super::stream::StreamKind;
+use super::load;
+use super::stream::{StreamKey, StreamKind};
 
-/// Instead of `reason` in the metadata of leads' events.
+/// Instead of `reason` in the metadata of the events of leads and imports.
 pub(super) const SEALED_REASON: &str = "sealed_reason";
 
 /// Who acted.
@@ -89,6 +92,42 @@ impl Provenance {
         }
     }
 
+    /// That of the last event of this type in the stream; `None` when there is none, or a foreign program does not say who acted.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn of_last(
+        connection: &mut PgConnection,
+        stream: StreamKey,
+        event_type: &str,
+    ) -> Result<Option<Self>, sqlx::Error> {
+        let stored: Option<String> = sqlx::query_scalar(
+            "SELECT metadata::text FROM events WHERE position IS NOT NULL AND aggregate_type = $1 AND aggregate_id = $2 \
+             AND event_type = $3 ORDER BY sequence DESC LIMIT 1",
+        )
+        .bind(stream.kind.name())
+        .bind(stream.id.to_string())
+        .bind(event_type)
+        .fetch_optional(&mut *connection)
+        .await?;
+        let keys = load::keys(connection, &[stream]).await?;
+        let cipher = load::cipher_of(keys.get(&stream));
+        Ok(stored.and_then(|stored| Self::read(&stored, cipher.as_ref())))
+    }
+
+    fn read(metadata: &str, cipher: &dyn FieldCipher) -> Option<Self> {
+        let metadata: Value = serde_json::from_str(metadata).ok()?;
+        let text = |name: &str| metadata[name].as_str().map(str::to_owned);
+        Some(Self {
+            actor: Actor::parse(metadata["actor"].as_str()?)?,
+            request_id: text("request_id"),
+            ip: text("ip"),
+            user_agent: text("user_agent"),
+            reason: reason_of(&metadata, cipher),
+            source: text("source").unwrap_or_default(),
+        })
+    }
+
     /// The metadata text to store; absent parts are left out.
     #[must_use]
     pub fn metadata(&self, at: DateTime<Utc>) -> String {
@@ -110,14 +149,15 @@ impl Provenance {
     }
 }
 
-/// The metadata as it is stored with an event of this kind of stream. Why somebody changed a lead are free words, which may tell
-/// about the person: they are sealed like the events' own, under another name.
+/// The metadata as it is stored with an event of this kind of stream. Why somebody changed a lead, or imported some, are free words,
+/// which may tell about the person: they are sealed like the events' own, under another name.
 pub(super) fn sealed<'a>(
     metadata: &'a str,
     kind: StreamKind,
     cipher: &dyn FieldCipher,
 ) -> Cow<'a, str> {
-    if kind != StreamKind::Lead || !metadata.contains(r#""reason":"#) {
+    let is_sealed = matches!(kind, StreamKind::Lead | StreamKind::Import);
+    if !is_sealed || !metadata.contains(r#""reason":"#) {
         return Cow::Borrowed(metadata);
     }
     let Ok(mut map) = serde_json::from_str::<BTreeMap<String, String>>(metadata) else {
@@ -132,7 +172,7 @@ pub(super) fn sealed<'a>(
 /// Why the event happened, from its stored metadata, opened with the cipher of its stream; `None` when nothing was said or the
 /// key is destroyed.
 #[must_use]
-pub fn reason_of(metadata: &serde_json::Value, cipher: &dyn FieldCipher) -> Option<String> {
+pub fn reason_of(metadata: &Value, cipher: &dyn FieldCipher) -> Option<String> {
     if let Some(plain) = metadata["reason"].as_str() {
         return Some(plain.to_owned());
     }

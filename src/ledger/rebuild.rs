@@ -146,6 +146,15 @@ async fn swap(
         }
         position = step.last;
     }
+    if tables.iter().any(|table| table.name == "imports") {
+        // They were folded, perhaps, while the key was there still.
+        transaction
+            .execute(
+                "UPDATE rebuild.imports SET name = '' WHERE name <> '' AND id IN \
+                 (SELECT aggregate_id FROM public.destroyed_keys WHERE aggregate_type = 'import')",
+            )
+            .await?;
+    }
     // What they tell about is written anew.
     let names: Vec<&str> = tables.iter().map(|table| table.name).collect();
     zone_maps::build::forget(&mut transaction, &names).await?;

@@ -10,8 +10,10 @@ use sqlx::{PgConnection, Row};
 use super::leaf;
 use super::load;
 use super::stream::{self, StreamKey};
+use super::verify_claims::Claimed;
 use super::verify_head::KnownAtEnd;
 use crate::proof::Hash;
+use crate::proof::merkle::sha256;
 use crate::proof::stream_map::stream_key;
 
 /// How many events are folded at once: enough for big statements, little enough to hold in memory.
@@ -35,6 +37,8 @@ pub struct Step {
     pub left_out: Option<Recorded>,
     /// What the end of the ledger must know of the events that were folded.
     pub known_at_end: KnownAtEnd,
+    /// What they say of claims.
+    pub claimed: Claimed,
 }
 
 /// An event as the ledger's proofs see it.
@@ -49,6 +53,9 @@ pub struct Leaf {
     pub sequence: i64,
     /// When it was recorded.
     pub recorded_at: DateTime<Utc>,
+    /// What stands for the request that it comes from: the digest of its metadata, if these name one. An import goes on for one request
+    /// through many commits.
+    pub request: Option<Hash>,
 }
 
 /// Folds the next events after `after` into the tables that the connection's search path finds first, up to one that was
@@ -97,6 +104,7 @@ pub async fn step(
         };
         let (position, company_id): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(9)?);
         found.known_at_end.note(stream, position, &event);
+        found.claimed.note(stream, &event, row.try_get(7)?);
         let recorded = Recorded {
             position,
             recorded_at: row.try_get(8)?,
@@ -135,11 +143,12 @@ pub async fn read(
     after: i64,
     up_to: i64,
 ) -> Result<(Step, Vec<PgRow>), sqlx::Error> {
-    let rows = sqlx::query(
+    let rows = sqlx::query(&format!(
         "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload::text, \
-         metadata::text, recorded_at, company_id, leaf_hash \
+         metadata::text, {}, company_id, leaf_hash \
          FROM public.events WHERE position > $1 AND position <= $3 ORDER BY position LIMIT $2",
-    )
+        readable("recorded_at")
+    ))
     .bind(after)
     .bind(STEP)
     .bind(up_to)
@@ -153,6 +162,7 @@ pub async fn read(
         leaves: Vec::with_capacity(rows.len()),
         left_out: None,
         known_at_end: KnownAtEnd::default(),
+        claimed: Claimed::default(),
     };
     for row in &rows {
         let position: i64 = row.try_get(0)?;
@@ -182,9 +192,23 @@ pub async fn read(
             hash: hash.try_into().expect("SHA-256 gives 32 bytes"),
             sequence: row.try_get(3)?,
             recorded_at: row.try_get(8)?,
+            request: row
+                .try_get::<&str, _>(7)
+                .ok()
+                .filter(|metadata| {
+                    metadata.contains("\"request_id\":") && aggregate_type != "import"
+                })
+                .map(|metadata| sha256(metadata.as_bytes())),
         });
     }
     Ok((found, rows))
+}
+
+/// SQL of a column's time, which only somebody else than us can have made such that it cannot be read: no hash has that of 1970 in it.
+pub(super) fn readable(column: &str) -> String {
+    format!(
+        "CASE WHEN {column} BETWEEN '1970-01-01' AND '9999-01-01' THEN {column} ELSE 'epoch' END"
+    )
 }
 
 /// The end of the ledger; with `lock`, inside a transaction, nobody else appends until it ends.

@@ -9,6 +9,7 @@ use aggregates::personal::FieldCipher;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use uuid::Uuid;
 
 use super::stream::StreamKey;
 
@@ -16,6 +17,8 @@ use super::stream::StreamKey;
 #[derive(Clone)]
 pub struct SubjectKey {
     bytes: [u8; 32],
+    /// As it is stored under; only the ledger's own writes ask for it.
+    id: Option<Uuid>,
     cipher: Arc<StreamCipher>,
 }
 
@@ -39,11 +42,27 @@ impl SubjectKey {
         let key = UnboundKey::new(&AES_256_GCM, &bytes).expect("32 bytes make an AES-256 key");
         Self {
             bytes,
+            id: None,
             cipher: Arc::new(StreamCipher {
                 key: LessSafeKey::new(key),
                 subject: stream.to_string(),
             }),
         }
+    }
+
+    /// The key under the id that it is stored with.
+    #[must_use]
+    pub fn with_id(self, id: Uuid) -> Self {
+        Self {
+            id: Some(id),
+            ..self
+        }
+    }
+
+    /// The id that it is stored with, where that was read.
+    #[must_use]
+    pub fn id(&self) -> Option<Uuid> {
+        self.id
     }
 
     /// The bytes to store.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use aggregates::ids::CompanyId;
+use aws_lc_rs::hmac;
 use chrono::{DateTime, Utc};
 use projections::DomainEvent;
 use projections::facts::{Fact, FactValue};
@@ -105,6 +106,26 @@ pub struct Claim {
     pub kind: &'static str,
     /// Keyed hash of the normalised value; see `Ledger::email_claim`.
     pub value_hash: Vec<u8>,
+}
+
+/// See `Ledger::email_claim`.
+pub(super) fn email_claim(key: &hmac::Key, email: &str) -> Claim {
+    Claim {
+        kind: "email",
+        value_hash: hmac::sign(key, email.as_bytes()).as_ref().to_vec(),
+    }
+}
+
+/// See `Ledger::provider_claim`.
+pub(super) fn provider_claim(key: &hmac::Key, provider: &str, uid: &str) -> Claim {
+    let mut context = hmac::Context::with_key(key);
+    context.update(provider.as_bytes());
+    context.update(&[0]);
+    context.update(uid.as_bytes());
+    Claim {
+        kind: "provider",
+        value_hash: context.sign().as_ref().to_vec(),
+    }
 }
 
 /// An event that a command caused, not yet stored.

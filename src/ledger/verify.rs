@@ -7,10 +7,15 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use super::rebuild::unknown;
-use super::verify_head::KnownAtEnd;
+use super::verify_careful::{CarefulFold, check};
+use super::verify_claims::Claimed;
+use super::verify_head::{self, KnownAtEnd};
 use super::verify_past::Keyless;
 use super::verify_proofs::{Recomputed, Witnessed};
-use super::{catch_up, replay, snapshots, verify_erasures, verify_past, verify_versions, versions};
+use super::{
+    catch_up, replay, snapshots, verify_erasures, verify_kept, verify_past, verify_versions,
+    versions,
+};
 
 /// How many differences of one table are named; the rest is counted.
 const NAMED: i64 = 100;
@@ -109,17 +114,21 @@ pub async fn run_with(
             ));
         }
     }
-    for (company, list) in zone_maps::build::wrong(&mut transaction).await? {
-        findings.differences.push(format!(
-            "past.zones: company_id={company} list={list}: is not a map of that list"
-        ));
-    }
+    let zones = async |connection: &mut PgConnection| {
+        let wrong = zone_maps::build::wrong(connection).await?;
+        let told = wrong.into_iter().map(|(company, list)| {
+            format!("past.zones: company_id={company} list={list}: is not a map of that list")
+        });
+        Ok(told.collect())
+    };
+    let mut wrong = check(&mut transaction, "past.zones", zones).await?;
     if names.is_empty() {
-        let wrong = snapshots::verify(&mut transaction).await?;
-        findings.differences.extend(wrong);
-        let wrong = verify_erasures::destroyed_keys(&mut transaction).await?;
-        findings.differences.extend(wrong);
+        let verify = snapshots::verify;
+        wrong.extend(check(&mut transaction, "stream_snapshots", verify).await?);
+        let verify = verify_erasures::destroyed_keys;
+        wrong.extend(check(&mut transaction, "destroyed_keys", verify).await?);
     }
+    findings.differences.extend(wrong);
     transaction.rollback().await?;
     Ok(findings)
 }
@@ -136,7 +145,7 @@ pub async fn fold_apart(
     progress: &mut impl FnMut(i64, i64),
 ) -> Result<Findings, sqlx::Error> {
     let mut findings = Findings::default();
-    let end = replay::end(connection, false).await?;
+    let end = verify_head::end(connection).await?;
     for table in &batch.tables() {
         let (first, _) = replay::shadow(connection, table, "pg_temp").await?;
         for statement in first {
@@ -145,16 +154,22 @@ pub async fn fold_apart(
     }
     let mut recomputed = Recomputed::begin(connection, checks.witnessed).await?;
     let tables = batch.tables();
+    let compare =
+        async |connection: &mut PgConnection| verify_kept::compare(connection, &tables).await;
+    let wrongly_kept = check(connection, "past.kept_tables", compare).await?;
     let (mut stops, sampled) = verify_versions::begin(connection, &tables, checks.depth).await?;
     findings.sampled = sampled;
     let moments = verify_past::moments(connection).await?;
     stops.extend(&moments);
     let mut known_at_end = KnownAtEnd::default();
+    let mut claimed = Claimed::default();
+    let mut fold = CarefulFold::default();
     let mut position = 0;
     loop {
         let up_to = stops.range(position + 1..).next().copied();
-        let mut step = replay::step(connection, batch, position, up_to).await?;
+        let mut step = fold.step(connection, batch, position, up_to).await?;
         known_at_end.extend(std::mem::take(&mut step.known_at_end));
+        claimed.extend(std::mem::take(&mut step.claimed));
         // Only all projections together can tell whether the tables still refuse it.
         if let Some(recorded) = step.left_out.as_ref().filter(|_| checks.all)
             && catch_up::fold(connection, std::slice::from_ref(recorded), None)
@@ -176,13 +191,23 @@ pub async fn fold_apart(
         }
         position = step.last;
         findings.events = position;
-        progress(position, end);
+        progress(position, end.unwrap_or(position));
         if moments.contains(&position) {
             verify_past::compare(connection, &tables, position, &mut findings).await?;
         }
     }
+    for (position, reason) in fold.refused {
+        let what = format!("cannot be among the others, the read tables refuse it ({reason})");
+        recomputed.blame(position, &what);
+    }
     let mut differences = recomputed.finish(connection, end).await?;
-    differences.extend(known_at_end.compare(connection).await?);
+    let compare = async |connection: &mut PgConnection| known_at_end.compare(connection).await;
+    differences.extend(check(connection, "ledger_head", compare).await?);
+    if checks.all {
+        let compare = async |connection: &mut PgConnection| claimed.compare(connection).await;
+        differences.extend(check(connection, "claims", compare).await?);
+    }
+    differences.extend(wrongly_kept);
     differences.append(&mut findings.differences);
     findings.differences = differences;
     Ok(findings)

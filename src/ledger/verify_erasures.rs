@@ -1,59 +1,81 @@
 //! The part of `verify` that is about erasures: the register of destroyed keys, which no fold makes.
 
-use sqlx::PgConnection;
+use std::collections::HashSet;
 
-use super::{checkpoints, erasure};
-use crate::proof::note::{self, VerifierKey};
+use sqlx::{PgConnection, Row};
+
+use super::certificates::{EVENT, ErasureEvent, REGISTERED, Registered};
+use super::checkpoints;
 
 /// How many wrong rows are named.
-const NAMED: i64 = 100;
+const NAMED: usize = 100;
 
-/// Compares the register of destroyed keys with the erasures that the ledger tells, and its certificates with the keys that sign.
+/// Compares the register of destroyed keys with the erasures that the ledger tells, and its certificates with these events, with the
+/// keys that sign and with the checkpoints that they name.
 ///
 /// # Errors
 /// What the database answers.
 pub(super) async fn destroyed_keys(
     connection: &mut PgConnection,
 ) -> Result<Vec<String>, sqlx::Error> {
-    let wrong: Vec<(i64, bool)> = sqlx::query_as(
-        "SELECT coalesce(l.lead_id, d.aggregate_id), d.aggregate_id IS NULL FROM \
-         (SELECT lead_id, erased_position FROM public.lead_erasures WHERE status = 'erased') AS l \
+    // Whose certificate is missing: a server makes it within moments of the erasure, or of its start after a crash.
+    let rows = sqlx::query(&format!(
+        "SELECT {REGISTERED}, l.lead_id, l.erased_position, d.certificate IS NULL AND (d.cleared_at IS NOT NULL \
+         OR l.erased_at < now() - interval '10 minutes'), {EVENT} FROM \
+         (SELECT lead_id, erased_position, erased_at FROM public.lead_erasures WHERE status = 'erased') AS l \
          FULL JOIN (SELECT * FROM public.destroyed_keys WHERE aggregate_type = 'lead') AS d ON d.aggregate_id = l.lead_id \
-         WHERE d.position IS DISTINCT FROM l.erased_position ORDER BY 1 LIMIT $1",
-    )
-    .bind(NAMED)
+         LEFT JOIN public.events e ON e.position = d.position ORDER BY coalesce(l.lead_id, d.aggregate_id)"
+    ))
     .fetch_all(&mut *connection)
     .await?;
-    let mut found: Vec<String> = wrong
-        .into_iter()
-        .map(|(lead, missing)| {
-            let what = if missing {
-                "is missing"
-            } else {
-                "is not of the event that erased it"
-            };
-            format!("destroyed_keys: lead {lead}: {what}")
-        })
-        .collect();
-    let keys: Vec<VerifierKey> = checkpoints::keys(connection)
-        .await?
-        .iter()
-        .filter_map(|key| VerifierKey::parse(&key.verifier).ok())
-        .collect();
-    let certificates: Vec<(i64, i64, String)> = sqlx::query_as(
-        "SELECT aggregate_id, position, certificate FROM public.destroyed_keys \
-         WHERE aggregate_type = 'lead' AND certificate IS NOT NULL ORDER BY aggregate_id",
-    )
-    .fetch_all(connection)
-    .await?;
-    for (lead, position, certificate) in certificates {
-        if !note::open(&certificate, &keys)
-            .is_ok_and(|(text, _)| erasure::certifies(&text, lead, position))
-        {
-            found.push(format!(
-                "destroyed_keys: lead {lead}: its certificate is not one that was signed for it"
-            ));
+    let keys = checkpoints::trusted(connection).await?;
+    let mut found = Vec::new();
+    let mut certified = Vec::new();
+    for row in &rows {
+        let lead: Option<i64> = row.try_get(6)?;
+        if row.try_get::<Option<i64>, _>(0)?.is_none() {
+            found.push((lead.unwrap_or(0), "is missing"));
+            continue;
+        }
+        let registered = Registered::of(row)?;
+        let lead = registered.lead;
+        let erased_at: Option<i64> = row.try_get(7)?;
+        let event = ErasureEvent::of(row, 9)?.filter(|_| erased_at == Some(registered.position));
+        let Some(event) = event else {
+            found.push((lead, "is not of the event that erased it"));
+            continue;
+        };
+        found.extend(event.unlike(&registered).map(|what| (lead, what)));
+        match &registered.certificate {
+            Some(certificate) => match event.certified_in(certificate, &registered, &keys) {
+                Some(tree) => certified.push((lead, tree)),
+                None => found.push((lead, "its certificate is not one that was signed for it")),
+            },
+            None if row.try_get(8)? => found.push((lead, "has no certificate")),
+            None => {}
         }
     }
-    Ok(found)
+    let signed = signed_trees(connection, &certified).await?;
+    let unsigned = certified.iter().filter(|(_, tree)| !signed.contains(tree));
+    found.extend(unsigned.map(|(lead, _)| (*lead, "its certificate names no checkpoint")));
+    found.truncate(NAMED);
+    let told = found.into_iter();
+    Ok(told
+        .map(|(lead, what)| format!("destroyed_keys: lead {lead}: {what}"))
+        .collect())
+}
+
+/// The checkpoints of these sizes: each its size and root.
+async fn signed_trees(
+    connection: &mut PgConnection,
+    certified: &[(i64, (i64, String))],
+) -> Result<HashSet<(i64, String)>, sqlx::Error> {
+    let sizes: Vec<i64> = certified.iter().map(|(_, (size, _))| *size).collect();
+    let trees: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT tree_size, split_part(note, chr(10), 3) FROM public.checkpoints WHERE tree_size = ANY($1)",
+    )
+    .bind(sizes)
+    .fetch_all(connection)
+    .await?;
+    Ok(trees.into_iter().collect())
 }

@@ -10,6 +10,29 @@ use chrono::{DateTime, Utc};
 use super::replay::{Leaf, Step};
 use super::tree::unsigned;
 
+/// What was signed of the ledger's first events.
+#[derive(Debug, Default)]
+struct Signed {
+    /// The last size that holds, before any that does not.
+    holds: u64,
+    /// The first size that does not hold.
+    broken: Option<u64>,
+}
+
+impl Signed {
+    /// Sizes come in their order, each once.
+    fn take(&mut self, size: u64, holds: bool) {
+        if self.broken.is_some() {
+            return;
+        }
+        if holds {
+            self.holds = size;
+        } else {
+            self.broken = Some(size);
+        }
+    }
+}
+
 /// What is wrong with the events, under collection.
 #[derive(Debug, Default)]
 pub(super) struct WrongEvents {
@@ -20,10 +43,10 @@ pub(super) struct WrongEvents {
     /// The first that cannot follow the events before it.
     out_of_order: Option<u64>,
     before: Option<DateTime<Utc>>,
-    /// The last size that was signed and holds, before any that does not.
-    holds: u64,
-    /// The first size that was signed and does not hold.
-    broken: Option<u64>,
+    /// What the database has signed.
+    listed: Signed,
+    /// What was signed and lies outside the database.
+    witnessed: Signed,
     /// The first positions that a stored node covers and is not the root of.
     node: Option<(u64, u64)>,
     /// The last event that was read.
@@ -73,13 +96,24 @@ impl WrongEvents {
         }
     }
 
-    /// Of so many events something was signed, which holds or not. Sizes come in their order.
-    pub fn signed(&mut self, size: u64, holds: bool) {
-        if holds && self.broken.is_none() {
-            self.holds = size;
-        } else if !holds && self.broken.is_none() {
-            self.broken = Some(size);
+    /// Of so many events something was signed, in the database or outside of it, which holds or not. Sizes come in their order.
+    pub fn signed(&mut self, size: u64, listed: Option<bool>, witnessed: Option<bool>) {
+        if let Some(holds) = listed {
+            self.listed.take(size, holds);
         }
+        if let Some(holds) = witnessed {
+            self.witnessed.take(size, holds);
+        }
+    }
+
+    /// The last size that holds, and the first that does not. Whoever has the keys signs anew what the database lists: where what lies
+    /// outside does not hold, that alone tells what does.
+    fn signatures(&self) -> (u64, Option<u64>) {
+        if self.witnessed.broken.is_some() {
+            return (self.witnessed.holds, self.witnessed.broken);
+        }
+        let holds = self.witnessed.holds.max(self.listed.holds);
+        (holds, self.listed.broken.filter(|size| *size > holds))
     }
 
     /// The first node of the tree that is not the root of its events.
@@ -94,8 +128,8 @@ impl WrongEvents {
         self.blame(position, "missing, and what was signed has it");
     }
 
-    /// All of it, by position. `end` is where the ledger says that it ends.
-    pub fn told(mut self, end: i64) -> Vec<String> {
+    /// All of it, by position. `end` is where the ledger says that it ends, if it does.
+    pub fn told(mut self, end: Option<i64>) -> Vec<String> {
         match self.range() {
             // Named already.
             Some((first, last)) if first == last && self.out_of_order == Some(first) => {}
@@ -112,10 +146,18 @@ impl WrongEvents {
             None => {}
         }
         let last = self.last;
-        if last != end {
-            let position = unsigned(last.min(end)) + 1;
-            let told = format!("events: the ledger ends at position {last}, its head says {end}");
-            self.named.push((position, told));
+        let (position, told) = match end {
+            None => (
+                last,
+                format!("ledger_head: is missing; the ledger ends at position {last}"),
+            ),
+            Some(end) => (
+                last.min(end),
+                format!("events: the ledger ends at position {last}, its head says {end}"),
+            ),
+        };
+        if end != Some(last) {
+            self.named.push((unsigned(position) + 1, told));
         }
         self.named.sort_by_key(|(position, _)| *position);
         self.named.into_iter().map(|(_, told)| told).collect()
@@ -123,12 +165,13 @@ impl WrongEvents {
 
     /// Where the first event is that differs from what was recorded, unless it is known to the position.
     fn range(&self) -> Option<(u64, u64)> {
+        let (holds, broken) = self.signatures();
         // What was signed and holds proves the events, and so the node wrong.
-        let node = self.node.filter(|(_, last)| *last > self.holds);
-        let first = self.holds + 1;
+        let node = self.node.filter(|(_, last)| *last > holds);
+        let first = holds + 1;
         let within = |position: &Option<u64>| position.filter(|position| *position >= first);
         let (certain, out_of_order) = (within(&self.certain), within(&self.out_of_order));
-        let bounds = [self.broken, node.map(|(_, last)| last)];
+        let bounds = [broken, node.map(|(_, last)| last)];
         let last = bounds.into_iter().flatten().min()?;
         let last = last.min(out_of_order.unwrap_or(last));
         if certain.is_some_and(|certain| certain <= last) {

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use projections::DomainEvent;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
@@ -15,6 +14,16 @@ use super::unit::LastIds;
 
 /// How many waiting events are named.
 const NAMED: i64 = 100;
+
+/// Where the ledger says that it ends; `None` when it says nothing.
+///
+/// # Errors
+/// What the database answers.
+pub(super) async fn end(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar("SELECT position FROM public.ledger_head")
+        .fetch_optional(connection)
+        .await
+}
 
 /// What the end of the ledger must know of the events before it.
 #[derive(Debug, Default)]
@@ -57,8 +66,12 @@ impl KnownAtEnd {
              WHERE first_position <= $1 AND last_position >= $1 ORDER BY last_position LIMIT 1), $1) FROM public.ledger_head",
         )
         .bind(self.authority)
-        .fetch_one(&mut *connection)
+        .fetch_optional(&mut *connection)
         .await?;
+        // Told already.
+        let Some(row) = row else {
+            return Ok(Vec::new());
+        };
         let Json(last_ids): Json<LastIds> = row.try_get(0)?;
         let (said, end): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
         let mut differences = Vec::new();
@@ -70,8 +83,8 @@ impl KnownAtEnd {
                 ));
             }
         }
-        let times: Option<(DateTime<Utc>, DateTime<Utc>)> = sqlx::query_as(
-            "SELECT h.recorded_at, e.recorded_at FROM public.ledger_head h JOIN public.events e ON e.position = h.position \
+        let times: Option<(String, String)> = sqlx::query_as(
+            "SELECT h.recorded_at::text, e.recorded_at::text FROM public.ledger_head h JOIN public.events e ON e.position = h.position \
              WHERE h.recorded_at <> e.recorded_at",
         )
         .fetch_optional(&mut *connection)
@@ -97,7 +110,7 @@ impl KnownAtEnd {
 pub(super) async fn waiting(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     // A stock program's transaction may take its time; nobody's takes an hour.
     let rows = sqlx::query(
-        "SELECT w.aggregate_type, w.aggregate_id, w.sequence, w.recorded_at, w.sequence <> w.next AS strays \
+        "SELECT w.aggregate_type, w.aggregate_id, w.sequence, w.recorded_at::text, w.sequence <> w.next AS strays \
          FROM (SELECT e.*, row_number() OVER (PARTITION BY aggregate_type, aggregate_id ORDER BY sequence) \
          + coalesce((SELECT max(s.sequence) FROM public.events s WHERE s.aggregate_type = e.aggregate_type \
          AND s.aggregate_id = e.aggregate_id AND s.position IS NOT NULL), 0) AS next \
@@ -112,7 +125,7 @@ pub(super) async fn waiting(connection: &mut PgConnection) -> Result<Vec<String>
     for row in &rows {
         let (kind, id): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
         let sequence: i64 = row.try_get(2)?;
-        let since: DateTime<Utc> = row.try_get(3)?;
+        let since: &str = row.try_get(3)?;
         let what = if row.try_get(4)? {
             "does not continue its stream".to_owned()
         } else {

@@ -9,6 +9,7 @@ use projections::Table;
 use sqlx::PgConnection;
 
 use super::verify::{self, Findings};
+use super::verify_kept;
 
 /// The positions: this many, in equal distances.
 const MOMENTS: i64 = 4;
@@ -49,12 +50,8 @@ pub async fn compare(
     .await?;
     let keyless = Keyless::look_for(connection).await?;
     for table in tables {
-        let is_kept: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM past.kept_tables WHERE table_name = $1)",
-        )
-        .bind(table.name)
-        .fetch_one(&mut *connection)
-        .await?;
+        // Whatever somebody wrote into `past.kept_tables`.
+        let is_kept = verify_kept::kept(table.name).is_some();
         let left = keyless.leave_out(connection, table).await?;
         let Some(left) = left.filter(|_| is_kept) else {
             continue;

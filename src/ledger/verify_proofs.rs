@@ -10,11 +10,15 @@ use sqlx::{PgConnection, Row};
 use super::checkpoints::{self, Key};
 use super::replay;
 use super::tree::{is_stored, unsigned};
+use super::verify_commits::Commits;
 use super::verify_events::WrongEvents;
 use super::verify_head;
+use super::verify_marks::Marks;
+use super::verify_tiles::Tiles;
 use crate::proof::Hash;
 use crate::proof::checkpoint::Checkpoint;
-use crate::proof::merkle::{Frontier, Node, sha256};
+use crate::proof::keys::{TrustedKey, narrowed};
+use crate::proof::merkle::{Frontier, Node};
 use crate::proof::note::VerifierKey;
 use crate::proof::stream_map::{StreamEnd, StreamMap, Tile, TilePath};
 
@@ -24,7 +28,9 @@ pub struct Witnessed {
     /// Each with what it is called.
     pub notes: Vec<(String, String)>,
     /// The keys; those that the database lists, when there are none.
-    pub keys: Vec<VerifierKey>,
+    pub keys: Vec<TrustedKey>,
+    /// Up to this one all that the database marks as witnessed must be among them; `None` when they are known to be only some.
+    pub complete_to: Option<i64>,
 }
 
 /// A claim about the ledger at some size.
@@ -32,6 +38,8 @@ struct Claim {
     who: String,
     root: Hash,
     streams: Hash,
+    /// Whether it lies outside the database.
+    witnessed: bool,
     /// Whether the database lists it.
     listed: bool,
 }
@@ -41,13 +49,13 @@ pub(super) struct Recomputed {
     tree: Frontier,
     map: StreamMap,
     claims: BTreeMap<u64, Vec<Claim>>,
-    /// The size at which the stored map is compared.
-    map_size: u64,
+    tiles: Tiles,
     nodes: i64,
     wrong_nodes: u64,
     /// Whether an event was missing: beyond it nothing can be worked out.
     broken: bool,
     events: WrongEvents,
+    commits: Commits,
     /// What is wrong with what was made of the events.
     differences: Vec<String>,
 }
@@ -61,61 +69,57 @@ impl Recomputed {
         connection: &mut PgConnection,
         witnessed: &Witnessed,
     ) -> Result<Self, sqlx::Error> {
-        let map_size: Option<i64> = sqlx::query_scalar("SELECT size FROM public.stream_map")
-            .fetch_optional(&mut *connection)
-            .await?;
         let mut found = Self {
             tree: Frontier::default(),
             map: StreamMap::default(),
             claims: BTreeMap::new(),
-            map_size: unsigned(map_size.unwrap_or(0)),
+            tiles: Tiles::begin(connection).await?,
             nodes: 0,
             wrong_nodes: 0,
             broken: false,
             events: WrongEvents::default(),
+            commits: Commits::begin(connection).await?,
             differences: Vec::new(),
         };
         let keys = checkpoints::keys(connection).await?;
-        let listed: Vec<VerifierKey> = keys
-            .iter()
-            .filter_map(|key| VerifierKey::parse(&key.verifier).ok())
-            .collect();
-        let mut stored = sqlx::query_as(
-            "SELECT id, tree_size, note, made_at FROM public.checkpoints ORDER BY id",
-        )
-        .fetch(&mut *connection);
-        let mut notes = HashSet::new();
+        let listed: Vec<TrustedKey> = keys.iter().filter_map(Key::trusted).collect();
+        let query = format!(
+            "SELECT id, tree_size, note, {}, witnessed FROM public.checkpoints ORDER BY id",
+            replay::readable("made_at")
+        );
+        let mut stored = sqlx::query(&query).fetch(&mut *connection);
+        let mut marks = Marks::new(witnessed);
         let mut rotations = HashSet::new();
-        while let Some((id, size, note, made_at)) = stored.try_next().await? {
-            let (id, size, note, made_at): (i64, i64, String, DateTime<Utc>) =
-                (id, size, note, made_at);
+        while let Some(row) = stored.try_next().await? {
+            let (id, size, made_at) = (row.try_get(0)?, row.try_get(1)?, row.try_get(3)?);
+            let note: &str = row.try_get(2)?;
             let who = format!("checkpoints: id={id}");
-            if let Some(said) = found.claim(&who, &note, &listed, true) {
+            if let Some(said) = found.claim(&who, note, &listed, (false, true)) {
                 found.compare_kept(&who, &said, (size, made_at));
             }
-            if signed_by_both(&note, made_at, &keys) {
+            if signed_by_both(note, made_at, &keys) {
                 rotations.insert(made_at);
             }
-            if !witnessed.notes.is_empty() {
-                notes.insert(sha256(note.as_bytes()));
-            }
+            marks.take(id, note, row.try_get(4)?);
         }
         drop(stored);
         found.differences.extend(wrong_keys(&keys, &rotations));
+        // Who keeps a key may not have heard that it ended.
         let trusted = if witnessed.keys.is_empty() {
-            &listed
+            listed
         } else {
-            &witnessed.keys
+            narrowed(&witnessed.keys, &listed)
         };
         for (name, note) in &witnessed.notes {
-            let listed = notes.contains(&sha256(note.as_bytes()));
+            let listed = marks.is_listed(note);
             found.claim(
                 &format!("witnessed checkpoint {name}"),
                 note,
-                trusted,
-                listed,
+                &trusted,
+                (true, listed),
             );
         }
+        found.differences.extend(marks.told());
         found.at_size(connection).await?;
         Ok(found)
     }
@@ -125,8 +129,8 @@ impl Recomputed {
         &mut self,
         who: &str,
         note: &str,
-        keys: &[VerifierKey],
-        listed: bool,
+        keys: &[TrustedKey],
+        (witnessed, listed): (bool, bool),
     ) -> Option<Checkpoint> {
         match Checkpoint::open(note, keys) {
             Ok(said) => {
@@ -134,6 +138,7 @@ impl Recomputed {
                     who: who.to_owned(),
                     root: said.root,
                     streams: said.streams,
+                    witnessed,
                     listed,
                 });
                 Some(said)
@@ -181,6 +186,9 @@ impl Recomputed {
         step: &replay::Step,
     ) -> Result<(), sqlx::Error> {
         self.events.take(step);
+        for leaf in &step.leaves {
+            self.commits.take(leaf);
+        }
         let mut made: Vec<(Node, Hash)> = Vec::new();
         for leaf in &step.leaves {
             if self.broken || unsigned(leaf.position) != self.tree.size() + 1 {
@@ -254,20 +262,36 @@ impl Recomputed {
     /// Compares what is claimed about the ledger at the size that has just been reached.
     async fn at_size(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let size = self.tree.size();
-        let stored_map = self.map_size == size;
+        let stored_map = self.tiles.size == size;
         let claims = self.claims.remove(&size);
-        if claims.is_none() && !stored_map {
+        let named = self.tiles.name(size);
+        if claims.is_none() && !stored_map && !named {
             return Ok(());
         }
-        let (root, (streams, _)) = (self.tree.root(), self.map.settle());
+        let (root, (streams, changed)) = (self.tree.root(), self.map.settle());
+        self.tiles.change(changed);
+        let claims = claims.unwrap_or_default();
+        // Of several that say something of these events all must hold.
+        let hold = |witnessed| {
+            let of_these = claims.iter().filter(|claim| claim.witnessed == witnessed);
+            of_these
+                .map(|claim| claim.root == root)
+                .reduce(|all, one| all && one)
+        };
+        let (listed, witnessed) = (hold(false), hold(true));
+        self.events.signed(size, listed, witnessed);
+        // A checkpoint of the server's own was made of a map of that size.
+        if named || listed.is_some() {
+            self.tiles.compare(connection, &self.map, size).await?;
+        }
         for Claim {
             who,
             root: said,
             streams: map,
             listed,
-        } in claims.into_iter().flatten()
+            ..
+        } in claims
         {
-            self.events.signed(size, said == root);
             let what = if said != root {
                 "the ledger does not have these first"
             } else if map != streams {
@@ -324,7 +348,7 @@ impl Recomputed {
     pub async fn finish(
         mut self,
         connection: &mut PgConnection,
-        end: i64,
+        end: Option<i64>,
     ) -> Result<Vec<String>, sqlx::Error> {
         let size = self.tree.size();
         if !self.broken && !self.claims.is_empty() {
@@ -338,10 +362,10 @@ impl Recomputed {
         for claim in std::mem::take(&mut self.claims).into_values().flatten() {
             self.differences.push(format!("{}: {beyond}", claim.who));
         }
-        if self.map_size > size {
+        let taken_in = self.tiles.size;
+        if taken_in > size {
             self.differences.push(format!(
-                "stream_map: has taken in {} events, and {size} can be read",
-                self.map_size
+                "stream_map: has taken in {taken_in} events, and {size} can be read"
             ));
         }
         if self.wrong_nodes > 1 {
@@ -359,7 +383,13 @@ impl Recomputed {
         }
         let mut all = self.events.told(end);
         all.extend(verify_head::waiting(connection).await?);
+        all.extend(self.commits.told());
         all.append(&mut self.differences);
+        all.extend(
+            self.tiles
+                .told(connection, (!self.broken).then_some(size))
+                .await?,
+        );
         Ok(all)
     }
 }
@@ -368,7 +398,7 @@ impl Recomputed {
 fn signed_by_both(note: &str, made_at: DateTime<Utc>, keys: &[Key]) -> bool {
     let begun = keys.iter().filter(|key| key.valid_from == made_at);
     let mut begun = begun.filter_map(|key| VerifierKey::parse(&key.verifier).ok());
-    begun.any(|key| Checkpoint::open(note, &[key]).is_ok())
+    begun.any(|key| Checkpoint::open(note, &[key.into()]).is_ok())
 }
 
 /// Keys follow one another without a gap, and each but the first began with a checkpoint that it signed too.
@@ -400,7 +430,7 @@ pub async fn ledger(
     connection: &mut PgConnection,
     witnessed: &Witnessed,
 ) -> Result<Vec<String>, sqlx::Error> {
-    let end = replay::end(connection, false).await?;
+    let end = verify_head::end(connection).await?;
     let mut recomputed = Recomputed::begin(connection, witnessed).await?;
     let mut position = 0;
     loop {

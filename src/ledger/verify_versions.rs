@@ -15,11 +15,12 @@ use projections::Table;
 use sqlx::{Executor, PgConnection, Row};
 
 use super::verify::{self, Depth, Findings};
+use super::verify_kept;
 use super::verify_past::Keyless;
 
 /// How a table keeps its versions: its row of `past.kept_tables`.
 struct Kept {
-    since: String,
+    since: &'static str,
     kept_from: i64,
 }
 
@@ -53,7 +54,7 @@ pub(super) async fn begin(
             continue;
         }
         commits = all;
-        keep(connection, name, &since).await?;
+        keep(connection, name, since).await?;
     }
     Ok((stops(connection, commits).await?, too_many))
 }
@@ -96,19 +97,20 @@ async fn keep(connection: &mut PgConnection, name: &str, since: &str) -> Result<
     Ok(())
 }
 
+/// The column is the one of the migrations, whatever somebody wrote there: that it differs is told elsewhere.
 async fn kept(connection: &mut PgConnection, table: &Table) -> Result<Option<Kept>, sqlx::Error> {
-    let row =
-        sqlx::query("SELECT since_column, kept_from FROM past.kept_tables WHERE table_name = $1")
+    let Some(wanted) = verify_kept::kept(table.name) else {
+        return Ok(None);
+    };
+    let kept_from: Option<i64> =
+        sqlx::query_scalar("SELECT kept_from FROM past.kept_tables WHERE table_name = $1")
             .bind(table.name)
             .fetch_optional(connection)
             .await?;
-    let kept = row.map(|row| {
-        Ok::<_, sqlx::Error>(Kept {
-            since: row.try_get(0)?,
-            kept_from: row.try_get(1)?,
-        })
-    });
-    kept.transpose()
+    Ok(kept_from.map(|kept_from| Kept {
+        since: wanted.since,
+        kept_from,
+    }))
 }
 
 /// The positions that the table's rows and versions name; at most one more than `most`.

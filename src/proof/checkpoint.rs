@@ -5,7 +5,8 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::note::{self, NoteError, Signer, VerifierKey};
+use super::keys::TrustedKey;
+use super::note::{self, NoteError, Signer};
 use super::{Hash, hash_from_base64, to_base64};
 
 const STREAMS: &str = "leadledger-streams ";
@@ -38,6 +39,12 @@ pub enum CheckpointError {
     /// Another ledger's.
     #[error("the checkpoint is of {0}, which is not the name of the key that signed it")]
     OtherOrigin(String),
+    /// Its time is after the end of the key that signed it.
+    #[error("the checkpoint is of {0}, and the key that signed it ended at {1}")]
+    KeyEnded(DateTime<Utc>, DateTime<Utc>),
+    /// Its time is before the beginning of the key that signed it.
+    #[error("the checkpoint is of {0}, and the key that signed it began at {1}")]
+    KeyNotBegun(DateTime<Utc>, DateTime<Utc>),
 }
 
 impl Checkpoint {
@@ -60,17 +67,34 @@ impl Checkpoint {
         note::sign(&self.text(), signers)
     }
 
-    /// The checkpoint in a note that one of the keys signed. Unknown lines of extension are passed over.
+    /// The checkpoint in a note that one of the keys signed, at a time at which that key held: whoever keeps the secret of a key that
+    /// was retired must not go on with it. At a change of keys both sign, at the end of the one and the beginning of the other.
+    /// Unknown lines of extension are passed over.
     ///
     /// # Errors
     /// See [`CheckpointError`].
-    pub fn open(note: &str, keys: &[VerifierKey]) -> Result<Self, CheckpointError> {
-        let (text, key) = note::open(note, keys)?;
+    pub fn open(note: &str, keys: &[TrustedKey]) -> Result<Self, CheckpointError> {
+        let (text, by) = note::open_by_all(note, keys.iter().map(|trusted| &trusted.key))?;
         let checkpoint = Self::parse(&text)?;
-        if checkpoint.origin != key.name {
-            return Err(CheckpointError::OtherOrigin(checkpoint.origin));
+        let mut refused = CheckpointError::OtherOrigin(checkpoint.origin.clone());
+        let signed = keys.iter().filter(|trusted| by.contains(&&trusted.key));
+        for key in signed.filter(|trusted| trusted.key.name == checkpoint.origin) {
+            match checkpoint.in_time_of(key) {
+                Ok(()) => return Ok(checkpoint),
+                Err(error) => refused = error,
+            }
         }
-        Ok(checkpoint)
+        Err(refused)
+    }
+
+    fn in_time_of(&self, key: &TrustedKey) -> Result<(), CheckpointError> {
+        if let Some(until) = key.until.filter(|_| key.ended_before(self.time)) {
+            return Err(CheckpointError::KeyEnded(self.time, until));
+        }
+        if let Some(from) = key.from.filter(|_| key.begins_after(self.time)) {
+            return Err(CheckpointError::KeyNotBegun(self.time, from));
+        }
+        Ok(())
     }
 
     fn parse(text: &str) -> Result<Self, CheckpointError> {
@@ -140,12 +164,51 @@ mod tests {
         let signer = Signer::from_seed("leadledger/a1", &[3; 32]).unwrap();
         let other = Signer::from_seed("leadledger/b2", &[3; 32]).unwrap();
         let note = checkpoint().signed_by(&[&signer]);
-        let keys = [signer.public().clone(), other.public().clone()];
+        let keys = [
+            signer.public().clone().into(),
+            other.public().clone().into(),
+        ];
         assert_eq!(Checkpoint::open(&note, &keys), Ok(checkpoint()));
         let note = checkpoint().signed_by(&[&other]);
         assert!(matches!(
             Checkpoint::open(&note, &keys),
             Err(CheckpointError::OtherOrigin(_))
         ));
+    }
+
+    #[test]
+    fn a_key_signs_nothing_after_its_end_and_nothing_before_its_beginning() {
+        let [old, new] = [[3; 32], [4; 32]].map(|seed| Signer::from_seed("leadledger/a1", &seed));
+        let (old, new) = (old.unwrap(), new.unwrap());
+        let change = DateTime::from_timestamp(1_000, 900_000_000);
+        let keys = [
+            TrustedKey {
+                until: change,
+                ..old.public().clone().into()
+            },
+            TrustedKey {
+                from: change,
+                ..new.public().clone().into()
+            },
+        ];
+        let signed = |time, signers: &[&Signer]| {
+            let time = DateTime::from_timestamp(time, 0).unwrap();
+            let checkpoint = Checkpoint {
+                time,
+                ..checkpoint()
+            };
+            Checkpoint::open(&checkpoint.signed_by(signers), &keys)
+        };
+        for time in [999, 1_000, 1_001] {
+            assert_eq!(signed(time, &[&old]).is_ok(), time <= 1_000, "{time}");
+            assert_eq!(signed(time, &[&new]).is_ok(), time >= 1_000, "{time}");
+            assert!(signed(time, &[&old, &new]).is_ok(), "{time}");
+        }
+        let told = |refused: Result<Checkpoint, CheckpointError>| refused.unwrap_err().to_string();
+        assert_eq!(
+            told(signed(1_001, &[&old])),
+            "the checkpoint is of 1970-01-01 00:16:41 UTC, and the key that signed it ended at 1970-01-01 00:16:40.900 UTC"
+        );
+        assert!(told(signed(999, &[&new])).contains(" began at "));
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::checkpoint::{Checkpoint, CheckpointError};
-use super::note::VerifierKey;
+use super::keys::TrustedKey;
 use super::stream_map::{self, StreamEnd};
 use super::{Hash, hash_from_base64, merkle};
 use crate::ledger::leaf;
@@ -98,12 +98,12 @@ impl EvidencePack {
         }
     }
 
-    /// Checks everything: the checkpoint's signature, that each event is in the ledger as it stands here, that their numbers
+    /// Checks everything: the checkpoint's signature and that its key held then, that each event is in the ledger as it stands here, that their numbers
     /// run from 1 without a gap, and that there are no more of them.
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn check(&self, keys: &[VerifierKey]) -> Result<Checkpoint, EvidenceError> {
+    pub fn check(&self, keys: &[TrustedKey]) -> Result<Checkpoint, EvidenceError> {
         let checkpoint = Checkpoint::open(&self.checkpoint, keys)?;
         let mut last = None;
         let mut before = 0;
@@ -192,20 +192,6 @@ impl EventEvidence {
 
 fn hashes(texts: &[String]) -> Option<Vec<Hash>> {
     texts.iter().map(|text| hash_from_base64(text)).collect()
-}
-
-/// The keys in a text: one `name+hash+base64` at the beginning of each line that is not empty and no comment (`#`).
-///
-/// # Errors
-/// The first line that is no key.
-pub fn keys_in(text: &str) -> Result<Vec<VerifierKey>, String> {
-    let lines = text.lines().map(str::trim);
-    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let key = |line: &str| {
-        let word = line.split_whitespace().next().unwrap_or_default();
-        VerifierKey::parse(word).map_err(|error| format!("{word:?} {error}"))
-    };
-    lines.map(key).collect()
 }
 
 #[cfg(test)]

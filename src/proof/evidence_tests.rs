@@ -54,8 +54,8 @@ impl Forge {
         }
     }
 
-    fn keys(&self) -> Vec<VerifierKey> {
-        vec![self.signer.public().clone()]
+    fn keys(&self) -> Vec<TrustedKey> {
+        vec![self.signer.public().clone().into()]
     }
 
     /// The pack of a lead that an honest server would give out of these events.
@@ -238,7 +238,7 @@ fn each_way_to_deceive_is_named() {
         assert!(error.contains(named), "{name}: {error}");
     }
     let other = Signer::from_seed("leadledger/test", &[6; 32]).unwrap();
-    let strangers = [other.public().clone()];
+    let strangers = [other.public().clone().into()];
     assert!(forge.pack(1).check(&strangers).is_err());
 }
 

@@ -7,6 +7,7 @@
 pub mod checkpoint;
 pub mod evidence;
 pub mod history;
+pub mod keys;
 pub mod merkle;
 pub mod note;
 pub mod stream_map;

@@ -140,12 +140,26 @@ pub fn open<'k>(
     note: &str,
     keys: &'k [VerifierKey],
 ) -> Result<(String, &'k VerifierKey), NoteError> {
+    let (text, by) = open_by_all(note, keys)?;
+    let first = by.first().copied().ok_or(NoteError::NotSigned)?;
+    Ok((text, first))
+}
+
+/// The text of a note, and every one of the keys that signed it, at least one. Signatures by other keys are not looked at.
+///
+/// # Errors
+/// See [`NoteError`].
+pub fn open_by_all<'k>(
+    note: &str,
+    keys: impl IntoIterator<Item = &'k VerifierKey>,
+) -> Result<(String, Vec<&'k VerifierKey>), NoteError> {
     let end = note.rfind("\n\n").ok_or(NoteError::NotANote)?;
     let (text, signatures) = (&note[..=end], &note[end + 2..]);
     if !signatures.ends_with('\n') {
         return Err(NoteError::NotANote);
     }
-    let mut by = None;
+    let keys: Vec<&VerifierKey> = keys.into_iter().collect();
+    let mut by = Vec::new();
     for (number, line) in signatures.lines().enumerate() {
         let parts = line
             .strip_prefix(DASH)
@@ -156,18 +170,18 @@ pub fn open<'k>(
         if number >= MOST_SIGNATURES || !is_name(name) {
             return Err(NoteError::NotANote);
         }
-        let known = keys
-            .iter()
-            .find(|key| key.name == name && key.hash() == *hash);
-        if let Some(key) = known {
+        let mut known = keys.iter().copied();
+        if let Some(key) = known.find(|key| key.name == name && key.hash() == *hash) {
             if !key.holds(text, signature) {
                 return Err(NoteError::WrongSignature(key.to_string()));
             }
-            by.get_or_insert(key);
+            by.push(key);
         }
     }
-    by.map(|key| (text.to_owned(), key))
-        .ok_or(NoteError::NotSigned)
+    if by.is_empty() {
+        return Err(NoteError::NotSigned);
+    }
+    Ok((text.to_owned(), by))
 }
 
 #[cfg(test)]

@@ -193,6 +193,11 @@ impl StreamMap {
         self.tiles.get(path)
     }
 
+    /// The ways to the tiles that are at hand.
+    pub fn paths(&self) -> impl Iterator<Item = &TilePath> {
+        self.tiles.keys()
+    }
+
     /// How many tiles are at hand.
     #[must_use]
     pub fn tiles(&self) -> usize {

@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::io::{self, Write};
 
-use rust_xlsxwriter::{DataValidation, Format, Formula, Workbook, Worksheet, XlsxError};
+use rust_xlsxwriter::{
+    DataValidation, DocProperties, ExcelDateTime, Format, Formula, Workbook, Worksheet, XlsxError,
+};
 
 use super::formula;
 
@@ -72,8 +74,12 @@ impl XlsxWriter {
     /// # Errors
     /// When no file for what is written can be made.
     pub fn new(sheet: &str, header: &[String]) -> io::Result<Self> {
+        let mut workbook = Workbook::new();
+        // The same content is the same file, whenever it is written: else an answer as of a moment would not be the one of then.
+        let created = ExcelDateTime::from_ymd(2000, 1, 1).map_err(io::Error::other)?;
+        workbook.set_properties(&DocProperties::new().set_creation_datetime(&created));
         let mut writer = Self {
-            workbook: Workbook::new(),
+            workbook,
             heading: Format::new().set_bold(),
             row: 1,
         };

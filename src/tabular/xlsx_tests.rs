@@ -407,3 +407,18 @@ fn what_the_writer_writes_the_reader_reads() {
     assert_eq!(rows.len(), 3_000);
     assert_eq!(rows[2_999].fields, ["+525510002999", "=1+1"]);
 }
+
+#[test]
+fn a_workbook_of_the_same_content_is_the_same_to_the_byte_whenever_it_is_written() {
+    let written = || {
+        let mut writer = XlsxWriter::new("Leads", &["name".to_owned()]).unwrap();
+        writer.write_row(["Ana"]).unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writer.finish(file.as_file_mut()).unwrap();
+        std::fs::read(file.path()).unwrap()
+    };
+    let first = written();
+    // Times in workbooks are whole seconds.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    assert!(first == written(), "it tells when it was written");
+}

@@ -9,7 +9,7 @@ use leadledger::ledger::{CommitError, Committed, IdKind, Ledger, Provenance, Ref
 use crate::node::{assert_sound, open};
 use crate::support::database::TestDatabase;
 
-async fn sign_up(ledger: &Ledger, email: &str) -> Result<Committed, CommitError> {
+pub async fn sign_up(ledger: &Ledger, email: &str) -> Result<Committed, CommitError> {
     let email = Email::parse(email).unwrap();
     let claim = ledger.email_claim(&email);
     let taken = claim.clone();

@@ -10,6 +10,7 @@ mod catalogues;
 mod claims;
 mod company_trees;
 mod facts;
+mod hidden_changes;
 mod long_streams;
 mod many_writers;
 mod named_first;
@@ -20,6 +21,8 @@ mod proofs;
 mod queries;
 mod read_tables;
 mod rebuilding;
+mod refused_changes;
+mod statements;
 mod stock_programs;
 mod superuser;
 #[expect(

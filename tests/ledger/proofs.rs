@@ -8,7 +8,8 @@ use leadledger::ledger::verify::Depth;
 use leadledger::ledger::verify_proofs::Witnessed;
 use leadledger::ledger::{IdKind, Provenance, Unit, Work, rebuild, tree, verify};
 use leadledger::proof::checkpoint::Checkpoint;
-use leadledger::proof::note::VerifierKey;
+use leadledger::proof::keys::TrustedKey;
+use leadledger::proof::note::{Signer, VerifierKey};
 use sqlx::Executor;
 
 use crate::node::{add_note, assert_sound, contact, create, new_lead, note, open};
@@ -140,16 +141,90 @@ async fn keys_rotate_and_what_both_signed_bridges_them() {
     assert_eq!(listed[1].valid_until, None);
     let keys: Vec<_> = listed
         .iter()
-        .map(|key| [VerifierKey::parse(&key.verifier).unwrap()])
+        .map(|key| [VerifierKey::parse(&key.verifier).unwrap().into()])
         .collect();
     let notes = checkpoints::to_witness(&mut connection).await.unwrap();
-    let opens = |key: &[VerifierKey]| -> Vec<bool> {
+    let opens = |key: &[TrustedKey]| -> Vec<bool> {
         let opened = notes.iter().map(|kept| Checkpoint::open(&kept.note, key));
         opened.map(|opened| opened.is_ok()).collect()
     };
     assert_eq!(opens(&keys[0]), [true, true, false]);
     assert_eq!(opens(&keys[1]), [false, true, true]);
     assert_sound(&database).await;
+}
+
+/// Who kept the secret of a key that was retired goes on with it; and servers' clocks differ a little.
+#[tokio::test]
+async fn a_retired_key_signs_nothing_any_more() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    create(&ledger, 1, contact("a@example.com")).await.unwrap();
+    let pool = database.pool();
+    let early = now();
+    checkpoints::make(pool, early).await.unwrap();
+    let seed: Vec<u8> =
+        sqlx::query_scalar("SELECT value FROM server_secrets WHERE name = 'checkpoints'")
+            .fetch_one(pool)
+            .await
+            .unwrap();
+    // The console waits while a server signs, and a server whose clock is behind signs after it.
+    create(&ledger, 1, contact("b@example.com")).await.unwrap();
+    let later = early + Duration::hours(1);
+    checkpoints::make(pool, later).await.unwrap();
+    let new = checkpoints::rotate(pool, later - Duration::seconds(5)).await;
+    create(&ledger, 1, contact("c@example.com")).await.unwrap();
+    let last = checkpoints::make(pool, later - Duration::seconds(9)).await;
+    let last = last.unwrap();
+    assert_eq!(new.unwrap().valid_from, last.made_at);
+    let options = database.connect_options();
+    let found = verify::run(&options, &[], |_, _| {}).await.unwrap();
+    assert_eq!(found.differences, Vec::<String>::new());
+
+    let mut connection = pool.acquire().await.unwrap();
+    let listed = checkpoints::keys(&mut connection).await.unwrap();
+    drop(connection);
+    let keys: Vec<TrustedKey> = listed
+        .iter()
+        .map(|key| VerifierKey::parse(&key.verifier).unwrap().into())
+        .collect();
+    let old = Signer::from_seed(&keys[0].key.name, &seed).unwrap();
+    assert_eq!(old.public(), &keys[0].key);
+    let said = Checkpoint::open(&last.note, &keys).unwrap();
+    let forged = Checkpoint {
+        time: said.time + Duration::days(90),
+        ..said
+    };
+    let note = forged.signed_by(&[&old]);
+    // Also for somebody who kept the key alone, and knows of no end.
+    for keys in [Vec::new(), keys] {
+        let notes = vec![("forged".to_owned(), note.clone())];
+        let witnessed = Witnessed {
+            notes,
+            keys,
+            complete_to: None,
+        };
+        let found = verify::run_with(&options, &[], &witnessed, Depth::USUAL, |_, _| {}).await;
+        let found = found.unwrap().differences;
+        let [told] = found.as_slice() else {
+            panic!("{found:?}");
+        };
+        assert!(
+            told.starts_with("witnessed checkpoint forged: the checkpoint is of ")
+                && told.contains(" the key that signed it ended at "),
+            "{told}"
+        );
+    }
+    // Nor does the database hold such a one without being told.
+    sqlx::query("UPDATE checkpoints SET note = $1, made_at = $2 WHERE id = $3")
+        .bind(&note)
+        .bind(forged.time)
+        .bind(last.id)
+        .execute(pool)
+        .await
+        .unwrap();
+    let found = verify::run(&options, &[], |_, _| {}).await.unwrap();
+    let tells = |told: &String| told.contains(" the key that signed it ended at ");
+    assert!(found.differences.iter().any(tells), "{found:?}");
 }
 
 /// An administrator with all rights cuts the end off, and everything in the database fits. What lies outside tells.
@@ -171,8 +246,8 @@ async fn what_was_witnessed_finds_a_ledger_that_was_rewritten_as_a_whole() {
         "SET session_replication_role = replica; \
          DELETE FROM events WHERE position = 4; DELETE FROM leads WHERE id = {lead}; \
          UPDATE ledger_head SET position = 3, recorded_at = (SELECT recorded_at FROM events WHERE position = 3); \
-         DELETE FROM stream_map_tiles; UPDATE stream_map SET size = 0; \
-         DELETE FROM checkpoints WHERE id = {}; RESET session_replication_role",
+         DELETE FROM stream_map_tiles; UPDATE stream_map SET size = 0, settled = 3; \
+         DELETE FROM past.stream_map_tiles WHERE valid_until = 4; DELETE FROM checkpoints WHERE id = {}; RESET session_replication_role",
         late.id
     );
     pool.execute(rewrite.as_str()).await.unwrap();

@@ -4,7 +4,9 @@ use aggregates::access::Role;
 use aggregates::email::Email;
 use aggregates::ids::{CompanyId, UserAccessId, UserId};
 use aggregates::user::{Profile, Register, Status, User, UserCommand};
-use leadledger::ledger::{IdKind, Provenance, StreamKey, StreamKind, Work, rebuild, verify};
+use leadledger::ledger::{
+    IdKind, Provenance, Refusal, StreamKey, StreamKind, Work, rebuild, verify,
+};
 
 use crate::node::{add_note, assert_sound, contact, create, open};
 use crate::support::database::TestDatabase;
@@ -103,16 +105,20 @@ async fn a_users_rows_do_not_depend_on_which_events_shared_a_batch() {
             user_access_id: UserAccessId(2),
         },
     ];
+    let claim = ledger.email_claim(&Email::parse("ana@example.com").unwrap());
     // One commit each; a rebuild folds them all at once.
     for command in commands {
+        let taken = claim.clone();
         let work = Work::new(Provenance::system("test"), move |unit| {
             // The ids above are as if they were given.
             unit.next_id(IdKind::User);
             unit.next_id(IdKind::UserAccess);
+            unit.claim(&taken, 1, Refusal::EmailTaken)?;
             unit.execute::<User>(1, command.clone())?;
             Ok(1)
         });
         let stream = StreamKey::new(StreamKind::User, 1);
+        let work = work.claiming(claim.clone());
         ledger.commit(work.on(stream)).await.unwrap();
     }
     assert_sound(&database).await;

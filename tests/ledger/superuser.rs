@@ -1,5 +1,7 @@
 //! What a superuser of the database does to a ledger, past its triggers and with the server's own secrets.
 
+use std::collections::BTreeSet;
+
 use chrono::DateTime;
 use leadledger::ledger::leaf;
 use leadledger::proof::checkpoint::Checkpoint;
@@ -8,6 +10,8 @@ use leadledger::proof::note::Signer;
 use leadledger::proof::stream_map::{StreamEnd, StreamMap, stream_key};
 use projections::Table;
 use sqlx::{Connection, Executor, PgConnection, Row};
+
+use crate::statements::{COLUMNS, EARLIER_TILES, HEADS, MARKS, NODES, TILES};
 
 /// How many events it has.
 pub const END: i64 = 36;
@@ -34,7 +38,7 @@ impl Chance {
 }
 
 /// What is done to the ledger.
-pub const KINDS: [&str; 16] = [
+pub const KINDS: [&str; 19] = [
     "byte of a payload",
     "byte of a metadata",
     "another column of an event",
@@ -47,6 +51,9 @@ pub const KINDS: [&str; 16] = [
     "everything rewritten and signed again",
     "tree node",
     "map of streams",
+    "earlier map of streams",
+    "commit",
+    "mark of a checkpoint",
     "checkpoint",
     "head",
     "read row",
@@ -92,7 +99,7 @@ fn with_another_byte(dice: &mut Chance, text: &str) -> String {
 }
 
 /// Makes the stored leaf hash that of the event as it is stored now.
-async fn hash_anew(connection: &mut PgConnection, position: i64) -> Result<(), sqlx::Error> {
+pub async fn hash_anew(connection: &mut PgConnection, position: i64) -> Result<(), sqlx::Error> {
     let row = sqlx::query(
         "SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, payload::text, metadata::text, \
          recorded_at, company_id FROM events WHERE position = $1",
@@ -120,18 +127,23 @@ async fn hash_anew(connection: &mut PgConnection, position: i64) -> Result<(), s
 }
 
 /// Makes tree, map and checkpoints fit the events as they are now, signed with the stolen key.
-async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let rows: Vec<(String, String, Vec<u8>)> = sqlx::query_as(
         "SELECT aggregate_type, aggregate_id, leaf_hash FROM events ORDER BY position",
     )
     .fetch_all(&mut *connection)
     .await?;
+    let sizes: Vec<i64> = sqlx::query_scalar("SELECT tree_size FROM checkpoints")
+        .fetch_all(&mut *connection)
+        .await?;
     run(
         connection,
         "DELETE FROM tree_nodes; DELETE FROM stream_map_tiles; DELETE FROM checkpoints",
     )
     .await?;
+    let signer = stolen_key(connection).await?;
     let (mut tree, mut map, mut nodes) = (Frontier::default(), StreamMap::default(), Vec::new());
+    let (mut tiles, mut made) = (BTreeSet::new(), Vec::new());
     for (kind, id, leaf) in &rows {
         let leaf: [u8; 32] = leaf.as_slice().try_into().unwrap();
         tree.push(leaf, |node, hash| {
@@ -146,6 +158,19 @@ async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::Error
             events,
             last_leaf: leaf,
         });
+        let size = i64::try_from(tree.size()).unwrap();
+        if sizes.contains(&size) || tree.size() == rows.len() as u64 {
+            let (streams, changed) = map.settle();
+            tiles.extend(changed);
+            let checkpoint = Checkpoint {
+                origin: signer.public().name.clone(),
+                size: tree.size(),
+                root: tree.root(),
+                streams,
+                time: DateTime::UNIX_EPOCH,
+            };
+            made.push((size, checkpoint.signed_by(&[&signer])));
+        }
     }
     for (node, hash) in nodes {
         sqlx::query("INSERT INTO tree_nodes VALUES ($1, $2, $3)")
@@ -155,7 +180,6 @@ async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::Error
             .execute(&mut *connection)
             .await?;
     }
-    let (streams, tiles) = map.settle();
     for path in tiles {
         sqlx::query("INSERT INTO stream_map_tiles (path, content, since) VALUES ($1, $2, 1)")
             .bind(&path)
@@ -172,27 +196,25 @@ async fn rewrite_proofs(connection: &mut PgConnection) -> Result<(), sqlx::Error
         .bind(size)
         .execute(&mut *connection)
         .await?;
+    for (size, note) in made {
+        sqlx::query("INSERT INTO checkpoints (tree_size, note, made_at) VALUES ($1, $2, 'epoch')")
+            .bind(size)
+            .bind(note)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn stolen_key(connection: &mut PgConnection) -> Result<Signer, sqlx::Error> {
     let seed: Vec<u8> =
         sqlx::query_scalar("SELECT value FROM server_secrets WHERE name = 'checkpoints'")
             .fetch_one(&mut *connection)
             .await?;
     let key: String = sqlx::query_scalar("SELECT verifier FROM checkpoint_keys")
-        .fetch_one(&mut *connection)
+        .fetch_one(connection)
         .await?;
-    let signer = Signer::from_seed(key.split('+').next().unwrap(), &seed).unwrap();
-    let checkpoint = Checkpoint {
-        origin: signer.public().name.clone(),
-        size: tree.size(),
-        root: tree.root(),
-        streams,
-        time: DateTime::UNIX_EPOCH,
-    };
-    sqlx::query("INSERT INTO checkpoints (tree_size, note, made_at) VALUES ($1, $2, now())")
-        .bind(size)
-        .bind(checkpoint.signed_by(&[&signer]))
-        .execute(connection)
-        .await?;
-    Ok(())
+    Ok(Signer::from_seed(key.split('+').next().unwrap(), &seed).unwrap())
 }
 
 /// Closes or opens a gap in the positions from this one on.
@@ -234,14 +256,29 @@ pub async fn tamper(
             run(connection, &change).await?;
             Some(position)
         }
-        "tree node" | "map of streams" | "head" => {
+        "tree node"
+        | "map of streams"
+        | "earlier map of streams"
+        | "mark of a checkpoint"
+        | "head" => {
             let change = *dice.one_of(match kind {
                 "tree node" => &NODES[..],
                 "map of streams" => &TILES[..],
+                "earlier map of streams" => &EARLIER_TILES[..],
+                "mark of a checkpoint" => &MARKS[..],
                 _ => &HEADS[..],
             });
             let byte = dice.below(32).to_string();
             run(connection, &change.replace("$byte", &byte)).await?;
+            None
+        }
+        "commit" => {
+            let last = dice.position(2, END + 5);
+            let first = dice.position(-1, last - 1);
+            let insert = format!(
+                "INSERT INTO ledger_commits (first_position, last_position) VALUES ({first}, {last})"
+            );
+            run(connection, &insert).await?;
             None
         }
         "checkpoint" => {
@@ -257,46 +294,6 @@ pub async fn tamper(
     };
     Ok((named, None))
 }
-
-/// Values of events' other columns.
-const COLUMNS: [&str; 9] = [
-    "event_type = event_type || 'x'",
-    "event_version = '0'",
-    "recorded_at = recorded_at + interval '1 microsecond'",
-    "company_id = 7",
-    "company_id = NULL",
-    "sequence = sequence + 100",
-    "aggregate_id = '99'",
-    "leaf_hash = sha256(leaf_hash)",
-    "leaf_hash = NULL",
-];
-
-const NODES: [&str; 6] = [
-    "UPDATE tree_nodes SET hash = set_byte(hash, $byte, get_byte(hash, $byte) # 1) WHERE index = 0",
-    "UPDATE tree_nodes SET hash = set_byte(hash, $byte, get_byte(hash, $byte) # 128) WHERE index = 1",
-    "DELETE FROM tree_nodes WHERE index = 1",
-    "UPDATE tree_nodes SET index = index + 1 WHERE index = 1",
-    "INSERT INTO tree_nodes VALUES (4, 2, sha256(''))",
-    "INSERT INTO tree_nodes VALUES (8, 0, sha256(''))",
-];
-
-const TILES: [&str; 8] = [
-    "UPDATE stream_map_tiles SET content = set_byte(content, $byte, get_byte(content, $byte) # 1)",
-    "UPDATE stream_map_tiles SET content = set_byte(content, 40 + $byte, get_byte(content, 40 + $byte) # 1) WHERE path = ''",
-    "UPDATE stream_map_tiles SET content = content || content WHERE path = ''",
-    "DELETE FROM stream_map_tiles WHERE path = ''",
-    "UPDATE stream_map_tiles SET path = path || '\\x01'",
-    "INSERT INTO stream_map_tiles (path, content, since) SELECT '\\x0f0f', content, since FROM stream_map_tiles WHERE path = ''",
-    "UPDATE stream_map SET size = size + 1",
-    "UPDATE stream_map SET size = size - 1",
-];
-
-const HEADS: [&str; 4] = [
-    "UPDATE ledger_head SET position = position - 1",
-    "UPDATE ledger_head SET position = position + 1",
-    "UPDATE ledger_head SET position = 0",
-    "UPDATE ledger_head SET position = position * 2",
-];
 
 /// Changes one byte of an event's payload or metadata.
 async fn change_a_byte(

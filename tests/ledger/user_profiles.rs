@@ -11,13 +11,15 @@ use aggregates::phone::Region;
 use aggregates::user::account_settings::{AccountKind, AccountSettingsChange};
 use aggregates::user::{Profile, Register, Status, User, UserCommand};
 use futures::future::join_all;
-use leadledger::ledger::{IdKind, Ledger, Provenance, Refusal, StreamKey, StreamKind, Work};
+use leadledger::ledger::{
+    IdKind, Ledger, Provenance, Refusal, StreamKey, StreamKind, Work, verify,
+};
 use projections::user_profiles::list::{self, Order, ProfileFilter, Slice};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use sqlx::PgPool;
 
-use crate::node::{assert_sound, open};
+use crate::node::open;
 use crate::support::database::TestDatabase;
 
 #[derive(Debug, Clone)]
@@ -208,7 +210,10 @@ async fn check(wishes: Vec<Wish>) {
         kept.into_iter().collect::<BTreeSet<_>>(),
         recounted(pool).await
     );
-    assert_sound(&database).await;
+    // Each by its name: nobody here claims an e-mail, which is looked at with everything else only.
+    let names = ["companies", "users", "user_accesses", "user_profiles"].map(str::to_owned);
+    let found = verify::run(&database.connect_options(), &names, |_, _| {}).await;
+    assert_eq!(found.unwrap().differences, Vec::<String>::new());
 }
 
 #[test]

@@ -273,7 +273,7 @@ async fn what_was_before_versions_were_kept_gives_no_alarm() {
     write!(
         forget,
         "UPDATE past.kept_tables SET kept_from = {end}; UPDATE past.beginning SET position = {end}; \
-         RESET session_replication_role"
+         UPDATE _sqlx_migrations SET installed_on = now(); RESET session_replication_role"
     )
     .unwrap();
     sqlx::raw_sql(&forget)

@@ -187,7 +187,7 @@ fn in_bytes(what: &str, bytes: &[u8], markers: &[String]) -> Vec<String> {
     found.map(|marker| format!("{what}: {marker}")).collect()
 }
 
-fn in_folder(folder: &Path, markers: &[String]) -> Vec<String> {
+pub fn in_folder(folder: &Path, markers: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten() {
         let path = entry.expect("an entry").path();
@@ -225,14 +225,14 @@ fn dump(server: &TestServer) -> Vec<u8> {
     dumped.stdout
 }
 
-async fn everywhere(server: &TestServer, markers: &[String]) -> Vec<String> {
+pub async fn everywhere(server: &TestServer, markers: &[String]) -> Vec<String> {
     let mut found = in_tables(server, markers).await;
     found.extend(in_bytes("the dump", &dump(server), markers));
     found.extend(in_folder(server.data.path(), markers));
     found
 }
 
-async fn step(server: &TestServer, ana: &Person, lead: i64, step: &str) {
+pub async fn step(server: &TestServer, ana: &Person, lead: i64, step: &str) {
     let call = server.post(format!("/api/v1/leads/{lead}/erasure"));
     let body = json!({"step": step, "reason": "subject_request"});
     let call = call.token(&ana.token).json(&body);

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use leadledger::clock::Clock;
+use leadledger::ledger::checkpoints;
 use leadledger::ledger::verify;
 use leadledger::ledger::verify::Depth;
 use leadledger::ledger::verify_proofs::Witnessed;
@@ -13,7 +14,8 @@ use leadledger::worker;
 
 use leadledger::evidence_command;
 use leadledger::proof::checkpoint::Checkpoint;
-use leadledger::proof::note::VerifierKey;
+use leadledger::proof::keys::{TrustedKey, keys_in};
+use leadledger::proof::note::Signer;
 use leadledger::proof::{hash_from_base64, merkle};
 use serde_json::{Value, json};
 
@@ -190,6 +192,47 @@ async fn two_verifiers_without_server_or_database_agree() {
     assert!(!nowhere.exists(), "no data directory is made");
 }
 
+/// Whoever kept the secret of a key that was retired signs a pack of today with it.
+#[tokio::test]
+async fn a_pack_that_a_retired_key_signed_is_not_proved() {
+    let server = TestServer::start().await;
+    let (ana, lead) = a_life(&server).await;
+    let before = pack(&server, &ana, lead).await;
+    let pool = server.database.pool();
+    let seed = sqlx::query_scalar("SELECT value FROM server_secrets WHERE name = 'checkpoints'");
+    let seed: Vec<u8> = seed.fetch_one(pool).await.expect("a seed");
+    let now = server.app.clock.now();
+    checkpoints::rotate(pool, now).await.expect("another key");
+    let keys = keys(&server).await;
+    let trusted = keys_in(&keys).expect("keys");
+    let note = before["checkpoint"].as_str().expect("a note");
+    let mut forged = Checkpoint::open(note, &trusted).expect("a checkpoint");
+    forged.time = now + TimeDelta::days(90);
+    let old = Signer::from_seed(&forged.origin, &seed).expect("a signer");
+    let mut after = before.clone();
+    after["checkpoint"] = json!(forged.signed_by(&[&old]));
+    let again = pack(&server, &ana, lead).await;
+
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let file = folder.path().join("keys");
+    std::fs::write(&file, &keys).expect("writing a file");
+    let python = Command::new("python3").arg("--version").output().is_ok();
+    for (pack, proved) in [(&before, true), (&after, false), (&again, true)] {
+        let (holds, told) = check(pack, file.to_str().expect("a path"));
+        assert_eq!(holds, proved, "{told}");
+        assert!(proved || told.contains(" the key that signed it ended at "));
+        if python {
+            let mut program = Command::new("python3");
+            program.arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/scripts/verify-evidence.py"
+            ));
+            let (holds, told) = judged(program, pack, &[file.as_os_str()]);
+            assert_eq!(holds, proved, "{told}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_checkpoint_is_made_and_witnessed_in_each_minute_in_which_something_happened() {
     let start: DateTime<Utc> = "2026-03-01T12:00:00Z".parse().expect("a time");
@@ -218,7 +261,8 @@ async fn a_checkpoint_is_made_and_witnessed_in_each_minute_in_which_something_ha
     assert_eq!(notes.len(), 3);
     let witnessed = Witnessed {
         notes,
-        keys: leadledger::proof::evidence::keys_in(&keys(&server).await).expect("keys"),
+        keys: keys_in(&keys(&server).await).expect("keys"),
+        complete_to: Some(i64::MAX),
     };
     let options = server.database.connect_options();
     let found = verify::run_with(&options, &[], &witnessed, Depth::USUAL, |_, _| {}).await;
@@ -231,7 +275,7 @@ async fn proofs_verify_against_checkpoints() {
     let server = TestServer::start().await;
     let (ana, lead) = a_life(&server).await;
     let key = keys(&server).await;
-    let key = leadledger::proof::evidence::keys_in(&key).expect("keys");
+    let key = keys_in(&key).expect("keys");
     let get = async |path: &str| server.get(path).token(&ana.token).expect(200).await;
     let first = opened(&get("/api/v1/checkpoint").await, &key);
     pack(&server, &ana, lead).await;
@@ -284,7 +328,7 @@ async fn proofs_verify_against_checkpoints() {
     }
 }
 
-fn opened(answer: &Value, keys: &[VerifierKey]) -> Checkpoint {
+fn opened(answer: &Value, keys: &[TrustedKey]) -> Checkpoint {
     let note = answer["checkpoint"]["note"].as_str().expect("a note");
     Checkpoint::open(note, keys).expect("a signed checkpoint")
 }

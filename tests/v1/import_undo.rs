@@ -92,7 +92,14 @@ async fn what_an_undo_took_away_is_on_record_until_it_is_erased() {
     let data = get(format!("{lead}/personal_data")).expect(200).await;
     assert_eq!(data["personal_data"]["email"], "p1@example.com");
     let stranger = server.sign_up("Eve").await;
-    for what in ["history", "evidence", "personal_data", "erasure", "reads"] {
+    for what in [
+        "history",
+        "evidence",
+        "personal_data",
+        "erasure",
+        "reads",
+        "legal_holds",
+    ] {
         let call = server.get(format!("{lead}/{what}")).token(&stranger.token);
         call.expect(404).await;
     }
@@ -110,6 +117,21 @@ async fn what_an_undo_took_away_is_on_record_until_it_is_erased() {
     let release = format!("{holds}/{}/release", int(&hold["legal_hold"]["id"]));
     let release = server.post(release).token(&scene.ana.token);
     release.expect(200).await;
+    // What can be erased can be held.
+    let holds = format!("{lead}/legal_holds");
+    let hold = server.post(&holds).token(&scene.ana.token);
+    let hold = hold.json(&json!({"reason": "Case 8"})).expect(201).await;
+    let hold = &hold["legal_hold"];
+    assert_eq!(hold["standing"], true, "{hold}");
+    let listed = get(holds.clone()).expect(200).await;
+    assert_eq!(listed["legal_holds"], json!([hold]));
+    let refused = step("block").expect(422).await;
+    assert_eq!(refused["code"], "legal_hold", "{refused}");
+    let call = server.post(&holds).token(&stranger.token);
+    call.json(&json!({"reason": "x"})).expect(404).await;
+    let release = server.post(format!("{holds}/{}/release", int(&hold["id"])));
+    let released = release.token(&scene.ana.token).expect(200).await;
+    assert_eq!(released["legal_hold"]["standing"], false, "{released}");
     step("block").expect(200).await;
     let unblock = server.delete(format!("{lead}/erasure"));
     unblock.token(&scene.ana.token).expect(404).await;

@@ -10,13 +10,13 @@ use crate::imports::{Scene, code, people};
 use crate::server::{Call, int};
 
 /// An upload in parts that has begun.
-struct Parts<'a> {
+pub struct Parts<'a> {
     scene: &'a Scene,
     upload: Value,
 }
 
 impl<'a> Parts<'a> {
-    async fn begin(scene: &'a Scene) -> Self {
+    pub async fn begin(scene: &'a Scene) -> Self {
         let path = format!("/api/v1/companies/{}/import/uploads", scene.company);
         let call = scene.server.post(path).token(&scene.ana.token);
         let mut answer = call.expect(201).await;
@@ -26,13 +26,13 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn put(&self, part: &str, bytes: impl Into<Vec<u8>>) -> Call {
+    pub fn put(&self, part: &str, bytes: impl Into<Vec<u8>>) -> Call {
         let url = self.upload["part_url"].as_str().expect("an address");
         let call = self.scene.server.put(url.replace("{part}", part));
         call.typed("application/octet-stream", bytes.into())
     }
 
-    fn complete(&self) -> Call {
+    pub fn complete(&self) -> Call {
         let url = self.upload["complete_url"].as_str().expect("an address");
         let call = self.scene.server.post(url).token(&self.scene.ana.token);
         call.json(&json!({}))

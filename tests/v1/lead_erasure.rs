@@ -388,6 +388,43 @@ async fn a_block_that_was_taken_back_is_shown_as_of_its_time() {
     }
 }
 
+/// How far it went is nothing about the person: it is told as it was, whatever became of the lead.
+#[tokio::test]
+async fn how_far_an_erasure_had_gone_is_told_as_of_then() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = json!({"first_name": "Bo", "email": "bo@example.com"});
+    let lead = int(&server.lead(&ana, company, lead).await["id"]);
+    let path = format!("/api/v1/leads/{lead}/erasure");
+    let mut then: Vec<(i64, Value)> = Vec::new();
+    for next in ["none", "block", "back", "block", "erase"] {
+        match next {
+            "none" => {}
+            "back" => drop(server.delete(&path).token(&ana.token).expect(200).await),
+            step => drop(done(&server, &ana, lead, step).await),
+        }
+        let position: i64 = sqlx::query_scalar("SELECT position FROM ledger_head")
+            .fetch_one(server.database.pool())
+            .await
+            .expect("the ledger's end");
+        let answer = shown(&server, &ana, path.clone()).await;
+        then.push((position, answer["erasure"].clone()));
+    }
+    let statuses = then.iter().map(|(_, then)| then["status"].as_str());
+    let statuses: Vec<_> = statuses.flatten().collect();
+    let wanted = ["in_use", "blocked", "in_use", "blocked", "erased"];
+    assert_eq!(statuses, wanted);
+    for (position, mut answer) in then {
+        let mut again = shown(&server, &ana, format!("{path}?as_of={position}")).await;
+        // The clearing goes by the clock, and comes after the position.
+        for answer in [&mut answer, &mut again["erasure"]] {
+            answer["cleared_at"].take();
+        }
+        assert_eq!(again["erasure"], answer, "as of {position}");
+    }
+}
+
 /// The register of destroyed keys is not made by a fold, and yet who changes it, or the time at the ledger's end, is found out.
 #[tokio::test]
 async fn a_changed_register_of_erasures_is_found() {

@@ -186,6 +186,38 @@ async fn a_held_company_keeps_its_picture_its_sources_and_its_questions() {
     server.assert_sound().await;
 }
 
+/// The people who work in a held company are part of the matter; whoever else they work for hears that they are held, and not where.
+#[tokio::test]
+async fn the_picture_of_who_works_in_a_held_company_is_kept() {
+    const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let below = json!({"name": "Below", "parent_company_id": company});
+    let below = server.company_with(&ana, below).await;
+    let bob = server.member(below, &ana, Role::Agent, "Bob").await.person;
+    let set = |by: &Person| {
+        let call = server.put("/api/v1/users/avatar").token(&by.token);
+        call.json(&json!({"user_id": bob.id, "avatar_base64": PICTURE}))
+    };
+    let avatar = format!("/api/v1/users/avatar?user_id={}", bob.id);
+    let here = format!("companies/{company}");
+    let case = hold(&server, &ana, &here, json!({"reason": "Case"})).await;
+    // There is none yet that would be gone; the same again replaces nothing.
+    set(&bob).expect(200).await;
+    set(&ana).expect(200).await;
+    for by in [&bob, &ana] {
+        let refused = server.delete(&avatar).token(&by.token).expect(422).await;
+        assert_eq!(refused["code"], "legal_hold", "{refused}");
+        let detail = refused["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains(&format!("user {}", bob.id)), "{refused}");
+        assert!(!detail.contains("company"), "{refused}");
+    }
+    release(&server, &ana, &here, case).await;
+    server.delete(&avatar).token(&bob.token).expect(200).await;
+    server.assert_sound().await;
+}
+
 #[tokio::test]
 async fn a_hold_ends_by_time_alone() {
     let start = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");

@@ -5,6 +5,7 @@
 //! `facts` asks the tables what it needs to know, `rows` writes what it says.
 
 mod facts;
+pub mod hidden;
 mod keys;
 pub mod list;
 mod regroup;
@@ -19,8 +20,9 @@ use sqlx::PgConnection;
 use crate::projection::{LookUp, Projection, Table, Unheld};
 use crate::recorded::{DomainEvent, Recorded};
 use crate::statement::Statement;
+pub use hidden::Hidden;
 use keys::Keys;
-pub use list::{page, page_of_past, total};
+pub use list::{page, page_of_past, total, total_of_past};
 use regroup::{Changes, Folded, Regroup};
 
 /// See the module's text. Owns `duplicates` and `duplicate_counts`; its look-ups read `leads`.

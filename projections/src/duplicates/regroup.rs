@@ -157,6 +157,33 @@ impl Regroup {
     }
 }
 
+/// The rows of these leads, were there no others.
+pub(super) fn among(leads: Vec<Known>) -> BTreeMap<i64, Row> {
+    let mut graph = Graph::default();
+    for lead in leads {
+        graph.add_lead(lead.lead_id, lead.company_id, None);
+        for key in lead.keys.in_company(lead.company_id) {
+            graph.add_key(lead.lead_id, key);
+        }
+    }
+    graph.join();
+    let Graph {
+        leads,
+        mut components,
+        ..
+    } = graph;
+    let alike = leads.iter().filter(|(_, lead)| lead.matched_on.any());
+    alike
+        .map(|(id, lead)| {
+            let row = Row {
+                group: components.oldest(*id),
+                matched_on: lead.matched_on,
+            };
+            (*id, row)
+        })
+        .collect()
+}
+
 #[derive(Default)]
 struct Graph {
     opened: BTreeSet<Group>,

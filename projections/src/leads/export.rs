@@ -2,10 +2,12 @@
 
 use aggregates::ids::CompanyId;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use sqlx::{PgConnection, Postgres, QueryBuilder, Transaction};
 
 use super::counts::LeadFilter;
 use super::list::{LEAD_COLUMNS, LEAD_JOINS, LeadRow, Sort, push_conditions, push_order};
+use crate::duplicates::Hidden;
 
 /// Which leads, in which order.
 #[derive(Debug, Clone)]
@@ -96,8 +98,24 @@ impl Snapshot {
     }
 
     /// The leads. The database sends them as they are taken: pages would hold as many leads at once, however large each is.
-    pub fn rows(&mut self) -> BoxStream<'_, Result<LeadRow, sqlx::Error>> {
-        self.all.build_query_as().fetch(&mut *self.transaction)
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn rows(
+        &mut self,
+    ) -> Result<BoxStream<'_, Result<LeadRow, sqlx::Error>>, sqlx::Error> {
+        let company = self.selection.company;
+        let hidden = Hidden::of(&mut self.transaction, company, None).await?;
+        let rows = self
+            .all
+            .build_query_as::<LeadRow>()
+            .fetch(&mut *self.transaction);
+        Ok(rows
+            .map_ok(move |mut row| {
+                hidden.settle(&mut row);
+                row
+            })
+            .boxed())
     }
 }
 

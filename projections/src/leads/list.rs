@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
 use super::counts::{self, LeadFilter};
+use crate::duplicates::hidden;
 use crate::page::{Page, PageRequest, Total};
 use crate::{search, total};
 
@@ -53,6 +54,8 @@ pub struct LeadRow {
     pub cycle_name: Option<String>,
     pub blocked_at: Option<DateTime<Utc>>,
     pub erased_at: Option<DateTime<Utc>>,
+    /// The position as of which it was read; none today.
+    pub as_of: Option<i64>,
 }
 
 impl LeadRow {
@@ -107,6 +110,7 @@ impl LeadRow {
             cycle_name: None,
             blocked_at: None,
             erased_at: None,
+            as_of: None,
         })
     }
 }
@@ -128,7 +132,8 @@ pub(crate) const LEAD_COLUMNS: &str = "l.id, l.company_id, \
      u.email AS assignee_email, \
      (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS assignee_avatar, d.duplicate_group, d.matched_on, \
      l.stage_entered_at, s.name AS source_name, t.name AS territory_name, campaign.name AS campaign_name, \
-     cycle.name AS cycle_name, erasure.blocked_at, erasure.erased_at";
+     cycle.name AS cycle_name, erasure.blocked_at, erasure.erased_at, \
+     nullif(current_setting('leadledger.as_of', true), '')::bigint AS as_of";
 pub(crate) const LEAD_JOINS: &str = " LEFT JOIN user_accesses a ON a.id = l.user_access_id \
      LEFT JOIN users u ON u.id = a.user_id LEFT JOIN duplicates d ON d.lead_id = l.id \
      LEFT JOIN sources s ON s.id = l.source_id LEFT JOIN territories t ON t.id = l.territory_id \
@@ -143,12 +148,14 @@ pub async fn by_id(
     connection: &mut PgConnection,
     lead: LeadId,
 ) -> Result<Option<LeadRow>, sqlx::Error> {
-    sqlx::query_as(&format!(
+    let mut row: Option<LeadRow> = sqlx::query_as(&format!(
         "SELECT {LEAD_COLUMNS} FROM leads l{LEAD_JOINS} WHERE l.id = $1"
     ))
     .bind(lead.get())
-    .fetch_optional(connection)
-    .await
+    .fetch_optional(&mut *connection)
+    .await?;
+    hidden::settle(connection, row.iter_mut()).await?;
+    Ok(row)
 }
 
 /// Several leads, in the order of the ids; `None` for an id that is no lead's.
@@ -160,12 +167,13 @@ pub async fn by_ids(
     leads: &[LeadId],
 ) -> Result<Vec<Option<LeadRow>>, sqlx::Error> {
     let ids: Vec<i64> = leads.iter().map(|lead| lead.get()).collect();
-    let rows: Vec<LeadRow> = sqlx::query_as(&format!(
+    let mut rows: Vec<LeadRow> = sqlx::query_as(&format!(
         "SELECT {LEAD_COLUMNS} FROM leads l{LEAD_JOINS} WHERE l.id = ANY($1)"
     ))
     .bind(&ids)
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
+    hidden::settle(connection, rows.iter_mut()).await?;
     let rows: HashMap<i64, LeadRow> = rows.into_iter().map(|row| (row.id, row)).collect();
     Ok(ids.iter().map(|id| rows.get(id).cloned()).collect())
 }

@@ -93,7 +93,7 @@ async fn ids_up_to(
 }
 
 /// The page of these leads, which are one more where the list goes on.
-async fn page_of<C>(
+pub(crate) async fn page_of<C>(
     connection: &mut PgConnection,
     ids: Vec<i64>,
     request: &PageRequest<C>,

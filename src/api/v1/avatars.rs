@@ -30,7 +30,7 @@ use crate::api::preconditions::IfMatch;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::avatars::{MOST_BYTES, PictureError};
-use crate::ledger::{StreamKey, StreamKind};
+use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind, Unit};
 use crate::legal_hold;
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -100,7 +100,8 @@ struct CompanyOwner {
 #[utoipa::path(put, path = "/users/avatar", tag = "Users", security(("bearer" = [])), params(IfMatch), request_body = UserAvatar,
     responses((status = 200, description = "User avatar updated successfully", body = users::UserEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"), (status = 404, description = "No such user"),
-        (status = 413, description = "Larger than 2 MiB"), (status = 422, description = "Not a picture")))]
+        (status = 413, description = "Larger than 2 MiB"),
+        (status = 422, description = "Not a picture; `legal_hold`: a company in which the user holds a role is held, and the former picture would be gone")))]
 async fn upload_user_avatar(
     State(app): State<App>,
     caller: Caller,
@@ -118,7 +119,7 @@ async fn upload_user_avatar(
 #[utoipa::path(delete, path = "/users/avatar", tag = "Users", security(("bearer" = [])), params(UserOwner, IfMatch), request_body = Option<UserOwner>,
     responses((status = 200, description = "User avatar removed successfully", body = users::UserEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"), (status = 404, description = "No such user"),
-        (status = 422, description = "Another user in the body than in the query")))]
+        (status = 422, description = "Another user in the body than in the query; `legal_hold`: a company in which the user holds a role is held")))]
 async fn remove_user_avatar(
     State(app): State<App>,
     caller: Caller,
@@ -244,6 +245,30 @@ async fn upload(app: &App, owner: StreamKey, text: &str) -> Result<Avatar, Probl
     Ok(avatar)
 }
 
+/// Finds the companies in which the user holds a role, and all above: a hold on any of them holds the user's picture.
+fn companies_of(user: UserId) -> FindStreams {
+    Arc::new(move |connection| {
+        Box::pin(async move {
+            let paths = list::company_paths(connection, user).await?;
+            let companies = paths.into_iter().flatten();
+            let streams = companies.map(|company| StreamKey::new(StreamKind::Company, company));
+            Ok(streams.collect())
+        })
+    })
+}
+
+/// Who changes the picture may be of another company: they are told that the user is held, and not where.
+fn refuse_if_held(unit: &Unit<'_>, company: CompanyId, user: i64) -> Result<(), Refusal> {
+    let held = legal_hold::refuse_if_company_held(unit, company);
+    held.map_err(|refusal| match refusal {
+        Refusal::LegalHold { legal_hold_id, .. } => Refusal::LegalHold {
+            legal_hold_id,
+            held: format!("user {user}"),
+        },
+        other => other,
+    })
+}
+
 /// Shows the avatar, and removes the picture that it replaces from the store.
 async fn set(
     app: &App,
@@ -267,20 +292,26 @@ async fn set(
                 }
                 before
             } else {
-                let before = unit.state::<User>(id).avatar().cloned();
+                let user = unit.state::<User>(id);
+                let before = user.avatar().cloned();
                 unit.execute::<User>(id, UserCommand::SetAvatar(new.clone()))?;
+                if before.is_some() && before != new {
+                    for access in user.accesses() {
+                        refuse_if_held(unit, access.company_id, id)?;
+                    }
+                }
                 before
             };
             *former.lock().unwrap_or_else(PoisonError::into_inner) = before;
             Ok(id)
         })
         .on(owner);
-    let work = if owner.kind == StreamKind::Company {
-        work.sweeping(legal_hold::finding(vec![Held::Company(CompanyId(id))]))
+    let find = if owner.kind == StreamKind::Company {
+        legal_hold::finding(vec![Held::Company(CompanyId(id))])
     } else {
-        work
+        companies_of(UserId(id))
     };
-    app.ledger.commit(work).await?;
+    app.ledger.commit(work.sweeping(find)).await?;
     let replaced = replaced
         .lock()
         .unwrap_or_else(PoisonError::into_inner)

@@ -2,22 +2,19 @@
 //! and why, and old and new value of each field.
 
 mod formats;
+mod of_user;
 mod view;
 
-use std::collections::BTreeSet;
-
-use aggregates::access::{Reach, Right};
+use aggregates::access::Right;
 use aggregates::ids::{CompanyId, UserId};
-use aggregates::user::UserEvent;
 use axum::extract::{OriginalUri, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use projections::{DomainEvent, invitations};
+use projections::invitations;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::lead_on_record::LeadOnRecord;
-use super::users::require_visible;
 use crate::api::caller::Caller;
 use crate::api::extract::{Path, Query};
 use crate::api::problem::Problem;
@@ -25,6 +22,7 @@ use crate::app::App;
 use crate::ledger::history::{self, Entry};
 use crate::ledger::{StreamKey, StreamKind};
 use formats::Format;
+use of_user::Audited;
 use view::{History, HistoryQuery, Wanted};
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -65,7 +63,7 @@ async fn lead_history(
 /// The history of a user
 ///
 /// Of their roles, those in companies whose history the caller may read; of somebody who left these, what was until then, and of somebody
-/// who was deleted while they worked there, that too.
+/// who was deleted while they worked there, that too. Who did something for another company, and why, is not told.
 #[utoipa::path(get, path = "/users/{id}/history", tag = "History", security(("bearer" = [])),
     params(("id" = i64, Path), HistoryQuery),
     responses((status = 200, description = "The changes of the user", body = History), (status = 400, description = "Malformed query"),
@@ -80,10 +78,10 @@ async fn user_history(
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
     let mut wanted = query.check(&headers, &uri)?;
-    let audited = audited_of_user(&app, &caller, UserId(id)).await?;
-    wanted.filter.up_to = audited.up_to;
+    let audited = Audited::find(&app, &caller, UserId(id)).await?;
+    wanted.filter.up_to = audited.up_to();
     let stream = StreamKey::new(StreamKind::User, id);
-    let keep = |entry: &mut Entry| concerns(entry, audited.companies.as_ref());
+    let keep = |entry: &mut Entry| audited.tells(entry);
     answer(&app, stream, wanted, keep).await
 }
 
@@ -183,79 +181,4 @@ async fn may_audit(app: &App, caller: &Caller, company: i64, what: &str) -> Resu
     let scope = caller.scope_of(app, CompanyId(company), what).await?;
     scope.require(Right::Audit)?;
     Ok(())
-}
-
-/// What of a user's history the caller may read.
-struct Audited {
-    /// Roles in these companies; in all, when absent.
-    companies: Option<BTreeSet<i64>>,
-    /// Up to here: when the user left the last of them.
-    up_to: Option<i64>,
-}
-
-/// Whoever may read the history of a company may read that of its people, also when they have left or were deleted, up to then.
-async fn audited_of_user(app: &App, caller: &Caller, user: UserId) -> Result<Audited, Problem> {
-    // The ledger knows them also when they were deleted; of a moment before they came to be it does not.
-    let stream = StreamKey::new(StreamKind::User, user.get());
-    if !history::is_known(&mut *app.pool.acquire().await?, stream).await? {
-        return Err(Problem::not_found("user"));
-    }
-    if caller.authority.platform_owner {
-        return Ok(Audited {
-            companies: None,
-            up_to: None,
-        });
-    }
-    let today = app.today();
-    let mut connection = today.pool.acquire().await?;
-    let held = history::roles_held(&mut connection, user.get()).await?;
-    drop(connection);
-    let mut audited = BTreeSet::new();
-    for id in held.companies() {
-        let company = today.company(CompanyId(id), caller.as_of).await?;
-        let reach = company.and_then(|c| caller.authority.reach(&c.path, Right::Audit));
-        if reach == Some(Reach::All) {
-            audited.insert(id);
-        }
-    }
-    if audited.is_empty() {
-        require_visible(app, caller, user).await?;
-        let detail = "Your roles do not allow reading this user's history.";
-        return Err(Problem::forbidden(detail));
-    }
-    Ok(Audited {
-        up_to: held.left(&audited),
-        companies: Some(audited),
-    })
-}
-
-/// Whether the user's event says nothing of companies beyond these; of a deletion, what it says of others is taken out.
-fn concerns(entry: &mut Entry, companies: Option<&BTreeSet<i64>>) -> bool {
-    let Some(companies) = companies else {
-        return true;
-    };
-    let Some(DomainEvent::User(event)) = &entry.event else {
-        return true;
-    };
-    match event {
-        UserEvent::AccessGranted { company_id, .. }
-        | UserEvent::AccessRevoked { company_id, .. } => companies.contains(&company_id.get()),
-        UserEvent::AccessChanged {
-            from_company_id,
-            to_company_id,
-            ..
-        } => [from_company_id, to_company_id]
-            .iter()
-            .all(|company| companies.contains(&company.get())),
-        UserEvent::UserDeleted { accesses } => {
-            for access in accesses {
-                if !companies.contains(&access.company_id.get()) {
-                    let field = format!("user_accesses[{}]", access.id);
-                    entry.changes.retain(|change| !change.is_of(&field));
-                }
-            }
-            true
-        }
-        _ => true,
-    }
 }

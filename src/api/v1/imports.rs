@@ -31,6 +31,7 @@ use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 use crate::app::App;
+use crate::import::blocked::BlockedLeads;
 use crate::import::engine::ImportRefusal;
 use crate::import::errors_file;
 use crate::import::files::{FileError, PartsError};
@@ -255,7 +256,8 @@ async fn changed(app: &App, id: i64, told: i64) -> Option<ImportRow> {
 /// Failed rows of an import
 ///
 /// As CSV in the original columns, with a last column `import_failure_reason`: mend the rows and upload the file again; that column is then passed
-/// over. What a row has beyond the header stands in columns named by their number, as `column 5`.
+/// over. What a row has beyond the header stands in columns named by their number, as `column 5`. Rows with the e-mail or the telephone number of a
+/// lead that is blocked are left out for who may not erase it.
 #[utoipa::path(get, path = "/import/{import_code}/errors", tag = "Import", security(("bearer" = [])),
     params(("import_code" = String, Path)),
     responses((status = 200, description = "The failed rows", content_type = "text/csv", body = String),
@@ -267,7 +269,14 @@ async fn failed_rows(
     Path(code): Path<String>,
 ) -> Result<Response, Problem> {
     let row = allowed(&app, &caller, &code).await?;
-    let Some(body) = errors_file::stream(&app.imports, &row).await? else {
+    let company = CompanyId(row.company_id);
+    let scope = caller.scope_of(&app, company, "import").await?;
+    let hidden = match scope.require(Right::Govern) {
+        Ok(_) => BlockedLeads::default(),
+        // As of now, whatever the moment that is asked for.
+        Err(_) => BlockedLeads::of(&mut *app.pool.today().acquire().await?, company).await?,
+    };
+    let Some(body) = errors_file::stream(&app.imports, &row, hidden).await? else {
         return Err(Problem::gone(
             "file_not_kept",
             "The uploaded file is not kept any more.",

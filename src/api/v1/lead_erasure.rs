@@ -23,8 +23,7 @@ use crate::api::extract::{Json, Path};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 use crate::app::App;
-use crate::ledger::erasure::{self, Certified};
-use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind};
+use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind, certificates, erasure};
 use crate::legal_hold;
 use crate::worker::erasures;
 
@@ -106,20 +105,20 @@ fn finding(lead: &LeadOnRecord, unsealed: Arc<AtomicBool>) -> FindStreams {
 
 async fn one(app: &App, lead: i64) -> Result<Json<ErasureEnvelope>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let row = lead_erasures::of_lead(&mut connection, LeadId(lead)).await?;
-    let erased = erasure::of_lead(&mut connection, lead).await?;
+    let moment = app.pool.moment();
+    // As of a moment the table tells what hides the person in the answer, which is asked of today. How far it had gone is told by the
+    // events, and is nothing about the person.
+    let row = if moment.is_some() {
+        erasure::steps_of_lead(&mut connection, LeadId(lead)).await?
+    } else {
+        lead_erasures::of_lead(&mut connection, LeadId(lead)).await?
+    };
+    let erased = certificates::of_lead(&mut connection, lead).await?;
     drop(connection);
-    let certificate = match (&erased, row.company_id, row.reason()) {
-        (Some(erased), Some(company), Some(reason)) => {
-            let certified = Certified {
-                lead,
-                company,
-                reason: reason.code(),
-            };
-            let now = app.clock.now();
-            Some(erasure::certificate(app.pool.today(), certified, erased, now).await?)
-        }
-        _ => None,
+    let erased = erased.filter(|_| row.erased_at.is_some());
+    let certificate = match &erased {
+        Some(erased) => erasures::certificate(app, erased).await?,
+        None => None,
     };
     Ok(Json(ErasureEnvelope {
         erasure: ErasureView {
@@ -129,7 +128,9 @@ async fn one(app: &App, lead: i64) -> Result<Json<ErasureEnvelope>, Problem> {
             blocked_at: row.blocked_at,
             unblocked_at: row.unblocked_at,
             erased_at: row.erased_at,
-            cleared_at: erased.and_then(|erased| erased.cleared_at),
+            cleared_at: erased
+                .and_then(|erased| erased.cleared_at)
+                .filter(|cleared| moment.is_none_or(|moment| *cleared <= moment.clock())),
             certificate,
         },
     }))

@@ -8,6 +8,7 @@ use aggregates::stage::Stage;
 use axum::extract::State;
 use chrono::{DateTime, NaiveDate};
 use projections::duplicates;
+use projections::duplicates::Hidden;
 use projections::leads::counts::{self, LeadFilter};
 use projections::leads::list::{self, Cursor, LeadRow, Sort, SortColumn};
 use projections::leads::past;
@@ -327,15 +328,19 @@ async fn list_duplicates(
     let wanted: Wanted<(i64, i64)> = page.check()?;
     let (only_of, _) = within(&scope, reach, true, None);
     let mut connection = app.pool.acquire().await?;
-    let total = duplicates::total(&mut connection, company, only_of.as_deref()).await?;
     let (only_of, request) = (only_of.as_deref(), &wanted.request);
-    let page = if let Some(moment) = app.pool.moment() {
+    let (connection, mapping) = (&mut *connection, &app.zone_maps);
+    let (total, page) = if let Some(moment) = app.pool.moment() {
+        let hidden = Hidden::of(connection, company, None).await?;
+        let total = duplicates::total_of_past(connection, company, only_of, &hidden).await?;
         let begun = Instant::now();
-        let read = duplicates::page_of_past(&mut connection, company, only_of, request).await?;
-        app.zone_maps.took(company, &read, moment, begun.elapsed());
-        read.page
+        let read = duplicates::page_of_past(connection, company, only_of, &hidden, request).await?;
+        mapping.took(company, &read, moment, begun.elapsed());
+        (total, read.page)
     } else {
-        duplicates::page(&mut connection, company, only_of, request).await?
+        let total = duplicates::total(connection, company, only_of).await?;
+        let page = duplicates::page(connection, company, only_of, request).await?;
+        (total, page)
     };
     let next = page.rows.last().filter(|_| page.more);
     let next = next.and_then(|row| Some((row.duplicate_group?, row.id)));

@@ -18,6 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::dates::day;
+use super::lead_on_record::LeadOnRecord;
 use super::pages::{Meta, PageQuery};
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path, Query};
@@ -96,27 +97,23 @@ enum Words {
 }
 
 /// Asks that the caller holds the right on the thing, and answers whether they may read the words of its holds. Who audits comes to read
-/// them.
+/// them. A lead that an undone import took away is still on record: what can be erased can be held.
 async fn held_by(app: &App, caller: &Caller, held: Held, right: Right) -> Result<Words, Problem> {
-    let (company, thing, blocked) = match held {
-        Held::Company(company) => (company, "company", false),
-        Held::Lead(lead) => {
-            let row = app.reads.lead.get(lead).await?;
-            let row = row.ok_or_else(|| Problem::not_found("lead"))?;
-            (CompanyId(row.company_id), "lead", row.blocked_at.is_some())
+    let lead = match held {
+        Held::Company(company) => {
+            let scope = caller.scope_of(app, company, "company").await?;
+            scope.require(right)?;
+            return Ok(Words::Shown);
         }
+        Held::Lead(lead) => LeadOnRecord::find(app, caller, lead.get()).await?,
     };
-    let scope = caller.scope_of(app, company, thing).await?;
-    scope.require(right)?;
-    if blocked && scope.require(Right::Govern).is_err() {
+    lead.require(right)?;
+    if lead.hidden && !lead.allows(Right::Govern) {
         return Ok(Words::Hidden);
     }
-    if let (Held::Lead(lead), Right::Audit) = (held, right) {
-        caller.has_read(
-            app,
-            "GET /leads/{id}/legal_holds",
-            [(lead.get(), company.get())],
-        );
+    if right == Right::Audit {
+        let read = [(lead.id.get(), lead.company.get())];
+        caller.has_read(app, "GET /leads/{id}/legal_holds", read);
     }
     Ok(Words::Shown)
 }
@@ -193,11 +190,11 @@ async fn release(
         Ok(id)
     });
     let committed = app.ledger.commit(work.on(stream)).await?;
-    if let Held::Lead(lead) = held
-        && let Some(row) = app.reads.lead.get(lead).await?
-    {
+    if let Held::Lead(lead) = held {
+        let lead = LeadOnRecord::find(&app, &caller, lead.get()).await?;
         let path = "POST /leads/{id}/legal_holds/{hold_id}/release";
-        caller.has_seen_unchanged(&app, committed, path, (row.id, row.company_id));
+        let seen = (lead.id.get(), lead.company.get());
+        caller.has_seen_unchanged(&app, committed, path, seen);
     }
     one(&app, held, id).await
 }
@@ -231,7 +228,8 @@ async fn list(
 
 /// Place a legal hold on a lead
 ///
-/// While it stands, the lead is neither blocked nor erased, its notes are not deleted, and no import that made it is undone.
+/// While it stands, the lead is neither blocked nor erased, its notes are not deleted, and no import that made it is undone. A lead that an
+/// undone import took away is still on record, and is held alike.
 #[utoipa::path(post, path = "/leads/{id}/legal_holds", tag = "Legal Holds", security(("bearer" = [])), params(("id" = i64, Path)),
     request_body = NewLegalHold,
     responses((status = 201, description = "Legal hold placed", body = LegalHoldEnvelope), (status = 401, description = "No or bad token"),

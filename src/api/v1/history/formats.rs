@@ -34,23 +34,29 @@ impl Format {
         }
     }
 
-    /// The first of our forms that the client names; JSON when it names none.
+    /// The form that the client likes best of ours, by the weights (`q`) that it gives; of equal ones the first that it names. JSON when it
+    /// names none; what it would take of any kind is JSON, too.
     pub fn accepted(headers: &HeaderMap) -> Self {
         let accept = headers.get_all(header::ACCEPT).into_iter();
         let accept = accept.filter_map(|value| value.to_str().ok());
-        let mut types = accept.flat_map(|value| value.split(','));
-        let found =
-            types.find_map(
-                |range| match range.split(';').next().unwrap_or_default().trim() {
-                    "application/json" => Some(Self::Json),
-                    "text/csv" => Some(Self::Csv),
-                    "application/x-ndjson" | "application/cloudevents+json" => {
-                        Some(Self::CloudEvents)
-                    }
-                    _ => None,
-                },
-            );
-        found.unwrap_or(Self::Json)
+        let mut best: Option<((u16, bool), Self)> = None;
+        for range in accept.flat_map(|value| value.split(',')) {
+            let (name, parameters) = range.split_once(';').unwrap_or((range, ""));
+            let (named, format) = match name.trim().to_ascii_lowercase().as_str() {
+                "application/json" => (true, Self::Json),
+                "text/csv" => (true, Self::Csv),
+                "application/x-ndjson" | "application/cloudevents+json" => {
+                    (true, Self::CloudEvents)
+                }
+                "*/*" | "application/*" => (false, Self::Json),
+                _ => continue,
+            };
+            let rank = (weight(parameters), named);
+            if rank.0 > 0 && best.is_none_or(|(before, _)| rank > before) {
+                best = Some((rank, format));
+            }
+        }
+        best.map_or(Self::Json, |(_, format)| format)
     }
 
     const fn content_type(self) -> &'static str {
@@ -60,6 +66,23 @@ impl Format {
             Self::CloudEvents => "application/x-ndjson",
         }
     }
+}
+
+/// The parameter `q` in thousandths; 1,000 when there is none that can be read.
+fn weight(parameters: &str) -> u16 {
+    let named = parameters.split(';').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
+    });
+    let (whole, rest) = match named.and_then(|value| value.split_at_checked(1)) {
+        Some((whole @ ("0" | "1"), rest)) => (whole, rest.strip_prefix('.').unwrap_or(rest)),
+        _ => return 1_000,
+    };
+    if whole == "1" {
+        return 1_000;
+    }
+    let digits = rest.chars().chain("000".chars()).take(3);
+    digits.collect::<String>().parse().unwrap_or(1_000)
 }
 
 const COLUMNS: [&str; 16] = [
@@ -171,4 +194,36 @@ pub fn response(format: Format, body: Vec<u8>, wanted: &Wanted, next: Option<i64
         response.headers_mut().insert(header::LINK, link);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_is_what_the_client_likes_best() {
+        for (accept, wanted) in [
+            (vec![], Format::Json),
+            (vec!["text/html"], Format::Json),
+            (vec!["text/csv"], Format::Csv),
+            (vec!["Text/CSV;q=1"], Format::Csv),
+            (vec!["text/csv;q=0.1, application/json;q=0.9"], Format::Json),
+            (
+                vec!["application/json;q=0.25", "text/csv; q=0.3"],
+                Format::Csv,
+            ),
+            (vec!["text/csv;q=0.5, application/json;q=0.5"], Format::Csv),
+            (vec!["application/x-ndjson, */*"], Format::CloudEvents),
+            (vec!["*/*, text/csv"], Format::Csv),
+            (vec!["text/csv;q=0.1, */*"], Format::Json),
+            (vec!["text/csv;q=0"], Format::Json),
+            (vec!["application/json;q=0, text/csv;q=0.001"], Format::Csv),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in &accept {
+                headers.append(header::ACCEPT, HeaderValue::from_static(value));
+            }
+            assert_eq!(Format::accepted(&headers), wanted, "{accept:?}");
+        }
+    }
 }

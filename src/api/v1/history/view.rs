@@ -195,7 +195,8 @@ pub struct EntryView {
 /// Who did it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ActorView {
-    /// `user`, `token` (a program), `anonymous`, `system`, or what a foreign program says.
+    /// `user`, `token` (a program), `anonymous`, `system`, `elsewhere` (somebody who acts for companies whose history the reader may not
+    /// read: who, from where and why is withheld), or what a foreign program says.
     #[serde(rename = "type")]
     #[schema(example = "user")]
     pub kind: String,
@@ -218,7 +219,7 @@ pub struct ChangeView {
     pub field: String,
     pub from: Value,
     pub to: Value,
-    /// Why a value is not shown: `erased`, `blocked` or `secret`.
+    /// Why a value is not shown: `erased`, `blocked`, `elsewhere` (of another company) or `secret`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withheld: Option<String>,
 }

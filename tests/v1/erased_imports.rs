@@ -1,0 +1,152 @@
+//! What came with an import goes with a person that is erased: files that were never read to their end, parts that never became a
+//! file, and the words that somebody sent along.
+
+use aggregates::access::Role;
+use leadledger::ledger::{rebuild, verify};
+use serde_json::{Value, json};
+
+use crate::erased_everywhere::{everywhere, in_folder, step};
+use crate::import_uploads::Parts;
+use crate::imports::{Scene, code, people};
+use crate::server::{Person, int};
+
+/// Of these nobody knows whom their rows are about.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_were_not_read_to_their_end_are_gone() {
+    let scene = Scene::start().await;
+    let server = &scene.server;
+    let lead = json!({"first_name": "Zoe", "email": "zoe@example.com"});
+    let lead = int(&server.lead(&scene.ana, scene.company, lead).await["id"]);
+    let open = "email\nzoe@example.com\n\"never closed\n";
+    let failed = scene.import(open, &[]).await;
+    assert_eq!(failed["status"], "failed", "{failed}");
+    let long = format!(
+        "{}Zoe,zoe@example.com,Town\n",
+        people(30_000, "example.com")
+    );
+    let begun = scene.upload(&long, &[]).await;
+    let cancel = format!("/api/v1/import/{}/cancel", code(&begun));
+    let cancel = server.post(cancel).token(&scene.ana.token);
+    cancel.expect(200).await;
+    let cancelled = scene.ended(code(&begun)).await;
+    assert_eq!(cancelled["status"], "cancelled", "{cancelled}");
+    let parts = Parts::begin(&scene).await;
+    let part = "email\nzoe@example.com\n";
+    parts.put("1", part).expect(200).await;
+    // Of another company: these stay.
+    let other = Scene {
+        company: server.company(&scene.ana, "Another").await,
+        ana: scene.ana.clone(),
+        server: scene.server,
+    };
+    let server = &other.server;
+    let others = Parts::begin(&other).await;
+    others.put("1", part).expect(200).await;
+    // In the store: whoever reads a file has it in the spool for as long.
+    let store = server.data.path().join("objects");
+    let files = || in_folder(&store, &["zoe@example.com".to_owned()]);
+    assert_eq!(files().len(), 4, "{:?}", files());
+    step(server, &other.ana, lead, "block").await;
+    assert_eq!(files().len(), 4, "{:?}", files());
+    step(server, &other.ana, lead, "erase").await;
+    let left = files();
+    let [left] = left.as_slice() else {
+        panic!("{left:?}");
+    };
+    let theirs = format!("{}-", other.company);
+    assert!(left.contains(&theirs), "{left}");
+    server.assert_sound().await;
+}
+
+/// What the file is called, and why it was imported: sealed with the key of the import, which goes with the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_words_that_came_with_an_import_are_gone() {
+    let scene = Scene::start().await;
+    let server = &scene.server;
+    let import = async |address: &str, name: &str, reason: &str| -> Value {
+        let call = server.post(scene.path()).token(&scene.ana.token);
+        let call = call.header("x-reason", reason);
+        let call = call.header("idempotency-key", address);
+        let call = call.upload(&format!("{name}.csv"), format!("email\n{address}\n"), &[]);
+        let mut begun = call.expect(201).await;
+        let begun = begun["import_file"].take();
+        assert!(begun["name"].to_string().contains(name), "{begun}");
+        scene.ended(code(&begun)).await
+    };
+    let hers = import("zoe@example.com", "zqhersfile", "zqherswhy").await;
+    let his = import("bo@example.com", "zqhisfile", "zqhiswhy").await;
+    let words = ["zqhersfile", "zqherswhy"].map(str::to_owned);
+    let before = everywhere(server, &words).await.join("\n");
+    for table in ["past.imports", "public.imports"] {
+        let held = format!("{table}: zqhersfile");
+        assert!(before.contains(&held), "{table}: {before}");
+    }
+    assert!(!before.contains("zqherswhy"), "it is sealed: {before}");
+    // Kept answers are sealed: the name cannot be looked for in them.
+    sqlx::query("UPDATE idempotency_keys SET response = 'kept' WHERE key LIKE '%@%'")
+        .execute(server.database.pool())
+        .await
+        .expect("kept answers");
+    let leads = scene.leads().await;
+    let lead = leads.iter().find(|lead| lead["email"] == "zoe@example.com");
+    let lead = int(&lead.expect("an imported lead")["id"]);
+    step(server, &scene.ana, lead, "block").await;
+    step(server, &scene.ana, lead, "erase").await;
+    assert_eq!(everywhere(server, &words).await, Vec::<String>::new());
+    let kept: Vec<(String, bool)> = sqlx::query_as(
+        "SELECT key, response IS NOT NULL FROM idempotency_keys WHERE key LIKE '%@%' ORDER BY key",
+    )
+    .fetch_all(server.database.pool())
+    .await
+    .expect("kept answers");
+    let told = [("bo@example.com", true), ("zoe@example.com", false)];
+    assert_eq!(kept, told.map(|(key, kept)| (key.to_owned(), kept)));
+    let shown = async |import: &Value| -> Value {
+        let path = format!("/api/v1/import/{}", code(import));
+        let mut shown = server.get(path).token(&scene.ana.token).expect(200).await;
+        shown["import_file"].take()
+    };
+    assert_eq!(shown(&hers).await["name"], "");
+    assert_eq!(shown(&his).await["name"], "zqhisfile.csv");
+    server.assert_sound().await;
+
+    // It goes on as before: what it did to others is taken back, and the tables are made anew.
+    let undo = format!("/api/v1/import/{}/undo", code(&hers));
+    let undo = server.post(undo).token(&scene.ana.token);
+    let undo = undo.header("x-reason", "zqundowhy").answer().await;
+    assert!(undo.status < 300, "{} {}", undo.status, undo.text);
+    assert_eq!(scene.ended(code(&hers)).await["status"], "undone");
+    let options = server.database.connect_options();
+    let rebuilt = rebuild::run(&options, &[], |_, _| ()).await;
+    rebuilt.expect("rebuilt tables");
+    assert_eq!(shown(&hers).await["name"], "");
+    let found = verify::run(&options, &[], |_, _| ()).await;
+    let found = found.expect("a verified ledger").differences;
+    assert_eq!(found, Vec::<String>::new());
+    assert_eq!(everywhere(server, &words).await, Vec::<String>::new());
+}
+
+/// Managers mend failed rows; those of a lead that is blocked are for who may erase it.
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_rows_of_a_blocked_lead_are_for_owners_only() {
+    let scene = Scene::start().await;
+    let server = &scene.server;
+    let lead = json!({"first_name": "Zoe", "email": "zoe@example.com"});
+    let lead = int(&server.lead(&scene.ana, scene.company, lead).await["id"]);
+    let manager = server.member(scene.company, &scene.ana, Role::Manager, "Max");
+    let manager = manager.await.person;
+    let file = "email,phone\nZoe@Example.com,12\nbo@example.com,34\n";
+    let failed = scene.import(file, &[]).await;
+    assert_eq!(int(&failed["failed_rows"]), 2, "{failed}");
+    let path = format!("/api/v1/import/{}/errors", code(&failed));
+    let rows = async |person: &Person| {
+        let call = server.get(&path).token(&person.token);
+        call.expect_answer(200).await.text.to_lowercase()
+    };
+    assert!(rows(&manager).await.contains("zoe@example.com"));
+    step(server, &scene.ana, lead, "block").await;
+    let shown = rows(&manager).await;
+    assert!(!shown.contains("zoe@example.com"), "{shown}");
+    assert!(shown.contains("bo@example.com"), "{shown}");
+    assert!(rows(&scene.ana).await.contains("zoe@example.com"));
+}
