@@ -170,7 +170,7 @@ pub async fn total(
     Ok(Total::exact(count.unwrap_or_default()))
 }
 
-/// [`total`] as of the moment that the connection's tables are of, without who is hidden.
+/// [`total()`] as of the moment that the connection's tables are of, without who is hidden.
 ///
 /// # Errors
 /// What the database answers.
