@@ -8,7 +8,7 @@ use aggregates::text;
 use projections::imports::catalogue::{Catalogue, Found};
 use projections::search;
 
-use super::errors_file::REASON;
+use super::errors_file::earlier_reason;
 use crate::lead_files::{own_places, read_only_places};
 
 /// What a column is taken for.
@@ -175,9 +175,8 @@ impl Columns {
             }
             fields[place] = Some(field);
         }
-        let mended = header.last().is_some_and(|last| last == REASON);
-        let reasons = mended.then(|| header.len() - 1);
-        for place in read_only_places(header).into_iter().chain(reasons) {
+        let passed_over = read_only_places(header).into_iter();
+        for place in passed_over.chain(earlier_reason(header)) {
             fields[place].get_or_insert(Field::Ignore);
         }
         recognise(header, &mut fields, catalogue);

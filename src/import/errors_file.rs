@@ -20,7 +20,7 @@ use super::rows::row_of;
 use crate::tabular::{self, CsvWriter};
 
 /// The header of the last column. As the last header of a file it says that the file is one of failed rows that were mended, and the column is passed over.
-pub const REASON: &str = "import_failure_reason";
+const REASON: &str = "import_failure_reason";
 /// How many commits' outcomes are read together.
 const READ_TOGETHER: i64 = 50;
 /// A piece of the answer has so many bytes, about.
@@ -89,7 +89,7 @@ fn widest(reader: tabular::Reader) -> usize {
 }
 
 /// The place of the column with the reasons for which these very rows had failed before, if there is one.
-fn earlier_reason(header: &[String]) -> Option<usize> {
+pub(super) fn earlier_reason(header: &[String]) -> Option<usize> {
     let last = header.len().checked_sub(1)?;
     (header[last] == REASON).then_some(last)
 }
