@@ -1,14 +1,14 @@
 //! The database of this run: the embedded PostgreSQL, or the one that `DATABASE_URL` names; migrated and connected.
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use anyhow::Context;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 
 use crate::config::Settings;
+use crate::connection_pool;
 use crate::embedded::{self, EmbeddedPostgres};
 use crate::ledger::tree;
 
@@ -85,11 +85,7 @@ impl Database {
             tracing::info!(%url, "the embedded PostgreSQL runs; psql and pg_dump take this address");
             (postgres.connect_options(EMBEDDED_DATABASE), Some(postgres))
         };
-        let pool = PgPoolOptions::new()
-            .max_connections(32)
-            .acquire_timeout(Duration::from_secs(3))
-            // A ping before each use would be a hidden round trip; a dead connection shows itself at its first use.
-            .test_before_acquire(false)
+        let pool = connection_pool::settings(32)
             .connect_with(options.clone())
             .await
             .context("the database cannot be reached")?;

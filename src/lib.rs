@@ -9,6 +9,7 @@ pub mod checkpoint_key_command;
 pub mod clock;
 pub mod coalesce;
 pub mod config;
+pub mod connection_pool;
 pub mod database;
 pub mod digests;
 pub mod embedded;

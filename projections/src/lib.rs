@@ -26,6 +26,7 @@ pub mod legal_terms;
 pub mod mail_outbox;
 pub mod onboarding;
 pub mod page;
+pub mod plans;
 pub mod projection;
 pub mod providers;
 pub mod questions;

@@ -2,6 +2,8 @@
 
 use sqlx::{Postgres, QueryBuilder};
 
+use crate::total::EXACT_UP_TO;
+
 /// Which part of a list is wanted.
 #[derive(Debug, Clone)]
 pub struct PageRequest<C> {
@@ -99,6 +101,15 @@ impl Total {
         Self {
             count,
             is_estimate: false,
+        }
+    }
+
+    /// A guess at a number of which is known that it is above 10,000.
+    #[must_use]
+    pub(crate) fn estimated(guess: i64) -> Self {
+        Self {
+            count: guess.max(EXACT_UP_TO + 1),
+            is_estimate: true,
         }
     }
 }

@@ -1,36 +1,59 @@
 //! How many rows a query has, when no table of counts knows it.
 
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{Connection, PgConnection, Postgres, QueryBuilder};
 
 use crate::page::Total;
+use crate::plans;
 
 /// Counting further would cost more than the page that shows the number.
-const EXACT_UP_TO: i64 = 10_000;
+pub(crate) const EXACT_UP_TO: i64 = 10_000;
 
 /// Exact up to 10,000, an estimate of the planner's above. `push` appends the query whose rows are counted.
 pub(crate) async fn counted(
     connection: &mut PgConnection,
     push: impl Fn(&mut QueryBuilder<'_, Postgres>),
 ) -> Result<Total, sqlx::Error> {
+    Ok(match exact(connection, &push).await? {
+        Some(total) => total,
+        None => Total::estimated(planned(connection, &push).await?),
+    })
+}
+
+/// The number of rows up to 10,000; `None` when there are more.
+pub(crate) async fn exact(
+    connection: &mut PgConnection,
+    push: impl Fn(&mut QueryBuilder<'_, Postgres>),
+) -> Result<Option<Total>, sqlx::Error> {
     let mut query = QueryBuilder::new("SELECT count(*) FROM (");
     push(&mut query);
     query
         .push(" LIMIT ")
         .push_bind(EXACT_UP_TO + 1)
         .push(") AS counted");
+    let mut transaction = plans::for_values(connection).await?;
     let counted: i64 = query
         .build_query_scalar()
-        .fetch_one(&mut *connection)
+        .fetch_one(&mut *transaction)
         .await?;
-    if counted <= EXACT_UP_TO {
-        return Ok(Total::exact(counted));
-    }
+    transaction.commit().await?;
+    Ok((counted <= EXACT_UP_TO).then_some(Total::exact(counted)))
+}
+
+/// How many rows the planner expects of the query, of today's tables: of those of an earlier moment it knows nothing (migration 0036).
+pub(crate) async fn planned(
+    connection: &mut PgConnection,
+    push: impl Fn(&mut QueryBuilder<'_, Postgres>),
+) -> Result<i64, sqlx::Error> {
     let mut query = QueryBuilder::new("EXPLAIN (FORMAT JSON) ");
     push(&mut query);
-    let plan: serde_json::Value = query.build_query_scalar().fetch_one(connection).await?;
-    let estimate = plan[0]["Plan"]["Plan Rows"].as_i64().unwrap_or(counted);
-    Ok(Total {
-        count: estimate.max(counted),
-        is_estimate: true,
-    })
+    // Rolled back in any case, and the tables are those of the moment again.
+    let mut transaction = connection
+        .begin_with("BEGIN; SET LOCAL search_path TO public")
+        .await?;
+    let plan: serde_json::Value = query
+        .build_query_scalar()
+        .fetch_one(&mut *transaction)
+        .await?;
+    transaction.rollback().await?;
+    Ok(plan[0]["Plan"]["Plan Rows"].as_i64().unwrap_or_default())
 }

@@ -161,7 +161,7 @@ const OUTDATED: &str = "(m.list = 'full_name' AND EXISTS (SELECT 1 FROM public.l
      WHERE e.company_id = m.company_id AND e.erased_position > m.as_of))";
 
 /// How many zones, in how many groups, one statement may look into. It looks into no more than it needs.
-const BATCHES: [(i64, i64); 2] = [(32, 4), (256, 16)];
+const AT_MOST: (i64, i64) = (1_024, 64);
 
 /// How many zones are a group.
 const GROUP: i64 = 128;
@@ -176,11 +176,10 @@ impl Walk<'_> {
     ) -> Result<Option<Vec<i64>>, sqlx::Error> {
         let wanted = request.offset() + request.per_page + 1;
         let mut ids: Vec<i64> = Vec::new();
-        let [mut batch, next_batch] = BATCHES;
         let mut map: Option<i64> = None;
         loop {
             let missing = wanted - i64::try_from(ids.len()).unwrap_or(i64::MAX);
-            let mut query = self.rows_in_zones(batch, &|query| {
+            let mut query = self.rows_in_zones(&|query| {
                 // One plan for every first page: see `PageRequest::push_window`.
                 if request.offset() == 0 {
                     query.push(wanted);
@@ -200,7 +199,7 @@ impl Walk<'_> {
                 zones.extend(row.try_get::<Option<i64>, _>(1)?);
                 ids.extend(row.try_get::<Option<i64>, _>(2)?);
             }
-            // The rows of a zone are asked for zone by zone, and so they come; no other order is ever taken for it.
+            // Zone by zone is how they are asked for, and so they come; no other order is ever taken for it.
             let in_order = if self.descending {
                 zones.is_sorted_by(|a, b| a >= b)
             } else {
@@ -213,17 +212,10 @@ impl Walk<'_> {
                 ids.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
                 return Ok(Some(ids));
             }
-            // All of these zones were looked into. What comes after them?
-            let mut query = self.end_of_zones(batch);
-            let end = query.build().fetch_one(&mut *connection).await?;
-            if end.try_get::<Option<i64>, _>(0)? != map {
-                return Ok(None);
-            }
-            if end.try_get::<Option<i64>, _>(2)?.is_none() {
+            let Some(last) = rows.last().filter(|_| !zones.is_empty()) else {
                 return Ok(Some(ids));
-            }
-            self.after = Some(Place::read(self.list, &end, 1, 2)?);
-            batch = next_batch;
+            };
+            self.after = Some(Place::read(self.list, last, 3, 4)?);
         }
     }
 
@@ -237,7 +229,7 @@ impl Walk<'_> {
             .push_bind(self.list.name)
             .push(" AND z.part = ")
             .push_bind(self.part)
-            .push(" AND z.held @> current_setting('leadledger.as_of')::bigint");
+            .push(" AND z.held @> (SELECT current_setting('leadledger.as_of')::bigint)");
         if let Some(after) = &self.after {
             let (far, beyond) = self.ends();
             query.push(format!(" AND (z.{far}_{kind}, z.{far}_id) {beyond} "));
@@ -261,12 +253,14 @@ impl Walk<'_> {
         }
     }
 
-    /// Appends the relation `z` of the next zones, in the order of the list.
-    fn push_batch(&self, query: &mut QueryBuilder<'_, Postgres>, (zones, groups): (i64, i64)) {
+    /// Appends the relation `z` of the next zones, in the order of the list: of one group after the other, each when it is needed. To have
+    /// them sorted, PostgreSQL would look at the zones of all groups first.
+    fn push_next(&self, query: &mut QueryBuilder<'_, Postgres>) {
         let kind = self.list.kind;
         let (far, _) = self.ends();
         let near = if self.descending { "last" } else { "first" };
         let direction = self.direction();
+        let (zones, groups) = AT_MOST;
         query.push("(SELECT z.* FROM (SELECT z.zone FROM past.zones z WHERE z.level = 1");
         self.push_zones(query);
         // The limit inside too: else PostgreSQL may look at every zone for its group, instead of at the zones of each group.
@@ -277,7 +271,7 @@ impl Walk<'_> {
         ));
         self.push_zones(query);
         query.push(format!(
-            " ORDER BY z.zone {direction} LIMIT {zones}) z ORDER BY z.zone {direction} LIMIT {zones}) z"
+            " ORDER BY z.zone {direction} LIMIT {zones}) z LIMIT {zones}) z"
         ));
     }
 
@@ -293,23 +287,27 @@ impl Walk<'_> {
             .push(" AND m.list = ")
             .push_bind(self.list.name)
             .push(format!(
-                " AND m.as_of >= current_setting('leadledger.as_of')::bigint AND NOT {OUTDATED}) AS as_of) m"
+                " AND m.as_of >= (SELECT current_setting('leadledger.as_of')::bigint) AND NOT {OUTDATED}) AS as_of) m"
             ));
     }
 
-    /// The map, zone and id of each of the first rows in the next zones, or the map alone. Zone by zone, as far as it has to: with an order asked for all of them
-    /// together, PostgreSQL would look into every one before it answers.
+    /// The map, zone and id of each of the first rows in the next zones, and the place behind which to go on; of a zone without such a row its
+    /// end; or the map alone.
     fn rows_in_zones(
         &self,
-        batch: (i64, i64),
         push_rows: &dyn Fn(&mut QueryBuilder<'_, Postgres>),
     ) -> QueryBuilder<'_, Postgres> {
         let ZonedList { key, id, .. } = self.list;
-        let mut query = QueryBuilder::new("SELECT m.as_of, r.zone, r.id FROM ");
+        let mut query =
+            QueryBuilder::new("SELECT m.as_of, r.zone, r.id, r.place, r.place_id FROM ");
         self.push_map(&mut query);
-        query.push(" LEFT JOIN (SELECT z.zone, l.id FROM ");
-        self.push_batch(&mut query, batch);
-        query.push(format!(" CROSS JOIN LATERAL (SELECT l.{id} AS id"));
+        query.push(
+            " LEFT JOIN (SELECT z.zone, l.id, coalesce(l.key, z.far) AS place, coalesce(l.id, z.far_id) AS place_id FROM ",
+        );
+        self.push_next(&mut query);
+        query.push(format!(
+            " LEFT JOIN LATERAL (SELECT l.{key} AS key, l.{id} AS id"
+        ));
         (self.rows)(&mut query);
         let (not_before, not_beyond) = if self.descending {
             ("<=", ">=")
@@ -334,22 +332,9 @@ impl Walk<'_> {
             " ORDER BY l.{key} {direction}, l.{id} {direction} LIMIT "
         ));
         push_rows(&mut query);
-        query.push(") l LIMIT ");
+        query.push(") l ON true LIMIT ");
         push_rows(&mut query);
         query.push(") r ON true");
-        query
-    }
-
-    /// One row: the map, and the place where the last of the next zones ends, if there is one.
-    fn end_of_zones(&self, batch: (i64, i64)) -> QueryBuilder<'_, Postgres> {
-        let mut query = QueryBuilder::new("SELECT m.as_of, e.far, e.far_id FROM ");
-        self.push_map(&mut query);
-        query.push(" LEFT JOIN (SELECT z.far, z.far_id FROM ");
-        self.push_batch(&mut query, batch);
-        query.push(format!(
-            " ORDER BY z.zone {} LIMIT 1) e ON true",
-            if self.descending { "ASC" } else { "DESC" }
-        ));
         query
     }
 }

@@ -28,7 +28,7 @@ use super::meta;
 use super::problem::Problem;
 use super::request_id::RequestId;
 use crate::app::{App, Authority};
-use crate::ledger::moment::{Asked, Moment, NoMoment, Reader};
+use crate::ledger::moment::{Asked, Moment, NoMoment};
 
 /// The largest answer that is given its `meta.as_of`: lists of 100 rows are far smaller.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
@@ -55,7 +55,6 @@ type Key = (Asked, Arc<str>);
 struct BoundRoutes {
     routes: Router,
     moment: Moment,
-    pool: Reader,
 }
 
 /// Who looks back, as found by today's roles.
@@ -85,9 +84,7 @@ impl LookBack {
         let bound = self.bound_to(asked, &caller.authority).await?;
         let request = again(&parts, caller);
         let response = bound.routes.clone().oneshot(request).await.into_response();
-        let response = with_moment(response, bound.moment).await;
-        bound.pool.answered();
-        response
+        with_moment(response, bound.moment).await
     }
 
     /// The routes bound to the moment, for whoever holds this.
@@ -103,7 +100,6 @@ impl LookBack {
         let back = self.today.looking_back(asked, &key.1).await?;
         let (app, moment) = back.map_err(refusal)?;
         let bound = Arc::new(BoundRoutes {
-            pool: app.pool.clone(),
             routes: self.routes.clone().with_state(app),
             moment,
         });

@@ -53,6 +53,7 @@ mod verify_marks;
 pub mod verify_past;
 pub mod verify_proofs;
 mod verify_tiles;
+mod verify_told;
 mod verify_versions;
 pub mod versions;
 mod work;

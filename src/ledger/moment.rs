@@ -3,19 +3,23 @@
 //! What was replaced or removed is kept (migration 0016). On a connection of [`Reader::looking_back`] the schema `as_of` comes first in
 //! the search path, so that every query answers as of the moment without knowing of it.
 
+use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use projections::plans;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Executor, PgConnection, PgPool, Postgres, Row, Transaction};
+
+use crate::connection_pool;
 
 /// The most connections for reading the past; they are opened when needed.
 const CONNECTIONS: u32 = 8;
-/// How many of them wait bound for the next request of their moment; the others are always there for any moment.
-const KEPT_IDLE: usize = 4;
+/// How many of them wait bound for the next read of their moment; the others are always there for any moment.
+const WAITING: usize = 4;
 
 /// A moment of the past as somebody names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -118,9 +122,8 @@ async fn bind_to(
          set_config('leadledger.as_of_clock', coalesce($2, e.recorded_at)::text, false), \
          set_config('leadledger.as_of_until', coalesce($2, 'infinity')::text, false), \
          set_config('leadledger.as_of_under', $3, false), \
-         coalesce(h.recorded_at > $2, true), f.position \
-         FROM (SELECT current_setting('leadledger.as_of', true) AS position OFFSET 0) f \
-         CROSS JOIN public.ledger_head h CROSS JOIN past.beginning b LEFT JOIN public.events e \
+         coalesce(h.recorded_at > $2, true) \
+         FROM public.ledger_head h CROSS JOIN past.beginning b LEFT JOIN public.events e \
          ON e.position = (SELECT public.ledger_commit_end(coalesce($1, public.ledger_position_at($2))))",
     )
     .bind(position)
@@ -145,26 +148,12 @@ async fn bind_to(
     if position < beginning {
         return Ok(Err(NoMoment::BeforeVersions(beginning)));
     }
-    forget_plans_of(connection, row.try_get(10)?, position).await?;
     Ok(Ok(Moment {
         position,
         recorded_at: row.try_get(3)?,
         instant,
         settled: row.try_get(9)?,
     }))
-}
-
-/// A plan that was made for one moment is none for another: PostgreSQL counts what it expects to find by the moment that is set when it plans,
-/// and what finds three leads of the first day by any index walks through a million of a later one.
-async fn forget_plans_of(
-    connection: &mut PgConnection,
-    former: Option<String>,
-    position: i64,
-) -> Result<(), sqlx::Error> {
-    if former.is_some_and(|former| former != position.to_string()) {
-        connection.execute("DISCARD PLANS").await?;
-    }
-    Ok(())
 }
 
 async fn end_of_first_commit(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
@@ -178,78 +167,62 @@ async fn end_of_first_commit(connection: &mut PgConnection) -> Result<i64, sqlx:
 pub struct Reader {
     live: PgPool,
     past: PgPool,
-    kept: Arc<AtomicUsize>,
-    at: Option<Bound>,
+    waiting: Arc<Waiting>,
+    at: Option<BoundTo>,
 }
 
-#[derive(Debug, Clone)]
+/// A moment, and the companies that have a place in it: what a connection is bound to.
+type BoundTo = (Moment, Arc<str>);
+
+/// Connections that are bound and not in use, those that were used last at the end: one after the other, the reads of a request share one,
+/// and the moments that were asked for last keep theirs for the next request.
+#[derive(Debug, Default)]
+struct Waiting(Mutex<VecDeque<Bound>>);
+
+#[derive(Debug)]
 struct Bound {
-    moment: Moment,
-    under: Arc<str>,
-    idle: Arc<Idle>,
-}
-
-/// A connection that is bound and not in use: one after the other, the reads of a request share it, and a few moments that are asked for
-/// again and again keep theirs.
-#[derive(Debug)]
-struct Idle {
-    connection: Mutex<Option<Kept>>,
-    /// How many moments keep one.
-    all: Arc<AtomicUsize>,
-}
-
-#[derive(Debug)]
-struct Kept {
+    to: BoundTo,
     connection: PoolConnection<Postgres>,
-    /// Whether it is among those that are counted, because no request holds it.
-    counted: bool,
+    since: Instant,
 }
 
-impl Idle {
-    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
-        // It is only ever replaced as a whole: a panic elsewhere leaves it sound.
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Bound>> {
+        // An entry is only ever added or taken as a whole: a panic elsewhere leaves it sound.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Option<PoolConnection<Postgres>> {
-        let kept = self.lock().take()?;
-        if kept.counted {
-            self.all.fetch_sub(1, Ordering::Relaxed);
+    fn take(&self, to: &BoundTo) -> Option<Bound> {
+        let mut waiting = self.lock();
+        let found = waiting.iter().rposition(|bound| bound.to == *to)?;
+        waiting.remove(found)
+    }
+
+    /// One that still answers.
+    async fn take_alive(&self, to: &BoundTo) -> Option<PoolConnection<Postgres>> {
+        while let Some(mut bound) = self.take(to) {
+            let rested = bound.since.elapsed();
+            let answers = connection_pool::answers_after(&mut bound.connection, rested);
+            if answers.await.is_ok() {
+                return Some(bound.connection);
+            }
         }
-        Some(kept.connection)
+        None
     }
 
-    fn put(&self, connection: PoolConnection<Postgres>) {
-        // What was there, if anything, goes to the pool.
-        drop(self.take());
-        *self.lock() = Some(Kept {
+    fn put(&self, to: BoundTo, connection: PoolConnection<Postgres>) {
+        let since = Instant::now();
+        let mut waiting = self.lock();
+        waiting.push_back(Bound {
+            to,
             connection,
-            counted: false,
+            since,
         });
-    }
-
-    /// After a request: keeps the connection for the next one of this moment, unless others keep enough.
-    fn keep_or_let_go(&self) {
-        let mut idle = self.lock();
-        let Some(kept) = idle.as_mut().filter(|kept| !kept.counted) else {
-            return;
-        };
-        let one_more = |all: usize| (all < KEPT_IDLE).then_some(all + 1);
-        kept.counted = self
-            .all
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
-            .is_ok();
-        if !kept.counted {
-            idle.take();
-        }
-    }
-}
-
-impl Drop for Idle {
-    fn drop(&mut self) {
-        drop(self.take());
+        let too_many = waiting.len() > WAITING;
+        let longest = too_many.then(|| waiting.pop_front()).flatten();
+        drop(waiting);
+        // Back to the pool, for any moment.
+        drop(longest);
     }
 }
 
@@ -257,19 +230,17 @@ impl Reader {
     /// Of today. `options` open the connections to the past, when some are needed.
     #[must_use]
     pub fn new(live: PgPool, options: &PgConnectOptions) -> Self {
-        let options = options
-            .clone()
-            .options([("search_path", "as_of,public"), ("jit", "off")]);
-        let past = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(std::time::Duration::from_secs(3))
-            // A ping before each use would be a hidden round trip.
-            .test_before_acquire(false)
-            .connect_lazy_with(options);
+        let options = options.clone().options([
+            ("search_path", "as_of,public"),
+            ("jit", "off"),
+            // No plan depends on the moment (migration 0036), and to make one takes longer than to carry it out.
+            ("plan_cache_mode", "force_generic_plan"),
+        ]);
+        let past = connection_pool::settings(CONNECTIONS).connect_lazy_with(options);
         Self {
             live,
             past,
-            kept: Arc::default(),
+            waiting: Arc::default(),
             at: None,
         }
     }
@@ -287,27 +258,13 @@ impl Reader {
     ) -> Result<Result<Self, NoMoment>, sqlx::Error> {
         let mut connection = self.past.acquire().await?;
         let moment = bind_to(&mut connection, asked, now, &under).await?;
-        Ok(moment.map(|moment| Self {
-            at: Some(Bound {
-                moment,
-                under,
-                idle: Arc::new(Idle {
-                    connection: Mutex::new(Some(Kept {
-                        connection,
-                        counted: false,
-                    })),
-                    all: self.kept.clone(),
-                }),
-            }),
-            ..self.clone()
+        Ok(moment.map(|moment| {
+            self.waiting.put((moment, under.clone()), connection);
+            Self {
+                at: Some((moment, under)),
+                ..self.clone()
+            }
         }))
-    }
-
-    /// A request is answered: the bound connection goes back to whoever reads as of other moments, unless few are kept yet.
-    pub fn answered(&self) {
-        if let Some(bound) = &self.at {
-            bound.idle.keep_or_let_go();
-        }
     }
 
     /// The pool of today.
@@ -319,13 +276,13 @@ impl Reader {
     /// The moment that reads are bound to; `None` for today.
     #[must_use]
     pub fn moment(&self) -> Option<Moment> {
-        self.at.as_ref().map(|bound| bound.moment)
+        self.at.as_ref().map(|(moment, _)| *moment)
     }
 
     /// The companies that have a place in the past, as text: part of what a read of the past depends on.
     #[must_use]
     pub fn under(&self) -> Option<Arc<str>> {
-        self.at.as_ref().map(|bound| bound.under.clone())
+        self.at.as_ref().map(|(_, under)| under.clone())
     }
 
     /// A connection on which the read tables are those of the moment, or of today.
@@ -333,22 +290,22 @@ impl Reader {
     /// # Errors
     /// When none comes free in time, and what the database answers.
     pub async fn acquire(&self) -> Result<ReadConnection, sqlx::Error> {
-        let Some(bound) = &self.at else {
+        let Some(to) = &self.at else {
             return Ok(ReadConnection {
                 connection: Some(self.live.acquire().await?),
                 back_to: None,
             });
         };
-        let connection = if let Some(connection) = bound.idle.take() {
+        let connection = if let Some(connection) = self.waiting.take_alive(to).await {
             connection
         } else {
             let mut connection = self.past.acquire().await?;
-            bound.set_on(&mut connection).await?;
+            set_on(&mut connection, to).await?;
             connection
         };
         Ok(ReadConnection {
             connection: Some(connection),
-            back_to: Some(bound.idle.clone()),
+            back_to: Some((self.waiting.clone(), to.clone())),
         })
     }
 
@@ -360,13 +317,15 @@ impl Reader {
         &self,
         statement: &'static str,
     ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        let Some(bound) = &self.at else {
+        let Some(to) = &self.at else {
             return self.live.begin_with(statement).await;
         };
-        // It may last: nobody else is to wait for a connection that is kept idle meanwhile.
-        drop(bound.idle.take());
+        // It may last: nobody else is to wait for a connection that waits meanwhile.
+        drop(self.waiting.take(to));
         let mut transaction = self.past.begin_with(statement).await?;
-        bound.set_on(&mut transaction).await?;
+        set_on(&mut transaction, to).await?;
+        // What lasts is worth a plan of its own.
+        transaction.execute(plans::FOR_VALUES).await?;
         Ok(transaction)
     }
 }
@@ -375,7 +334,7 @@ impl Reader {
 pub struct ReadConnection {
     /// `Some` until it is dropped.
     connection: Option<PoolConnection<Postgres>>,
-    back_to: Option<Arc<Idle>>,
+    back_to: Option<(Arc<Waiting>, BoundTo)>,
 }
 
 impl Deref for ReadConnection {
@@ -394,33 +353,34 @@ impl DerefMut for ReadConnection {
 
 impl Drop for ReadConnection {
     fn drop(&mut self) {
-        if let (Some(idle), Some(connection)) = (&self.back_to, self.connection.take()) {
-            idle.put(connection);
+        if let (Some((waiting, to)), Some(connection)) =
+            (self.back_to.take(), self.connection.take())
+        {
+            waiting.put(to, connection);
         }
     }
 }
 
-impl Bound {
-    /// Tells the connection's views which moment is meant, until it is told another.
-    async fn set_on(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let Self { moment, under, .. } = self;
-        let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
-        let until = moment.instant.map_or_else(|| "infinity".to_owned(), text);
-        let former: Option<String> = sqlx::query_scalar(
-            "SELECT f.position, set_config('leadledger.as_of', $1, false), set_config('leadledger.as_of_at', $2, false), \
-             set_config('leadledger.as_of_clock', $3, false), set_config('leadledger.as_of_under', $4, false), \
-             set_config('leadledger.as_of_until', $5, false) \
-             FROM (SELECT current_setting('leadledger.as_of', true) AS position OFFSET 0) f",
-        )
-        .bind(moment.position.to_string())
-        .bind(text(moment.recorded_at))
-        .bind(text(moment.clock()))
-        .bind(under.as_ref())
-        .bind(until)
-        .fetch_one(&mut *connection)
-        .await?;
-        forget_plans_of(connection, former, moment.position).await
-    }
+/// Tells the connection's views which moment is meant, until it is told another.
+async fn set_on(
+    connection: &mut PgConnection,
+    (moment, under): &BoundTo,
+) -> Result<(), sqlx::Error> {
+    let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
+    let until = moment.instant.map_or_else(|| "infinity".to_owned(), text);
+    sqlx::query(
+        "SELECT set_config('leadledger.as_of', $1, false), set_config('leadledger.as_of_at', $2, false), \
+         set_config('leadledger.as_of_clock', $3, false), set_config('leadledger.as_of_under', $4, false), \
+         set_config('leadledger.as_of_until', $5, false)",
+    )
+    .bind(moment.position.to_string())
+    .bind(text(moment.recorded_at))
+    .bind(text(moment.clock()))
+    .bind(under.as_ref())
+    .bind(until)
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
 }
 
 /// The position that is meant, whether or not the past of the read tables reaches back to it; 0 when nothing had happened.

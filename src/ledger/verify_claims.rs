@@ -11,9 +11,7 @@ use sqlx::PgConnection;
 use super::provenance::Actor;
 use super::stream::StreamKey;
 use super::unit::{Claim, email_claim, provider_claim};
-
-/// How many wrong claims are named.
-const NAMED: usize = 100;
+use super::verify_told::Told;
 
 /// Whether somebody must hold a claim. What a stock program appends comes without: it neither takes one nor lets go of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,19 +99,22 @@ impl Claimed {
         };
         let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
         let (mut wanted, unreadable) = self.wanted(&key);
-        let mut wrong = Vec::new();
+        let mut wrong = Told::of("claims");
         for (kind, hash, holder) in stored {
-            let who = format!("claims: {} of user {holder}", kind.escape_debug());
+            let who = format!("{} of user {holder}", kind.escape_debug());
             let holders = wanted.remove(&(kind, hash));
             let Some(holders) = holders else {
                 if !unreadable.contains(&holder) {
-                    wrong.push(format!("{who}: should not be there"));
+                    wrong.tell(format_args!("{who}: should not be there"));
                 }
                 continue;
             };
             if !holders.contains_key(&holder) {
                 let right: Vec<String> = holders.keys().map(i64::to_string).collect();
-                wrong.push(format!("{who}: belongs to user {}", right.join(" or ")));
+                wrong.tell(format_args!(
+                    "{who}: belongs to user {}",
+                    right.join(" or ")
+                ));
             }
         }
         let mut missing: Vec<_> = wanted
@@ -122,17 +123,10 @@ impl Claimed {
             .filter_map(|((kind, _), holders)| Some((*holders.keys().next()?, kind)))
             .collect();
         missing.sort_unstable();
-        wrong.extend(
-            missing
-                .into_iter()
-                .map(|(holder, kind)| format!("claims: {kind} of user {holder}: is missing")),
-        );
-        if wrong.len() > NAMED {
-            let more = wrong.len() - NAMED;
-            wrong.truncate(NAMED);
-            wrong.push(format!("claims: and {more} more"));
+        for (holder, kind) in missing {
+            wrong.tell(format_args!("{kind} of user {holder}: is missing"));
         }
-        Ok(wrong)
+        Ok(wrong.into_lines())
     }
 
     /// Each claim, by kind and hash, with those of whom one holds it; and the users of whom it is not known what they claim.

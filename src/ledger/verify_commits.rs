@@ -9,13 +9,11 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::replay::Leaf;
+use super::verify_told::Told;
 use crate::proof::Hash;
 
-/// How many differences are named.
-const NAMED: usize = 100;
-
 /// The commits, along the events.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Commits {
     /// First and last position, by the last.
     listed: Vec<(i64, i64)>,
@@ -26,8 +24,7 @@ pub(super) struct Commits {
     before: Option<(i64, DateTime<Utc>, Option<Hash>)>,
     /// The last one that was found to be none.
     none: Option<(i64, i64)>,
-    wrong: Vec<String>,
-    more: usize,
+    wrong: Told,
 }
 
 impl Commits {
@@ -46,8 +43,12 @@ impl Commits {
             .fetch_one(connection)
             .await?;
         let mut found = Self {
+            listed: Vec::new(),
+            next: 0,
             listed_from: from.unwrap_or(0),
-            ..Self::default()
+            before: None,
+            none: None,
+            wrong: Told::of("ledger_commits"),
         };
         let mut end = 0;
         for (first, last) in &listed {
@@ -63,13 +64,8 @@ impl Commits {
     }
 
     fn tell(&mut self, (first, last): (i64, i64), what: &str) {
-        if self.wrong.len() < NAMED {
-            self.wrong.push(format!(
-                "ledger_commits: positions {first} to {last}: {what}"
-            ));
-        } else {
-            self.more += 1;
-        }
+        self.wrong
+            .tell(format_args!("positions {first} to {last}: {what}"));
     }
 
     /// The next event.
@@ -112,10 +108,6 @@ impl Commits {
         for commit in beyond {
             self.tell(commit, "end behind the last event");
         }
-        if self.more > 0 {
-            let more = self.more;
-            self.wrong.push(format!("ledger_commits: and {more} more"));
-        }
-        self.wrong
+        self.wrong.into_lines()
     }
 }

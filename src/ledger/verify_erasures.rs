@@ -6,9 +6,7 @@ use sqlx::{PgConnection, Row};
 
 use super::certificates::{EVENT, ErasureEvent, REGISTERED, Registered};
 use super::checkpoints;
-
-/// How many wrong rows are named.
-const NAMED: usize = 100;
+use super::verify_told::Told;
 
 /// Compares the register of destroyed keys with the erasures that the ledger tells, and its certificates with these events, with the
 /// keys that sign and with the checkpoints that they name.
@@ -58,11 +56,11 @@ pub(super) async fn destroyed_keys(
     let signed = signed_trees(connection, &certified).await?;
     let unsigned = certified.iter().filter(|(_, tree)| !signed.contains(tree));
     found.extend(unsigned.map(|(lead, _)| (*lead, "its certificate names no checkpoint")));
-    found.truncate(NAMED);
-    let told = found.into_iter();
-    Ok(told
-        .map(|(lead, what)| format!("destroyed_keys: lead {lead}: {what}"))
-        .collect())
+    let mut told = Told::of("destroyed_keys");
+    for (lead, what) in found {
+        told.tell(format_args!("lead {lead}: {what}"));
+    }
+    Ok(told.into_lines())
 }
 
 /// The checkpoints of these sizes: each its size and root.

@@ -5,11 +5,9 @@
 use std::collections::HashSet;
 
 use super::verify_proofs::Witnessed;
+use super::verify_told::Told;
 use crate::proof::Hash;
 use crate::proof::merkle::sha256;
-
-/// How many checkpoints are named.
-const NAMED: usize = 100;
 
 /// The checkpoints of the database, in their order, beside those that lie outside.
 pub(super) struct Marks {
@@ -18,7 +16,7 @@ pub(super) struct Marks {
     complete_to: Option<i64>,
     /// Those that are not marked, and stand before any that is.
     unmarked: Vec<i64>,
-    wrong: Vec<String>,
+    wrong: Told,
 }
 
 impl Marks {
@@ -30,7 +28,7 @@ impl Marks {
             listed: HashSet::new(),
             complete_to: witnessed.complete_to,
             unmarked: Vec::new(),
-            wrong: Vec::new(),
+            wrong: Told::of("checkpoints"),
         }
     }
 
@@ -46,13 +44,13 @@ impl Marks {
             return;
         }
         for before in self.unmarked.drain(..) {
-            self.wrong.push(format!(
-                "checkpoints: id={before}: is not marked as witnessed, and a later one is"
+            self.wrong.tell(format_args!(
+                "id={before}: is not marked as witnessed, and a later one is"
             ));
         }
         if self.complete_to.is_some_and(|last| id <= last) && !lies_outside {
-            self.wrong.push(format!(
-                "checkpoints: id={id}: is marked as witnessed, and is not among the witnessed checkpoints"
+            self.wrong.tell(format_args!(
+                "id={id}: is marked as witnessed, and is not among the witnessed checkpoints"
             ));
         }
     }
@@ -63,12 +61,7 @@ impl Marks {
     }
 
     /// What is wrong.
-    pub fn told(mut self) -> Vec<String> {
-        if self.wrong.len() > NAMED {
-            let more = self.wrong.len() - NAMED;
-            self.wrong.truncate(NAMED);
-            self.wrong.push(format!("checkpoints: and {more} more"));
-        }
-        self.wrong
+    pub fn told(self) -> Vec<String> {
+        self.wrong.into_lines()
     }
 }

@@ -10,11 +10,10 @@ use sqlx::{PgConnection, Row};
 
 use super::tree::unsigned;
 use super::verify_kept;
+use super::verify_told::{NAMED, Told};
 use crate::proof::merkle::sha256;
 use crate::proof::stream_map::{StreamMap, Tile, TilePath};
 
-/// How many differences are named.
-const NAMED: usize = 100;
 /// How many tiles are fetched at once.
 const AT_ONCE: usize = 2_000;
 
@@ -27,7 +26,6 @@ struct Version {
 }
 
 /// The tiles in the order of the sizes from which they held, along the events.
-#[derive(Default)]
 pub(super) struct Tiles {
     /// How many events the map has taken in.
     pub size: u64,
@@ -36,8 +34,8 @@ pub(super) struct Tiles {
     next: VecDeque<Version>,
     /// The tiles that changed since the last size that one names.
     changed: HashSet<TilePath>,
-    wrong: Vec<String>,
-    more: usize,
+    told_of_map: Told,
+    told_of_past: Told,
 }
 
 impl Tiles {
@@ -46,7 +44,15 @@ impl Tiles {
     /// # Errors
     /// What the database answers.
     pub async fn begin(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let mut found = Self::default();
+        let mut found = Self {
+            size: 0,
+            settled: 0,
+            kept_from: 0,
+            next: VecDeque::new(),
+            changed: HashSet::new(),
+            told_of_map: Told::of("stream_map"),
+            told_of_past: Told::of("past.stream_map_tiles"),
+        };
         let map = sqlx::query("SELECT size, settled, kept_from FROM public.stream_map")
             .fetch_optional(&mut *connection)
             .await?;
@@ -56,7 +62,7 @@ impl Tiles {
                 found.settled = row.try_get(1)?;
                 found.kept_from = row.try_get(2)?;
             }
-            None => found.tell("stream_map: is missing".to_owned()),
+            None => found.told_of_map.tell("is missing"),
         }
         // Of a map that is being made anew the tiles of today are not there yet.
         let live = if found.is_settled() {
@@ -92,14 +98,6 @@ impl Tiles {
             });
         }
         Ok(())
-    }
-
-    fn tell(&mut self, what: String) {
-        if self.wrong.len() < NAMED {
-            self.wrong.push(what);
-        } else {
-            self.more += 1;
-        }
     }
 
     /// Whether a tile is said to be what it is from this size on.
@@ -148,8 +146,8 @@ impl Tiles {
             before = Some(version.path);
         }
         if let Some(first) = wrong.first() {
-            self.tell(format!(
-                "past.stream_map_tiles: {} tiles from size {size} on are not those of the events; the first has the path {first:?}",
+            self.told_of_past.tell(format_args!(
+                "{} tiles from size {size} on are not those of the events; the first has the path {first:?}",
                 wrong.len()
             ));
         }
@@ -157,8 +155,8 @@ impl Tiles {
         let away = !self.is_settled() && size >= unsigned(self.settled);
         if size >= kept_from && !away && !missing.is_empty() {
             let first = missing.iter().min();
-            self.tell(format!(
-                "past.stream_map_tiles: {} tiles from size {size} on are missing; the first has the path {:?}",
+            self.told_of_past.tell(format_args!(
+                "{} tiles from size {size} on are missing; the first has the path {:?}",
                 missing.len(),
                 first.map_or(&[][..], Vec::as_slice)
             ));
@@ -177,14 +175,14 @@ impl Tiles {
     ) -> Result<Vec<String>, sqlx::Error> {
         if let Some(version) = self.next.front().filter(|_| end.is_some()) {
             let from = version.from;
-            self.tell(format!(
-                "past.stream_map_tiles: a tile is said to be so from size {from} on, which the ledger does not have"
+            self.told_of_past.tell(format_args!(
+                "a tile is said to be so from size {from} on, which the ledger does not have"
             ));
         }
         let settled = self.settled;
         if end.is_some_and(|end| end < unsigned(settled)) {
-            self.tell(format!(
-                "stream_map: is said to have settled at size {settled}, which the ledger does not have"
+            self.told_of_map.tell(format_args!(
+                "is said to have settled at size {settled}, which the ledger does not have"
             ));
         }
         sqlx::query("CLOSE tile_versions")
@@ -193,12 +191,9 @@ impl Tiles {
             .await?;
         self.follow_one_another(connection).await?;
         self.compare_sizes(connection).await?;
-        if self.more > 0 {
-            let more = self.more;
-            self.wrong
-                .push(format!("past.stream_map_tiles: and {more} more"));
-        }
-        Ok(self.wrong)
+        let mut lines = self.told_of_past.into_lines();
+        lines.extend(self.told_of_map.into_lines());
+        Ok(lines)
     }
 
     /// Whether the tiles of each path adjoin, up to that of today.
@@ -226,8 +221,8 @@ impl Tiles {
         .fetch_all(connection)
         .await?;
         for (path, from) in wrong {
-            self.tell(format!(
-                "past.stream_map_tiles: the tile from size {from} on with the path {path:?} does not hold until the next one"
+            self.told_of_past.tell(format_args!(
+                "the tile from size {from} on with the path {path:?} does not hold until the next one"
             ));
         }
         Ok(())
@@ -246,18 +241,18 @@ impl Tiles {
         let settled = self.settled;
         let anew = !self.is_settled();
         if largest > settled || (!anew && (largest != settled || unsigned(settled) != self.size)) {
-            self.tell(format!(
-                "stream_map: is said to have settled at size {settled}, and did at {largest}"
+            self.told_of_map.tell(format_args!(
+                "is said to have settled at size {settled}, and did at {largest}"
             ));
         } else if anew && others > 0 {
-            self.tell(format!(
-                "stream_map: is not being made anew, and has not come to size {settled}"
+            self.told_of_map.tell(format_args!(
+                "is not being made anew, and has not come to size {settled}"
             ));
         }
         let from = self.kept_from;
         if let Some(at) = verify_kept::later_than_migration(connection, from, 24).await? {
-            self.tell(format!(
-                "stream_map: size {from} came after earlier tiles began to be kept at {at}"
+            self.told_of_map.tell(format_args!(
+                "size {from} came after earlier tiles began to be kept at {at}"
             ));
         }
         Ok(())

@@ -15,11 +15,10 @@ use leadledger::config::{Cli, Settings};
 use leadledger::import::runner;
 use leadledger::ledger::verify;
 use leadledger::mail::delivery::{self, Delivery};
-use leadledger::{api, serve};
+use leadledger::{api, connection_pool, serve};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use projections::zone_maps;
 use serde_json::{Value, json};
-use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 
 use crate::support::database::TestDatabase;
@@ -342,8 +341,7 @@ fn settings(data_dir: &std::path::Path, arguments: &[&str]) -> Settings {
 
 async fn assembled(database: &TestDatabase, clock: Clock, settings: &Settings) -> App {
     let options = database.connect_options();
-    let pool = PgPoolOptions::new()
-        .max_connections(8)
+    let pool = connection_pool::settings(8)
         .connect_with(options.clone())
         .await
         .expect("connecting to the test's database");

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::imports::{Scene, people};
 use crate::server::{Person, TestServer, int};
 
 const LEADS: i64 = 24;
@@ -138,5 +139,32 @@ async fn every_list_is_what_it_was_however_often_its_leads_changed_since() {
             let zones = format!("past.zones: company_id={company} list=full_name:");
             assert!(found[0].starts_with(&zones), "{change}: {found:?}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_of_hits_that_is_guessed_is_of_the_leads_of_then() {
+    const THEN: usize = 10_500;
+    let scene = Scene::start().await;
+    let pool = scene.server.database.pool();
+    scene.import(&people(THEN, "then.example"), &[]).await;
+    let position: i64 = sqlx::query_scalar("SELECT position FROM ledger_head")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    scene.import(&people(THEN, "later.example"), &[]).await;
+    sqlx::query("ANALYZE leads").execute(pool).await.unwrap();
+    let leads = format!("/api/v1/companies/{}/leads", scene.company);
+    for (moment, count) in [
+        (String::new(), 2 * THEN),
+        (format!("&as_of={position}"), THEN),
+    ] {
+        let path = format!("{leads}?search=.example{moment}");
+        let call = scene.server.get(path).token(&scene.ana.token);
+        let meta = &call.expect(200).await["meta"];
+        assert_eq!(meta["total_is_estimate"], true, "{meta}");
+        let guess = int(&meta["total_count"]);
+        let count = i64::try_from(count).unwrap();
+        assert!((guess - count).abs() <= count / 10, "{guess} of {count}");
     }
 }

@@ -38,6 +38,7 @@ mod lead_notes;
 mod lead_routing;
 mod leads;
 mod life_of_a_company;
+mod lost_connections;
 mod mailbox;
 mod memberships;
 mod onboarding;

@@ -5,10 +5,10 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::hidden::Hidden;
 use crate::leads::list::{LEAD_COLUMNS, LEAD_JOINS, LeadRow};
-use crate::leads::past::{PastPage, page_of, page_of_walk};
+use crate::leads::past::{PastPage, page_of, skipped};
 use crate::page::{Page, PageRequest, Total};
-use crate::total;
 use crate::zone_maps::{DUPLICATES, Place, Walk};
+use crate::{plans, total};
 
 /// A page of the company's duplicates by group and id; the cursor is the last row's group and lead id.
 ///
@@ -48,6 +48,22 @@ pub async fn page_of_past(
     hidden: &Hidden,
     request: &PageRequest<(i64, i64)>,
 ) -> Result<PastPage, sqlx::Error> {
+    if only_of.is_none() && request.offset() == 0 {
+        return planned_page(connection, company, only_of, hidden, request).await;
+    }
+    let mut transaction = plans::for_values(connection).await?;
+    let page = planned_page(&mut transaction, company, only_of, hidden, request).await?;
+    transaction.commit().await?;
+    Ok(page)
+}
+
+async fn planned_page(
+    connection: &mut PgConnection,
+    company: CompanyId,
+    only_of: Option<&[i64]>,
+    hidden: &Hidden,
+    request: &PageRequest<(i64, i64)>,
+) -> Result<PastPage, sqlx::Error> {
     let but = hidden.groups();
     let walk = Walk {
         company,
@@ -66,8 +82,11 @@ pub async fn page_of_past(
         },
     };
     if hidden.is_empty() {
-        let (page, unmapped) = match page_of_walk(connection, walk, request).await? {
-            Some(page) => (page, None),
+        let (page, unmapped) = match walk.ids(connection, request).await? {
+            Some(ids) => {
+                let ids = skipped(ids, request);
+                (page_of(connection, ids, request).await?, None)
+            }
             None => (
                 page(connection, company, only_of, request).await?,
                 Some(&DUPLICATES),

@@ -11,7 +11,7 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use super::counts::{self, LeadFilter};
 use crate::duplicates::hidden;
 use crate::page::{Page, PageRequest, Total};
-use crate::{search, total};
+use crate::{plans, search, total};
 
 /// A lead as lists and single reads show it, with the names of what it refers to.
 #[derive(Debug, Clone, FromRow)]
@@ -311,12 +311,19 @@ pub async fn page(
     request.push_window(&mut query, list.is_of_an_index());
     query.push(") l").push(LEAD_JOINS);
     push_order(&mut query, sort);
-    let rows = query.build_query_as().fetch_all(connection).await?;
+    let rows = if text.is_some() {
+        let mut transaction = plans::for_values(connection).await?;
+        let rows = query.build_query_as().fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        rows
+    } else {
+        query.build_query_as().fetch_all(connection).await?
+    };
     Ok(Page::from_overfetch(rows, request.per_page))
 }
 
-/// How many leads the list has: exact from the counts without a text, else exact up to 10,000 and
-/// an estimate of the planner's above.
+/// How many leads the list has: exact from the counts without a text, else exact up to 10,000 and an estimate above: of the leads that meet
+/// the filter, the share that the planner expects to contain the text.
 ///
 /// # Errors
 /// What the database answers.
@@ -327,16 +334,30 @@ pub async fn total(connection: &mut PgConnection, list: Wanted<'_>) -> Result<To
         text,
         ..
     } = list;
-    if text.is_none() {
-        return counts::total(connection, company, filter)
-            .await
-            .map(Total::exact);
+    if let Some(text) = text {
+        let contain_it = |query: &mut QueryBuilder<'_, Postgres>| {
+            query.push("SELECT 1 FROM leads l");
+            push_conditions(query, company, filter, Some(text));
+        };
+        if let Some(total) = total::exact(connection, contain_it).await? {
+            return Ok(total);
+        }
     }
-    total::counted(connection, |query| {
-        query.push("SELECT 1 FROM leads l");
-        push_conditions(query, company, filter, text);
-    })
-    .await
+    let all = counts::total(connection, company, filter).await?;
+    let Some(text) = text else {
+        return Ok(Total::exact(all));
+    };
+    let in_any_company = total::planned(connection, |query| {
+        query.push("SELECT 1 FROM leads l WHERE ");
+        push_contains(query, text);
+    });
+    let in_any_company = i128::from(in_any_company.await?);
+    let leads = total::planned(connection, |query| {
+        query.push("SELECT 1 FROM leads");
+    });
+    let leads = i128::from(leads.await?.max(1));
+    let guess = i128::from(all) * in_any_company / leads;
+    Ok(Total::estimated(i64::try_from(guess).unwrap_or(all)))
 }
 
 pub(super) fn push_conditions(
@@ -384,16 +405,21 @@ pub(super) fn push_conditions(
     }
     if let Some(text) = text {
         query
-            .push(" AND NOT EXISTS (SELECT 1 FROM lead_erasures e WHERE e.lead_id = l.id AND e.status <> 'in_use')")
-            .push(" AND (l.search LIKE ")
-            .push_bind(search::contains_pattern(text));
-        if let Some(digits) = search::phone_digits(text) {
-            query
-                .push(" OR l.search LIKE ")
-                .push_bind(search::contains_pattern(&digits));
-        }
-        query.push(")");
+            .push(" AND NOT EXISTS (SELECT 1 FROM lead_erasures e WHERE e.lead_id = l.id AND e.status <> 'in_use') AND ");
+        push_contains(query, text);
     }
+}
+
+fn push_contains(query: &mut QueryBuilder<'_, Postgres>, text: &str) {
+    query
+        .push("(l.search LIKE ")
+        .push_bind(search::contains_pattern(text));
+    if let Some(digits) = search::phone_digits(text) {
+        query
+            .push(" OR l.search LIKE ")
+            .push_bind(search::contains_pattern(&digits));
+    }
+    query.push(")");
 }
 
 /// The condition that a row lies on this side of the place, such as [`Sort::beyond`] it.

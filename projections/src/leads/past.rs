@@ -11,8 +11,10 @@
 use aggregates::ids::LeadId;
 use sqlx::{PgConnection, QueryBuilder, Row};
 
+use super::counts;
 use super::list::{self, Cursor, LeadRow, SortColumn, Wanted};
-use crate::page::{Page, PageRequest};
+use crate::page::{Page, PageFrom, PageRequest, Total};
+use crate::plans;
 use crate::zone_maps::{self, Place, Walk, ZonedList};
 
 /// How many times the rows that are wanted the first piece has.
@@ -20,6 +22,9 @@ const FIRST_PIECE: i64 = 4;
 /// Of a list without a zone map, how many times the second one has. After it the whole list is read: where so few rows of the
 /// moment are among so many others, more pieces would cost more than they save.
 const SECOND_PIECE: i64 = 32;
+
+/// As many leads as a company had are looked through for a text one by one, instead of finding every version of whatever contains it.
+const FEW: i64 = 1_000;
 
 /// A page of a list of the past.
 pub struct PastPage {
@@ -29,11 +34,72 @@ pub struct PastPage {
     pub unmapped: Option<&'static ZonedList>,
 }
 
-/// As [`list::page`].
+/// A page, and how many leads the list has: as [`list::page`] and [`list::total`].
 ///
 /// # Errors
 /// What the database answers.
 pub async fn page(
+    connection: &mut PgConnection,
+    list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
+) -> Result<(Total, PastPage), sqlx::Error> {
+    let all = counts::total(connection, list.company, list.filter).await?;
+    if list.text.is_none() {
+        let total = Total::exact(all);
+        if list.is_of_an_index() && request.offset() == 0 {
+            return Ok((total, in_order(connection, list, request).await?));
+        }
+        let mut transaction = plans::for_values(connection).await?;
+        let page = in_order(&mut transaction, list, request).await?;
+        transaction.commit().await?;
+        return Ok((total, page));
+    }
+    let zoned = if all > FEW { None } else { zoned(list) };
+    if zoned.is_some()
+        && let Some(found) = among_few(connection, list, request).await?
+    {
+        return Ok(found);
+    }
+    let total = list::total(connection, list).await?;
+    let mut transaction = plans::for_values(connection).await?;
+    let ids = ids_up_to(&mut transaction, list, request, None).await?;
+    transaction.commit().await?;
+    let page = PastPage {
+        page: page_of(connection, ids, request).await?,
+        unmapped: zoned.map(|(zoned, _)| zoned),
+    };
+    Ok((total, page))
+}
+
+/// The page of what contains a text, by the list's zone map, when it has one.
+async fn among_few(
+    connection: &mut PgConnection,
+    list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
+) -> Result<Option<(Total, PastPage)>, sqlx::Error> {
+    let all = PageRequest {
+        per_page: FEW,
+        from: PageFrom::Offset(0),
+    };
+    let Some(mut ids) = mapped(connection, list, &all).await? else {
+        return Ok(None);
+    };
+    let total = Total::exact(i64::try_from(ids.len()).unwrap_or(i64::MAX));
+    if request.after().is_some() {
+        let Some(rest) = mapped(connection, list, request).await? else {
+            return Ok(None);
+        };
+        ids = rest;
+    }
+    let page = PastPage {
+        page: page_of(connection, skipped(ids, request), request).await?,
+        unmapped: None,
+    };
+    Ok(Some((total, page)))
+}
+
+/// In the list's own order, without a text.
+async fn in_order(
     connection: &mut PgConnection,
     list: Wanted<'_>,
     request: &PageRequest<Cursor>,
@@ -42,20 +108,18 @@ pub async fn page(
         page,
         unmapped: None,
     };
-    // What is searched for is found by another index, and may be rare.
-    if list.text.is_none() {
-        let wanted = request.offset() + request.per_page + 1;
-        for (times, or_mapped) in [(FIRST_PIECE, true), (SECOND_PIECE, false)] {
-            let rows = wanted.saturating_mul(times);
-            let end = end_of_piece(connection, list, request, rows).await?;
-            let end = end.as_ref();
-            let ids = ids_up_to(connection, list, request, end).await?;
-            if end.is_none() || is_full(&ids, request) {
-                return page_of(connection, ids, request).await.map(of);
-            }
-            if or_mapped && let Some(page) = mapped(connection, list, request).await? {
-                return Ok(of(page));
-            }
+    let wanted = request.offset() + request.per_page + 1;
+    for (times, or_mapped) in [(FIRST_PIECE, true), (SECOND_PIECE, false)] {
+        let rows = wanted.saturating_mul(times);
+        let end = end_of_piece(connection, list, request, rows).await?;
+        let end = end.as_ref();
+        let ids = ids_up_to(connection, list, request, end).await?;
+        if end.is_none() || is_full(&ids, request) {
+            return page_of(connection, ids, request).await.map(of);
+        }
+        if or_mapped && let Some(ids) = mapped(connection, list, request).await? {
+            let ids = skipped(ids, request);
+            return page_of(connection, ids, request).await.map(of);
         }
     }
     let ids = ids_up_to(connection, list, request, None).await?;
@@ -128,7 +192,7 @@ fn zoned(list: Wanted<'_>) -> Option<(&'static ZonedList, i64)> {
     let (part, another) = (parts.next(), parts.next());
     let dated = filter.created() != (None, None);
     match (list.sort.column, part) {
-        _ if list.text.is_some() || another.is_some() => None,
+        _ if another.is_some() => None,
         (SortColumn::CreatedAt, part) => Some(part.unwrap_or((&zone_maps::CREATED, 0))),
         (SortColumn::UpdatedAt, None) if !dated => Some((&zone_maps::UPDATED, 0)),
         (SortColumn::FullName, None) if !dated => Some((&zone_maps::NAMED, 0)),
@@ -136,12 +200,12 @@ fn zoned(list: Wanted<'_>) -> Option<(&'static ZonedList, i64)> {
     }
 }
 
-/// The page by the list's zone map, when it has one.
+/// The ids of the first leads by the list's zone map, with those that the page skips, when it has one.
 async fn mapped(
     connection: &mut PgConnection,
     list: Wanted<'_>,
     request: &PageRequest<Cursor>,
-) -> Result<Option<Page<LeadRow>>, sqlx::Error> {
+) -> Result<Option<Vec<i64>>, sqlx::Error> {
     let Some((zoned, part)) = zoned(list) else {
         return Ok(None);
     };
@@ -161,24 +225,17 @@ async fn mapped(
         },
         rows: &|query| {
             query.push(" FROM leads l");
-            list::push_conditions(query, list.company, list.filter, None);
+            list::push_conditions(query, list.company, list.filter, list.text);
         },
     };
-    page_of_walk(connection, walk, request).await
+    walk.ids(connection, request).await
 }
 
-/// The page of leads that a walk comes to; `None` when it has no map.
-pub(crate) async fn page_of_walk<C>(
-    connection: &mut PgConnection,
-    walk: Walk<'_>,
-    request: &PageRequest<C>,
-) -> Result<Option<Page<LeadRow>>, sqlx::Error> {
-    let Some(mut ids) = walk.ids(connection, request).await? else {
-        return Ok(None);
-    };
-    let skipped = usize::try_from(request.offset()).unwrap_or(usize::MAX);
-    ids.drain(..skipped.min(ids.len()));
-    page_of(connection, ids, request).await.map(Some)
+/// Without what comes before the page.
+pub(crate) fn skipped<C>(mut ids: Vec<i64>, request: &PageRequest<C>) -> Vec<i64> {
+    let before = usize::try_from(request.offset()).unwrap_or(usize::MAX);
+    ids.drain(..before.min(ids.len()));
+    ids
 }
 
 /// The place after so many of today's rows or of the versions, whichever comes first; `None` when there are fewer of both. The filter
@@ -204,7 +261,7 @@ async fn end_of_piece(
         list::push_conditions(&mut query, list.company, list.filter, None);
         if matches!(sort.column, SortColumn::CreatedAt | SortColumn::UpdatedAt) {
             query.push(format!(
-                " AND l.{column} <= current_setting('leadledger.as_of_at')::timestamptz"
+                " AND l.{column} <= (SELECT current_setting('leadledger.as_of_at')::timestamptz)"
             ));
         }
         if let Some(cursor) = request.after() {

@@ -293,14 +293,15 @@ async fn find(
         text,
         sort,
     };
-    let total = list::total(&mut connection, leads).await?;
-    let page = if let Some(moment) = app.pool.moment() {
+    let (total, page) = if let Some(moment) = app.pool.moment() {
         let begun = Instant::now();
-        let read = past::page(&mut connection, leads, &request).await?;
+        let (total, read) = past::page(&mut connection, leads, &request).await?;
         app.zone_maps.took(company, &read, moment, begun.elapsed());
-        read.page
+        (total, read.page)
     } else {
-        list::page(&mut connection, leads, &request).await?
+        let total = list::total(&mut connection, leads).await?;
+        let page = list::page(&mut connection, leads, &request).await?;
+        (total, page)
     };
     let next = page.rows.last().filter(|_| page.more);
     let next = next.map(|row| WireCursor::from(sort.cursor_after(row)));
