@@ -161,10 +161,10 @@ const OUTDATED: &str = "(m.list = 'full_name' AND EXISTS (SELECT 1 FROM public.l
      WHERE e.company_id = m.company_id AND e.erased_position > m.as_of))";
 
 /// How many zones, in how many groups, one statement may look into. It looks into no more than it needs.
-const AT_MOST: (i64, i64) = (1_024, 64);
+const AT_MOST: (i64, i64) = (1_024, 256);
 
 /// How many zones are a group.
-const GROUP: i64 = 128;
+const GROUP: i64 = 32;
 
 impl Walk<'_> {
     /// The ids of the first rows, in their order, up to the end of the page and one more, or of the list. `None` when there is no map that
