@@ -57,6 +57,12 @@ impl ZonedList {
 
 /// A company's leads in the order in which they came.
 pub const CREATED: ZonedList = ZonedList::of_leads("created_at", "0");
+/// By their ids.
+pub const BY_ID: ZonedList = ZonedList {
+    key: "id",
+    kind: "number",
+    ..ZonedList::of_leads("id", "0")
+};
 /// In the order of their last change.
 pub const UPDATED: ZonedList = ZonedList {
     key: "updated_at",
@@ -92,8 +98,9 @@ pub const DUPLICATES: ZonedList = ZonedList {
 };
 
 /// Every list that can have a map.
-pub const ALL: [ZonedList; 10] = [
+pub const ALL: [ZonedList; 11] = [
     CREATED,
+    BY_ID,
     UPDATED,
     NAMED,
     OF_STAGE,

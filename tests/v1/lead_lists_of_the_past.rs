@@ -9,13 +9,16 @@ use crate::server::{Person, TestServer, int};
 const LEADS: i64 = 24;
 /// How often every lead is changed; far more rows come to stand beside those that held at a moment than a page has.
 const CHANGES: i64 = 6;
-const ORDERS: [&str; 11] = [
+const ORDERS: [&str; 14] = [
     "per_page=2",
     "per_page=2&sort=created_at",
     "per_page=3&sort=full_name",
     "per_page=1&sort=-full_name",
     "per_page=2&sort=updated_at",
     "per_page=5&sort=-id",
+    "per_page=2&sort=id",
+    "per_page=2&stage_id=2&sort=-updated_at",
+    "per_page=2&stage_id=3&created_from=2020-01-01&sort=id",
     "per_page=2&stage_id=2",
     "per_page=1&stage_id=3&sort=full_name",
     "per_page=2&created_from=2020-01-01&created_to=2090-12-31&sort=-created_at",

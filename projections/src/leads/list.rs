@@ -277,7 +277,6 @@ impl Wanted<'_> {
         let created = self.sort.column == SortColumn::CreatedAt;
         let nobodys = |ids: &Vec<i64>| ids.is_empty() && filter.or_unassigned;
         self.text.is_none()
-            && self.sort.column != SortColumn::Id
             && (filters == 0 || (filters == 1 && created))
             && filter.user_access_ids.as_ref().is_none_or(nobodys)
             && (created || filter.created() == (None, None))

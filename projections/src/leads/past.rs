@@ -11,7 +11,7 @@
 use aggregates::ids::LeadId;
 use sqlx::{PgConnection, QueryBuilder, Row};
 
-use super::counts;
+use super::counts::{self, LeadFilter};
 use super::list::{self, Cursor, LeadRow, SortColumn, Wanted};
 use crate::page::{Page, PageFrom, PageRequest, Total};
 use crate::plans;
@@ -23,6 +23,8 @@ const FIRST_PIECE: i64 = 4;
 /// moment are among so many others, more pieces would cost more than they save.
 const SECOND_PIECE: i64 = 32;
 
+/// Of the leads that a zone map tells of, one in so many at least must be wanted.
+const DENSE: i64 = 128;
 /// As many leads as a company had are looked through for a text one by one, instead of finding every version of whatever contains it.
 const FEW: i64 = 1_000;
 
@@ -47,16 +49,20 @@ pub async fn page(
     if list.text.is_none() {
         let total = Total::exact(all);
         if list.is_of_an_index() && request.offset() == 0 {
-            return Ok((total, in_order(connection, list, request).await?));
+            return Ok((total, in_order(connection, list, all, request).await?));
         }
         let mut transaction = plans::for_values(connection).await?;
-        let page = in_order(&mut transaction, list, request).await?;
+        let page = in_order(&mut transaction, list, all, request).await?;
         transaction.commit().await?;
         return Ok((total, page));
     }
-    let zoned = if all > FEW { None } else { zoned(list) };
-    if zoned.is_some()
-        && let Some(found) = among_few(connection, list, request).await?
+    let map = if all > FEW {
+        None
+    } else {
+        zoned(connection, list, all).await?
+    };
+    if let Some(map) = map
+        && let Some(found) = among_few(connection, list, map, request).await?
     {
         return Ok(found);
     }
@@ -66,7 +72,7 @@ pub async fn page(
     transaction.commit().await?;
     let page = PastPage {
         page: page_of(connection, ids, request).await?,
-        unmapped: zoned.map(|(zoned, _)| zoned),
+        unmapped: map.map(|(zoned, _)| zoned),
     };
     Ok((total, page))
 }
@@ -75,18 +81,19 @@ pub async fn page(
 async fn among_few(
     connection: &mut PgConnection,
     list: Wanted<'_>,
+    map: Map,
     request: &PageRequest<Cursor>,
 ) -> Result<Option<(Total, PastPage)>, sqlx::Error> {
     let all = PageRequest {
         per_page: FEW,
         from: PageFrom::Offset(0),
     };
-    let Some(mut ids) = mapped(connection, list, &all).await? else {
+    let Some(mut ids) = mapped(connection, list, map, &all).await? else {
         return Ok(None);
     };
     let total = Total::exact(i64::try_from(ids.len()).unwrap_or(i64::MAX));
     if request.after().is_some() {
-        let Some(rest) = mapped(connection, list, request).await? else {
+        let Some(rest) = mapped(connection, list, map, request).await? else {
             return Ok(None);
         };
         ids = rest;
@@ -98,35 +105,68 @@ async fn among_few(
     Ok(Some((total, page)))
 }
 
-/// In the list's own order, without a text.
+/// How a page may be found without reading the whole list.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// In a piece that has so many times the rows that are wanted.
+    Piece(i64),
+    /// By the list's zone map.
+    Map,
+}
+
+/// In the list's own order, without a text; `all` is how many leads it has.
 async fn in_order(
     connection: &mut PgConnection,
     list: Wanted<'_>,
+    all: i64,
     request: &PageRequest<Cursor>,
 ) -> Result<PastPage, sqlx::Error> {
-    let of = |page| PastPage {
-        page,
-        unmapped: None,
+    let (first, second) = (Way::Piece(FIRST_PIECE), Way::Piece(SECOND_PIECE));
+    let ways = if list.is_of_an_index() {
+        [first, Way::Map, second]
+    } else {
+        // No index gives the list in its order, and a piece of it may cost as much as all of it.
+        [Way::Map, first, second]
     };
-    let wanted = request.offset() + request.per_page + 1;
-    for (times, or_mapped) in [(FIRST_PIECE, true), (SECOND_PIECE, false)] {
-        let rows = wanted.saturating_mul(times);
-        let end = end_of_piece(connection, list, request, rows).await?;
-        let end = end.as_ref();
-        let ids = ids_up_to(connection, list, request, end).await?;
-        if end.is_none() || is_full(&ids, request) {
-            return page_of(connection, ids, request).await.map(of);
-        }
-        if or_mapped && let Some(ids) = mapped(connection, list, request).await? {
-            let ids = skipped(ids, request);
-            return page_of(connection, ids, request).await.map(of);
+    let mut map = None;
+    for way in ways {
+        let ids = match way {
+            Way::Piece(times) => piece(connection, list, request, times).await?,
+            Way::Map => {
+                map = zoned(connection, list, all).await?;
+                match map {
+                    Some(map) => mapped(connection, list, map, request).await?,
+                    None => None,
+                }
+                .map(|ids| skipped(ids, request))
+            }
+        };
+        if let Some(ids) = ids {
+            return Ok(PastPage {
+                page: page_of(connection, ids, request).await?,
+                unmapped: None,
+            });
         }
     }
     let ids = ids_up_to(connection, list, request, None).await?;
     Ok(PastPage {
         page: page_of(connection, ids, request).await?,
-        unmapped: zoned(list).map(|(zoned, _)| zoned),
+        unmapped: map.map(|(zoned, _)| zoned),
     })
+}
+
+/// The ids of a page and one more, from the list's next rows, so many times those that are wanted; `None` where these hold too few.
+async fn piece(
+    connection: &mut PgConnection,
+    list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
+    times: i64,
+) -> Result<Option<Vec<i64>>, sqlx::Error> {
+    let wanted = request.offset() + request.per_page + 1;
+    let rows = wanted.saturating_mul(times);
+    let end = end_of_piece(connection, list, request, rows).await?;
+    let ids = ids_up_to(connection, list, request, end.as_ref()).await?;
+    Ok((end.is_none() || is_full(&ids, request)).then_some(ids))
 }
 
 /// Whether these are a page and one more.
@@ -168,56 +208,118 @@ pub(crate) async fn page_of<C>(
     Ok(Page::from_overfetch(rows, request.per_page))
 }
 
-/// The list whose zone map tells where these leads lie, and the part of it; `None` where none does. A list that is only some of those
-/// of a map's is read otherwise: among all that the map tells of, its few rows would be looked for.
-fn zoned(list: Wanted<'_>) -> Option<(&'static ZonedList, i64)> {
+/// The list whose zone map tells where these leads lie, and the part of it. `all` is how many leads meet the filter; `None` where they are so
+/// few of those that the map tells of that looking for them there would cost more than to read them by another index.
+async fn zoned(
+    connection: &mut PgConnection,
+    list: Wanted<'_>,
+    all: i64,
+) -> Result<Option<Map>, sqlx::Error> {
+    let (map, told_of) = map_of(list);
+    let told_of = counts::total(connection, list.company, &told_of).await?;
+    Ok((all.saturating_mul(DENSE) >= told_of).then_some(map))
+}
+
+/// A list that can have a zone map, and a part of it.
+type Map = (&'static ZonedList, i64);
+
+/// The list whose zone map has these leads in their order, and which leads that map tells of.
+fn map_of(list: Wanted<'_>) -> (Map, LeadFilter) {
     let filter = list.filter;
+    let whole = match list.sort.column {
+        SortColumn::CreatedAt => &zone_maps::CREATED,
+        SortColumn::UpdatedAt => &zone_maps::UPDATED,
+        SortColumn::FullName => &zone_maps::NAMED,
+        SortColumn::Id => &zone_maps::BY_ID,
+    };
+    if list.sort.column != SortColumn::CreatedAt {
+        return ((whole, 0), LeadFilter::default());
+    }
+    // A walk by the map passes over zones of other days.
+    let of_days = || LeadFilter {
+        created_from: filter.created_from,
+        created_to: filter.created_to,
+        ..LeadFilter::default()
+    };
     let assignee = match (filter.user_access_ids.as_deref(), filter.or_unassigned) {
-        (None, _) => None,
         (Some([]), true) => Some(0),
         (Some([one]), false) => Some(*one),
-        _ => return None,
-    };
-    let parts = [
-        (&zone_maps::OF_STAGE, filter.stage_id),
-        (&zone_maps::OF_ASSIGNEE, assignee),
-        (&zone_maps::OF_SOURCE, filter.source_id),
-        (&zone_maps::OF_CAMPAIGN, filter.campaign_id),
-        (&zone_maps::OF_TERRITORY, filter.territory_id),
-        (&zone_maps::OF_CYCLE, filter.cycle_id),
-    ];
-    let mut parts = parts
-        .into_iter()
-        .filter_map(|(list, part)| Some((list, part?)));
-    let (part, another) = (parts.next(), parts.next());
-    let dated = filter.created() != (None, None);
-    match (list.sort.column, part) {
-        _ if another.is_some() => None,
-        (SortColumn::CreatedAt, part) => Some(part.unwrap_or((&zone_maps::CREATED, 0))),
-        (SortColumn::UpdatedAt, None) if !dated => Some((&zone_maps::UPDATED, 0)),
-        (SortColumn::FullName, None) if !dated => Some((&zone_maps::NAMED, 0)),
         _ => None,
+    };
+    if let Some(part) = assignee {
+        let told_of = LeadFilter {
+            user_access_ids: filter.user_access_ids.clone(),
+            or_unassigned: filter.or_unassigned,
+            ..of_days()
+        };
+        return ((&zone_maps::OF_ASSIGNEE, part), told_of);
     }
+    let parts = [
+        (
+            &zone_maps::OF_STAGE,
+            filter.stage_id,
+            LeadFilter {
+                stage_id: filter.stage_id,
+                ..of_days()
+            },
+        ),
+        (
+            &zone_maps::OF_SOURCE,
+            filter.source_id,
+            LeadFilter {
+                source_id: filter.source_id,
+                ..of_days()
+            },
+        ),
+        (
+            &zone_maps::OF_CAMPAIGN,
+            filter.campaign_id,
+            LeadFilter {
+                campaign_id: filter.campaign_id,
+                ..of_days()
+            },
+        ),
+        (
+            &zone_maps::OF_TERRITORY,
+            filter.territory_id,
+            LeadFilter {
+                territory_id: filter.territory_id,
+                ..of_days()
+            },
+        ),
+        (
+            &zone_maps::OF_CYCLE,
+            filter.cycle_id,
+            LeadFilter {
+                cycle_id: filter.cycle_id,
+                ..of_days()
+            },
+        ),
+    ];
+    for (of, part, told_of) in parts {
+        if let Some(part) = part {
+            return ((of, part), told_of);
+        }
+    }
+    ((whole, 0), of_days())
 }
 
 /// The ids of the first leads by the list's zone map, with those that the page skips, when it has one.
 async fn mapped(
     connection: &mut PgConnection,
     list: Wanted<'_>,
+    (zoned, part): Map,
     request: &PageRequest<Cursor>,
 ) -> Result<Option<Vec<i64>>, sqlx::Error> {
-    let Some((zoned, part)) = zoned(list) else {
-        return Ok(None);
-    };
     let walk = Walk {
         company: list.company,
         list: zoned,
         part,
         descending: list.sort.descending,
-        after: request.after().and_then(|cursor| match cursor {
-            Cursor::Time(time, id) => Some(Place::At(*time, *id)),
-            Cursor::Name(name, id) => Some(Place::Name(name.clone(), *id)),
-            Cursor::Id(_) => None,
+        after: request.after().map(|cursor| match cursor {
+            Cursor::Time(time, id) => Place::At(*time, *id),
+            Cursor::Name(name, id) => Place::Name(name.clone(), *id),
+            Cursor::Id(id) => Place::Number(*id, *id),
         }),
         times: match list.sort.column {
             SortColumn::CreatedAt => list.filter.created(),
