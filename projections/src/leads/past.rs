@@ -47,14 +47,8 @@ pub async fn page(
 ) -> Result<(Total, PastPage), sqlx::Error> {
     let all = counts::total(connection, list.company, list.filter).await?;
     if list.text.is_none() {
-        let total = Total::exact(all);
-        if list.is_of_an_index() && request.offset() == 0 {
-            return Ok((total, in_order(connection, list, all, request).await?));
-        }
-        let mut transaction = plans::for_values(connection).await?;
-        let page = in_order(&mut transaction, list, all, request).await?;
-        transaction.commit().await?;
-        return Ok((total, page));
+        let page = in_order(connection, list, all, request).await?;
+        return Ok((Total::exact(all), page));
     }
     let map = if all > FEW {
         None
@@ -67,9 +61,7 @@ pub async fn page(
         return Ok(found);
     }
     let total = list::total(connection, list).await?;
-    let mut transaction = plans::for_values(connection).await?;
-    let ids = ids_up_to(&mut transaction, list, request, None).await?;
-    transaction.commit().await?;
+    let ids = planned_ids(connection, list, request, None).await?;
     let page = PastPage {
         page: page_of(connection, ids, request).await?,
         unmapped: map.map(|(zoned, _)| zoned),
@@ -121,6 +113,13 @@ async fn in_order(
     all: i64,
     request: &PageRequest<Cursor>,
 ) -> Result<PastPage, sqlx::Error> {
+    if request.offset() >= all {
+        // Nothing is to be walked through for a page behind the end.
+        return Ok(PastPage {
+            page: Page::from_overfetch(Vec::new(), request.per_page),
+            unmapped: None,
+        });
+    }
     let (first, second) = (Way::Piece(FIRST_PIECE), Way::Piece(SECOND_PIECE));
     let ways = if list.is_of_an_index() {
         [first, Way::Map, second]
@@ -148,7 +147,7 @@ async fn in_order(
             });
         }
     }
-    let ids = ids_up_to(connection, list, request, None).await?;
+    let ids = planned_ids(connection, list, request, None).await?;
     Ok(PastPage {
         page: page_of(connection, ids, request).await?,
         unmapped: map.map(|(zoned, _)| zoned),
@@ -164,9 +163,37 @@ async fn piece(
 ) -> Result<Option<Vec<i64>>, sqlx::Error> {
     let wanted = request.offset() + request.per_page + 1;
     let rows = wanted.saturating_mul(times);
-    let end = end_of_piece(connection, list, request, rows).await?;
-    let ids = ids_up_to(connection, list, request, end.as_ref()).await?;
+    if is_of_one_plan(list, request) {
+        let end = end_of_piece(connection, list, request, rows).await?;
+        let ids = ids_up_to(connection, list, request, end.as_ref()).await?;
+        return Ok((end.is_none() || is_full(&ids, request)).then_some(ids));
+    }
+    let mut transaction = plans::for_values(connection).await?;
+    let end = end_of_piece(&mut transaction, list, request, rows).await?;
+    let ids = ids_up_to(&mut transaction, list, request, end.as_ref()).await?;
+    transaction.commit().await?;
     Ok((end.is_none() || is_full(&ids, request)).then_some(ids))
+}
+
+/// Whether one plan is best for every value that may be asked for.
+fn is_of_one_plan(list: Wanted<'_>, request: &PageRequest<Cursor>) -> bool {
+    list.is_of_an_index() && request.offset() == 0
+}
+
+/// [`ids_up_to`], planned for the values where the best plan depends on them.
+async fn planned_ids(
+    connection: &mut PgConnection,
+    list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
+    end: Option<&Cursor>,
+) -> Result<Vec<i64>, sqlx::Error> {
+    if is_of_one_plan(list, request) {
+        return ids_up_to(connection, list, request, end).await;
+    }
+    let mut transaction = plans::for_values(connection).await?;
+    let ids = ids_up_to(&mut transaction, list, request, end).await?;
+    transaction.commit().await?;
+    Ok(ids)
 }
 
 /// Whether these are a page and one more.
