@@ -48,7 +48,7 @@ pub async fn page_of_past(
     hidden: &Hidden,
     request: &PageRequest<(i64, i64)>,
 ) -> Result<PastPage, sqlx::Error> {
-    if only_of.is_none() && request.offset() == 0 {
+    if only_of.is_none() {
         return planned_page(connection, company, only_of, hidden, request).await;
     }
     let mut transaction = plans::for_values(connection).await?;
