@@ -2,12 +2,7 @@
 --
 -- PostgreSQL evaluates a setting that stands in a condition when it plans, and counts what it expects by it: it made plans for one moment, which
 -- served others badly, and had to be made anew with each. What a subquery will answer it does not know while it plans. So one plan serves every
--- moment: the one that follows the order that is asked for. Where the best plan depends on how much is found, as in a search, the same views without
--- subqueries come first in the search path: those of the schema as_of_planned. They leave out the conditions on times, which say nothing that the
--- positions do not: the planner takes them for independent of each other, and expected a sixteenth of the leads as of half a company's life.
-
-CREATE SCHEMA as_of_planned;
-COMMENT ON SCHEMA as_of_planned IS 'As as_of, for statements that are planned for the moment that is set.';
+-- moment: the one that follows the order that is asked for.
 
 CREATE OR REPLACE FUNCTION attach_versions(name text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -15,11 +10,9 @@ DECLARE
     columns text;
     others  text;
     keys    text;
-    schema  text;
-    known_at CONSTANT text := 'current_setting(''leadledger.as_of'')::bigint';
-    at       text := format('(SELECT %s)', known_at);
-    instant  CONSTANT text := '(SELECT current_setting(''leadledger.as_of_at'')::timestamptz)';
-    timed    text;
+    at      CONSTANT text := '(SELECT current_setting(''leadledger.as_of'')::bigint)';
+    instant CONSTANT text := '(SELECT current_setting(''leadledger.as_of_at'')::timestamptz)';
+    timed   text;
 BEGIN
     SELECT * INTO STRICT kept FROM past.kept_tables WHERE table_name = name;
     IF kept.kept_by = 'trigger' THEN
@@ -59,23 +52,12 @@ BEGIN
         -- The conditions stand above the union and not in its parts: only so the planner makes one sorted scan of both tables.
         SELECT string_agg(format('t.%I', attname), ', ' ORDER BY attnum) INTO others FROM pg_attribute
             WHERE attrelid = format('public.%I', name)::regclass AND attnum > 0 AND NOT attisdropped;
-        FOR schema, at, timed IN VALUES ('as_of', at, timed), ('as_of_planned', known_at, '') LOOP
-            EXECUTE format(
-                'CREATE OR REPLACE VIEW %7$I.%1$I AS SELECT %2$s FROM (SELECT %5$s, t.%3$I AS valid_from, 9223372036854775807 AS valid_until '
-                'FROM public.%1$I t UNION ALL SELECT %5$s, t.valid_from, t.valid_until FROM past.%1$I t) t '
-                'WHERE t.valid_from <= %4$s AND t.valid_until > %4$s%6$s',
-                name, columns, kept.since_column, at, others, timed, schema);
-        END LOOP;
+        EXECUTE format(
+            'CREATE OR REPLACE VIEW as_of.%1$I AS SELECT %2$s FROM (SELECT %5$s, t.%3$I AS valid_from, 9223372036854775807 AS valid_until '
+            'FROM public.%1$I t UNION ALL SELECT %5$s, t.valid_from, t.valid_until FROM past.%1$I t) t '
+            'WHERE t.valid_from <= %4$s AND t.valid_until > %4$s%6$s',
+            name, columns, kept.since_column, at, others, timed);
     END IF;
-END $$;
-
-CREATE OR REPLACE FUNCTION detach_versions(name text) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format('DROP VIEW IF EXISTS as_of.%I', name);
-    EXECUTE format('DROP VIEW IF EXISTS as_of_planned.%I', name);
-    EXECUTE format('DROP TRIGGER IF EXISTS stamp_row ON public.%I', name);
-    EXECUTE format('DROP TRIGGER IF EXISTS keep_replaced_rows ON public.%I', name);
-    EXECUTE format('DROP TRIGGER IF EXISTS keep_removed_rows ON public.%I', name);
 END $$;
 
 DO $$

@@ -9,7 +9,7 @@
 //! On a connection on which the tables are those of the moment (the schema `as_of` first in the search path).
 
 use aggregates::ids::LeadId;
-use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
+use sqlx::{PgConnection, QueryBuilder, Row};
 
 use super::counts::{self, LeadFilter};
 use super::list::{self, Cursor, LeadRow, SortColumn, Wanted};
@@ -218,22 +218,9 @@ async fn ids_up_to(
     if let Some(end) = end {
         list::push_side(&mut query, sort, end, sort.not_beyond());
     }
-    push_not_later(&mut query, sort.column);
     list::push_order(&mut query, sort);
     request.push_window(&mut query, list.is_of_an_index());
     query.build_query_scalar().fetch_all(connection).await
-}
-
-/// In an order by time, that nothing is later than the moment: what is, is not even looked at.
-fn push_not_later(query: &mut QueryBuilder<'_, Postgres>, column: SortColumn) {
-    let column = match column {
-        SortColumn::CreatedAt => "created_at",
-        SortColumn::UpdatedAt => "updated_at",
-        SortColumn::Id | SortColumn::FullName => return,
-    };
-    query.push(format!(
-        " AND l.{column} <= (SELECT current_setting('leadledger.as_of_at')::timestamptz)"
-    ));
 }
 
 /// The page of these leads, which are one more where the list goes on.
@@ -401,7 +388,11 @@ async fn end_of_piece(
             "{between}(SELECT l.{column} AS k, l.id FROM {table} l"
         ));
         list::push_conditions(&mut query, list.company, list.filter, None);
-        push_not_later(&mut query, sort.column);
+        if matches!(sort.column, SortColumn::CreatedAt | SortColumn::UpdatedAt) {
+            query.push(format!(
+                " AND l.{column} <= (SELECT current_setting('leadledger.as_of_at')::timestamptz)"
+            ));
+        }
         if let Some(cursor) = request.after() {
             list::push_side(&mut query, sort, cursor, sort.beyond());
         }
