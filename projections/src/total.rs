@@ -1,6 +1,6 @@
 //! How many rows a query has, when no table of counts knows it.
 
-use sqlx::{Connection, PgConnection, Postgres, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use crate::page::Total;
 use crate::plans;
@@ -47,9 +47,7 @@ pub(crate) async fn planned(
     let mut query = QueryBuilder::new("EXPLAIN (FORMAT JSON) ");
     push(&mut query);
     // Rolled back in any case, and the tables are those of the moment again.
-    let mut transaction = connection
-        .begin_with("BEGIN; SET LOCAL search_path TO public")
-        .await?;
+    let mut transaction = plans::under(connection, "SET LOCAL search_path TO public").await?;
     let plan: serde_json::Value = query
         .build_query_scalar()
         .fetch_one(&mut *transaction)
