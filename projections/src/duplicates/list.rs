@@ -7,8 +7,8 @@ use super::hidden::Hidden;
 use crate::leads::list::{LEAD_COLUMNS, LEAD_JOINS, LeadRow};
 use crate::leads::past::{PastPage, page_of, skipped};
 use crate::page::{Page, PageRequest, Total};
+use crate::total;
 use crate::zone_maps::{DUPLICATES, Place, Walk};
-use crate::{plans, total};
 
 /// A page of the company's duplicates by group and id; the cursor is the last row's group and lead id.
 ///
@@ -42,22 +42,6 @@ pub async fn page(
 /// # Errors
 /// What the database answers.
 pub async fn page_of_past(
-    connection: &mut PgConnection,
-    company: CompanyId,
-    only_of: Option<&[i64]>,
-    hidden: &Hidden,
-    request: &PageRequest<(i64, i64)>,
-) -> Result<PastPage, sqlx::Error> {
-    if only_of.is_none() {
-        return planned_page(connection, company, only_of, hidden, request).await;
-    }
-    let mut transaction = plans::for_values(connection).await?;
-    let page = planned_page(&mut transaction, company, only_of, hidden, request).await?;
-    transaction.commit().await?;
-    Ok(page)
-}
-
-async fn planned_page(
     connection: &mut PgConnection,
     company: CompanyId,
     only_of: Option<&[i64]>,
