@@ -61,7 +61,7 @@ pub async fn page(
         return Ok(found);
     }
     let total = list::total(connection, list).await?;
-    let ids = planned_ids(connection, list, request, None).await?;
+    let ids = whole(connection, list, request).await?;
     let page = PastPage {
         page: page_of(connection, ids, request).await?,
         unmapped: map.map(|(zoned, _)| zoned),
@@ -147,7 +147,7 @@ async fn in_order(
             });
         }
     }
-    let ids = planned_ids(connection, list, request, None).await?;
+    let ids = whole(connection, list, request).await?;
     Ok(PastPage {
         page: page_of(connection, ids, request).await?,
         unmapped: map.map(|(zoned, _)| zoned),
@@ -161,39 +161,46 @@ async fn piece(
     request: &PageRequest<Cursor>,
     times: i64,
 ) -> Result<Option<Vec<i64>>, sqlx::Error> {
-    let wanted = request.offset() + request.per_page + 1;
-    let rows = wanted.saturating_mul(times);
     if is_of_one_plan(list, request) {
-        let end = end_of_piece(connection, list, request, rows).await?;
-        let ids = ids_up_to(connection, list, request, end.as_ref()).await?;
-        return Ok((end.is_none() || is_full(&ids, request)).then_some(ids));
+        return next_rows(connection, list, request, times).await;
     }
     let mut transaction = plans::for_values(connection).await?;
-    let end = end_of_piece(&mut transaction, list, request, rows).await?;
-    let ids = ids_up_to(&mut transaction, list, request, end.as_ref()).await?;
+    let ids = next_rows(&mut transaction, list, request, times).await?;
     transaction.commit().await?;
+    Ok(ids)
+}
+
+async fn next_rows(
+    connection: &mut PgConnection,
+    list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
+    times: i64,
+) -> Result<Option<Vec<i64>>, sqlx::Error> {
+    let wanted = request.offset() + request.per_page + 1;
+    let rows = wanted.saturating_mul(times);
+    let end = end_of_piece(connection, list, request, rows).await?;
+    let ids = ids_up_to(connection, list, request, end.as_ref()).await?;
     Ok((end.is_none() || is_full(&ids, request)).then_some(ids))
+}
+
+/// The ids of a page and one more, of the list as a whole: however few of its rows held.
+async fn whole(
+    connection: &mut PgConnection,
+    list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
+) -> Result<Vec<i64>, sqlx::Error> {
+    if is_of_one_plan(list, request) {
+        return ids_up_to(connection, list, request, None).await;
+    }
+    let mut transaction = plans::for_values(connection).await?;
+    let ids = ids_up_to(&mut transaction, list, request, None).await?;
+    transaction.commit().await?;
+    Ok(ids)
 }
 
 /// Whether one plan is best for every value that may be asked for.
 fn is_of_one_plan(list: Wanted<'_>, request: &PageRequest<Cursor>) -> bool {
     list.is_of_an_index() && request.offset() == 0
-}
-
-/// [`ids_up_to`], planned for the values where the best plan depends on them.
-async fn planned_ids(
-    connection: &mut PgConnection,
-    list: Wanted<'_>,
-    request: &PageRequest<Cursor>,
-    end: Option<&Cursor>,
-) -> Result<Vec<i64>, sqlx::Error> {
-    if is_of_one_plan(list, request) {
-        return ids_up_to(connection, list, request, end).await;
-    }
-    let mut transaction = plans::for_values(connection).await?;
-    let ids = ids_up_to(&mut transaction, list, request, end).await?;
-    transaction.commit().await?;
-    Ok(ids)
 }
 
 /// Whether these are a page and one more.
