@@ -1,17 +1,16 @@
 //! What stands beside the events and is covered by no hash: changed by a superuser of the database, it is found all the same.
 
 use aggregates::lead::{Lead, LeadCommand};
-use leadledger::clock::Clock;
 use leadledger::ledger::verify::Depth;
 use leadledger::ledger::verify_proofs::Witnessed;
 use leadledger::ledger::{
-    IdKind, Ledger, Provenance, Refusal, StreamKey, StreamKind, Work, checkpoints, rebuild, verify,
+    IdKind, Ledger, Provenance, Refusal, StreamKey, StreamKind, Work, rebuild, verify,
 };
 use sqlx::Executor;
 use tokio::process::Command;
 
 use crate::claims::sign_up;
-use crate::node::{add_note, assert_sound, contact, new_lead, note, open};
+use crate::node::{add_note, assert_sound, checkpoint, contact, new_lead, note, open};
 use crate::superuser;
 use crate::support::database::TestDatabase;
 
@@ -32,17 +31,6 @@ async fn create_with_notes(ledger: &Ledger, n: i64) -> i64 {
         Ok(lead_id)
     });
     ledger.commit(work).await.unwrap().resource_id
-}
-
-async fn checkpoint(database: &TestDatabase) -> (String, String) {
-    let kept = checkpoints::make(database.pool(), Clock::system().now())
-        .await
-        .unwrap();
-    let mut connection = database.pool().acquire().await.unwrap();
-    checkpoints::mark_witnessed(&mut connection, kept.id)
-        .await
-        .unwrap();
-    (kept.size.to_string(), kept.note)
 }
 
 /// Twenty events: two users, six leads of three events in a commit each; with checkpoints, and a rebuild in between.

@@ -9,8 +9,8 @@ use aggregates::person_name::PersonName;
 use aggregates::stage::Stage;
 use leadledger::clock::Clock;
 use leadledger::ledger::{
-    CommitError, Committed, IdKind, Ledger, Provenance, Secrets, StreamKey, StreamKind, Work, leaf,
-    verify,
+    CommitError, Committed, IdKind, Ledger, Provenance, Secrets, StreamKey, StreamKind, Work,
+    checkpoints, leaf, verify,
 };
 use sqlx::Row;
 
@@ -145,4 +145,16 @@ pub async fn assert_sound(database: &TestDatabase) -> i64 {
         .unwrap();
     assert_eq!(found.differences, Vec::<String>::new());
     end
+}
+
+/// Makes a checkpoint and marks it as witnessed: its size and note, as they lie outside.
+pub async fn checkpoint(database: &TestDatabase) -> (String, String) {
+    let kept = checkpoints::make(database.pool(), Clock::system().now())
+        .await
+        .unwrap();
+    let mut connection = database.pool().acquire().await.unwrap();
+    checkpoints::mark_witnessed(&mut connection, kept.id)
+        .await
+        .unwrap();
+    (kept.size.to_string(), kept.note)
 }

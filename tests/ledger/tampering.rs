@@ -4,15 +4,13 @@
 //! Ten thousand changes altogether; `TAMPERING_CHANGES` says another number for each of the two tests, `TAMPERING_SEED` where
 //! chance begins.
 
-use leadledger::clock::Clock;
-use leadledger::ledger::checkpoints;
 use leadledger::ledger::verify::{self, Checks, Depth, Findings};
 use leadledger::ledger::verify_past::Keyless;
 use leadledger::ledger::verify_proofs::{self, Witnessed};
 use projections::Batch;
 use sqlx::{ConnectOptions, Connection};
 
-use crate::node::{add_note, assert_sound, contact, create, open};
+use crate::node::{add_note, assert_sound, checkpoint, contact, create, open};
 use crate::superuser::{Chance, END, KINDS, run, tamper};
 use crate::support::database::TestDatabase;
 
@@ -29,14 +27,7 @@ pub async fn ledger(database: &TestDatabase) -> Witnessed {
                 .unwrap();
         }
         if n % 2 == 1 {
-            let kept = checkpoints::make(database.pool(), Clock::system().now())
-                .await
-                .unwrap();
-            let mut connection = database.pool().acquire().await.unwrap();
-            checkpoints::mark_witnessed(&mut connection, kept.id)
-                .await
-                .unwrap();
-            witnessed.notes.push((kept.size.to_string(), kept.note));
+            witnessed.notes.push(checkpoint(database).await);
         }
     }
     assert_eq!(assert_sound(database).await, END);
