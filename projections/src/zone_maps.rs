@@ -149,6 +149,9 @@ impl Place {
     }
 }
 
+/// Appends a part of a query.
+type PushRows<'a> = Box<dyn Fn(&mut QueryBuilder<'_, Postgres>) + Send + Sync + 'a>;
+
 /// What is read by a map.
 pub(crate) struct Walk<'a> {
     pub company: CompanyId,
@@ -159,8 +162,10 @@ pub(crate) struct Walk<'a> {
     pub after: Option<Place>,
     /// In an order by time: nothing that is wanted is earlier, nor as late as this.
     pub times: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    /// Whether all that the map tells of is wanted: then its groups tell how many rows come before a page.
+    pub whole: bool,
     /// Appends `FROM … WHERE …` of the rows that are wanted, as of the moment, under the name `l`.
-    pub rows: &'a (dyn Fn(&mut QueryBuilder<'_, Postgres>) + Sync),
+    pub rows: PushRows<'a>,
 }
 
 /// Whether a map `m` tells about names that were erased since: they stand at another place now.
@@ -173,17 +178,66 @@ const AT_MOST: (i64, i64) = (1_024, 256);
 /// How many zones are a group.
 const GROUP: i64 = 32;
 
+/// What a walk found.
+pub(crate) struct Walked {
+    /// How many rows come before the first of them.
+    passed: i64,
+    ids: Vec<i64>,
+}
+
+impl Walked {
+    /// The ids of the rows from the first one on, where none was passed over.
+    pub fn all(self) -> Vec<i64> {
+        debug_assert_eq!(
+            self.passed, 0,
+            "only what a whole list has before a page is passed over"
+        );
+        self.ids
+    }
+
+    /// How many they are, with those that were passed over.
+    pub fn rows(&self) -> i64 {
+        self.passed + i64::try_from(self.ids.len()).unwrap_or(i64::MAX)
+    }
+
+    /// Without what comes before the page.
+    pub fn of_page<C>(mut self, request: &PageRequest<C>) -> Vec<i64> {
+        let before = usize::try_from(request.offset() - self.passed).unwrap_or(usize::MAX);
+        self.ids.drain(..before.min(self.ids.len()));
+        self.ids
+    }
+}
+
+/// What comes before a part of a list.
+struct Before {
+    /// The map that tells, by the position as of which it was made.
+    map: i64,
+    /// How many rows that held.
+    rows: i64,
+    /// Where it ends.
+    place: Place,
+}
+
 impl Walk<'_> {
-    /// The ids of the first rows, in their order, up to the end of the page and one more, or of the list. `None` when there is no map that
-    /// tells about the moment. On a connection on which the tables are those of the moment.
+    /// The ids of the rows, in their order, up to the end of the page and one more, or of the list: of the first ones, or of those behind a number of rows that
+    /// come before the page. `None` when there is no map that tells about the moment. On a connection on which the tables are those of the moment.
     pub async fn ids<C>(
         mut self,
         connection: &mut PgConnection,
         request: &PageRequest<C>,
-    ) -> Result<Option<Vec<i64>>, sqlx::Error> {
-        let wanted = request.offset() + request.per_page + 1;
-        let mut ids: Vec<i64> = Vec::new();
+    ) -> Result<Option<Walked>, sqlx::Error> {
         let mut map: Option<i64> = None;
+        let mut passed = 0;
+        if self.whole
+            && request.offset() > 0
+            && let Some(before) = self.before(connection, request.offset()).await?
+        {
+            map = Some(before.map);
+            passed = before.rows;
+            self.after = Some(before.place);
+        }
+        let wanted = request.offset() - passed + request.per_page + 1;
+        let mut ids: Vec<i64> = Vec::new();
         loop {
             let missing = wanted - i64::try_from(ids.len()).unwrap_or(i64::MAX);
             let mut query = self.rows_in_zones(&|query| {
@@ -217,13 +271,97 @@ impl Walk<'_> {
             }
             if i64::try_from(ids.len()).unwrap_or(i64::MAX) >= wanted {
                 ids.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
-                return Ok(Some(ids));
+                return Ok(Some(Walked { passed, ids }));
             }
             let Some(last) = rows.last().filter(|_| !zones.is_empty()) else {
-                return Ok(Some(ids));
+                return Ok(Some(Walked { passed, ids }));
             };
             self.after = Some(Place::read(self.list, last, 3, 4)?);
         }
+    }
+
+    /// The groups of zones that come before the row with so many before it, passed over as a whole. `None` where there is none, or no map.
+    async fn before(
+        &self,
+        connection: &mut PgConnection,
+        rows: i64,
+    ) -> Result<Option<Before>, sqlx::Error> {
+        const MOMENT: &str = "(SELECT current_setting('leadledger.as_of')::bigint)";
+        let kind = self.list.kind;
+        let (far, _) = self.ends();
+        let direction = self.direction();
+        // No more groups are looked at than it takes: the sum is made as they come.
+        let mut query =
+            QueryBuilder::new("SELECT m.as_of, g.up_to - g.rows, g.far, g.far_id FROM ");
+        self.push_map(&mut query);
+        query.push(format!(
+            " CROSS JOIN LATERAL (SELECT z.rows, CAST(sum(z.rows) OVER w AS bigint) AS up_to, lag(z.far) OVER w AS far, lag(z.far_id) OVER w AS far_id \
+             FROM (SELECT z.zone, z.{far}_{kind} AS far, z.{far}_id AS far_id, \
+             (width_bucket({MOMENT}, z.begun) - coalesce(width_bucket({MOMENT}, z.ended), 0))::bigint AS rows \
+             FROM past.zones z WHERE z.level = 1"
+        ));
+        self.push_zones(&mut query);
+        query
+            .push(format!(
+                " ORDER BY z.zone {direction}) z WINDOW w AS (ORDER BY z.zone {direction} ROWS UNBOUNDED PRECEDING)) g \
+                 WHERE m.as_of IS NOT NULL AND g.up_to > "
+            ))
+            .push_bind(rows)
+            .push(" LIMIT 1");
+        let row = query.build().fetch_optional(connection).await?;
+        // Without a place the row lies in the first group.
+        let Some(row) = row.filter(|row| !matches!(row.try_get::<Option<i64>, _>(3), Ok(None)))
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Before {
+            map: row.try_get(0)?,
+            rows: row.try_get(1)?,
+            place: Place::read(self.list, &row, 2, 3)?,
+        }))
+    }
+
+    /// How many rows there are, up to `most`. `None` when there is no map that tells about the moment, or when more than about so many rows would
+    /// have to be looked at. Group by group, for the order does not matter, and in one statement. On a connection on which the tables are
+    /// those of the moment.
+    pub async fn count(
+        &self,
+        connection: &mut PgConnection,
+        most: i64,
+        looked_at: i64,
+    ) -> Result<Option<i64>, sqlx::Error> {
+        let kind = self.list.kind;
+        let groups = looked_at / (GROUP * build::ZONE_ROWS) + 1;
+        let push_groups = |query: &mut QueryBuilder<'_, Postgres>, limit: i64| {
+            query.push("(SELECT z.* FROM past.zones z WHERE z.level = 1");
+            self.push_zones(query);
+            query
+                .push(" ORDER BY z.zone LIMIT ")
+                .push_bind(limit)
+                .push(") z");
+        };
+        let mut query = QueryBuilder::new("SELECT m.as_of IS NOT NULL, (SELECT count(*) FROM ");
+        push_groups(&mut query, groups + 1);
+        query.push("), (SELECT count(*) FROM (SELECT 1 FROM ");
+        push_groups(&mut query, groups);
+        query.push(" CROSS JOIN LATERAL (SELECT 1");
+        (self.rows)(&mut query);
+        let ZonedList { key, id, .. } = self.list;
+        for (side, end) in [(">=", "first"), ("<=", "last")] {
+            // Both, as in `rows_in_zones`.
+            query.push(format!(
+                " AND l.{key} {side} z.{end}_{kind} AND (l.{key}, l.{id}) {side} (z.{end}_{kind}, z.{end}_id)"
+            ));
+        }
+        query
+            .push(") l LIMIT ")
+            .push_bind(most)
+            .push(") counted) FROM ");
+        self.push_map(&mut query);
+        let (mapped, zoned, counted): (bool, i64, i64) =
+            query.build_query_as().fetch_one(connection).await?;
+        let looked_at_all = zoned <= groups || counted >= most;
+        Ok((mapped && looked_at_all).then_some(counted))
     }
 
     /// The zones, or groups of them, that hold anything that is wanted.

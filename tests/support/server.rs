@@ -158,9 +158,14 @@ impl TestServer {
 
     /// Makes the zone map of every list of the company's leads, as the server does of slow ones, but with a zone for each row.
     pub async fn map_zones(&self, company: i64) {
+        self.map_zones_of(company, 1).await;
+    }
+
+    /// Makes these maps with zones of so many rows.
+    pub async fn map_zones_of(&self, company: i64, zone_rows: i64) {
         for list in &zone_maps::ALL {
             let mut transaction = self.database.pool().begin().await.expect("beginning");
-            zone_maps::build::build(&mut transaction, CompanyId(company), list, 1)
+            zone_maps::build::build(&mut transaction, CompanyId(company), list, zone_rows)
                 .await
                 .expect("making a map");
             transaction.commit().await.expect("committing");

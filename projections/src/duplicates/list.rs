@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::hidden::Hidden;
 use crate::leads::list::{LEAD_COLUMNS, LEAD_JOINS, LeadRow};
-use crate::leads::past::{PastPage, page_of, skipped};
+use crate::leads::past::{PastPage, page_of};
 use crate::page::{Page, PageRequest, Total};
 use crate::total;
 use crate::zone_maps::{DUPLICATES, Place, Walk};
@@ -58,17 +58,18 @@ pub async fn page_of_past(
             .after()
             .map(|(group, lead)| Place::Number(*group, *lead)),
         times: (None, None),
-        rows: &|query| {
+        whole: only_of.is_none() && hidden.is_empty(),
+        rows: Box::new(|query| {
             query.push(" FROM (");
             push_members(query, company, only_of);
             push_but(query, &but);
             query.push(") l WHERE true");
-        },
+        }),
     };
     if hidden.is_empty() {
         let (page, unmapped) = match walk.ids(connection, request).await? {
-            Some(ids) => {
-                let ids = skipped(ids, request);
+            Some(walked) => {
+                let ids = walked.of_page(request);
                 (page_of(connection, ids, request).await?, None)
             }
             None => (
@@ -80,7 +81,7 @@ pub async fn page_of_past(
     }
     // What is left of the groups with somebody to hide may have other places than it had: it is put among the rest here.
     let (mut places, unmapped) = match walk.ids(connection, request).await? {
-        Some(ids) => (places_of(connection, &ids).await?, None),
+        Some(walked) => (places_of(connection, &walked.all()).await?, None),
         None => (
             places(connection, company, only_of, &but, request).await?,
             Some(&DUPLICATES),

@@ -343,20 +343,28 @@ pub async fn total(connection: &mut PgConnection, list: Wanted<'_>) -> Result<To
         }
     }
     let all = counts::total(connection, company, filter).await?;
-    let Some(text) = text else {
-        return Ok(Total::exact(all));
-    };
-    let in_any_company = total::planned(connection, |query| {
+    Ok(match text {
+        None => Total::exact(all),
+        Some(text) => Total::estimated(expected(connection, all, text).await?),
+    })
+}
+
+/// How many of so many leads contain the text, as the planner expects it: by the share of the leads of all companies today.
+pub(super) async fn expected(
+    connection: &mut PgConnection,
+    leads: i64,
+    text: &str,
+) -> Result<i64, sqlx::Error> {
+    let contain_it = total::planned(connection, |query| {
         query.push("SELECT 1 FROM leads l WHERE ");
         push_contains(query, text);
     });
-    let in_any_company = i128::from(in_any_company.await?);
-    let leads = total::planned(connection, |query| {
+    let contain_it = i128::from(contain_it.await?);
+    let all = total::planned(connection, |query| {
         query.push("SELECT 1 FROM leads");
     });
-    let leads = i128::from(leads.await?.max(1));
-    let guess = i128::from(all) * in_any_company / leads;
-    Ok(Total::estimated(i64::try_from(guess).unwrap_or(all)))
+    let all = i128::from(all.await?.max(1));
+    Ok(i64::try_from(i128::from(leads) * contain_it / all).unwrap_or(leads))
 }
 
 pub(super) fn push_conditions(

@@ -8,14 +8,18 @@
 //!
 //! On a connection on which the tables are those of the moment (the schema `as_of` first in the search path).
 
+mod map;
+
 use aggregates::ids::LeadId;
 use sqlx::{PgConnection, QueryBuilder, Row};
 
-use super::counts::{self, LeadFilter};
+use self::map::Map;
+use super::counts;
 use super::list::{self, Cursor, LeadRow, SortColumn, Wanted};
 use crate::page::{Page, PageFrom, PageRequest, Total};
 use crate::plans;
-use crate::zone_maps::{self, Place, Walk, ZonedList};
+use crate::total::EXACT_UP_TO;
+use crate::zone_maps::ZonedList;
 
 /// How many times the rows that are wanted the first piece has.
 const FIRST_PIECE: i64 = 4;
@@ -23,10 +27,11 @@ const FIRST_PIECE: i64 = 4;
 /// moment are among so many others, more pieces would cost more than they save.
 const SECOND_PIECE: i64 = 32;
 
-/// Of the leads that a zone map tells of, one in so many at least must be wanted.
-const DENSE: i64 = 128;
 /// As many leads as a company had are looked through for a text one by one, instead of finding every version of whatever contains it.
 const FEW: i64 = 1_000;
+/// After so many times the leads that were to be walked through for what contains a text, all that contain it are collected instead: the
+/// statistics, which are of all companies, led astray.
+const ASTRAY: i64 = 4;
 
 /// A page of a list of the past.
 pub struct PastPage {
@@ -46,26 +51,75 @@ pub async fn page(
     request: &PageRequest<Cursor>,
 ) -> Result<(Total, PastPage), sqlx::Error> {
     let all = counts::total(connection, list.company, list.filter).await?;
-    if list.text.is_none() {
-        let page = in_order(connection, list, all, request).await?;
+    let Some(text) = list.text else {
+        let page = in_order(connection, list, Leads { all, one_in: 1 }, request).await?;
         return Ok((Total::exact(all), page));
-    }
-    let map = if all > FEW {
-        None
-    } else {
-        zoned(connection, list, all).await?
     };
-    if let Some(map) = map
-        && let Some(found) = among_few(connection, list, map, request).await?
-    {
-        return Ok(found);
+    let mut unmapped = None;
+    if all <= FEW {
+        if let Some(map) = Map::of(connection, list, all).await? {
+            if let Some(found) = among_few(connection, list, map, request).await? {
+                return Ok(found);
+            }
+            unmapped = Some(map.list);
+        }
+    } else if all > EXACT_UP_TO {
+        let expected = list::expected(connection, all, text).await?;
+        if is_frequent(expected, all) {
+            return frequent(connection, list, all, expected, request).await;
+        }
     }
     let total = list::total(connection, list).await?;
     let ids = whole(connection, list, request).await?;
     let page = PastPage {
         page: page_of(connection, ids, request).await?,
-        unmapped: map.map(|(zoned, _)| zoned),
+        unmapped,
     };
+    Ok((total, page))
+}
+
+/// Whether so many leads contain a text that it is cheaper to walk through all until 10,000 are found than to collect every one of them. Walked
+/// through are `10,000 * all / expected`, in an order that an index has; collected `expected`, anywhere in the tables, at twice the price.
+fn is_frequent(expected: i64, all: i64) -> bool {
+    let (expected, all) = (i128::from(expected), i128::from(all));
+    expected * expected * 2 >= i128::from(EXACT_UP_TO) * all
+}
+
+/// The page of what contains a text that very many leads contain.
+async fn frequent(
+    connection: &mut PgConnection,
+    list: Wanted<'_>,
+    all: i64,
+    expected: i64,
+    request: &PageRequest<Cursor>,
+) -> Result<(Total, PastPage), sqlx::Error> {
+    let one_in = (all / expected.max(1)).max(1);
+    // A plan for any text would look for this one by the index of the search in every zone.
+    let mut transaction = plans::for_values(connection).await?;
+    let map = Map::of(&mut transaction, list, expected).await?;
+    let counted = match map {
+        Some(map) => {
+            let rows = all.min(EXACT_UP_TO.saturating_mul(one_in));
+            map.walk(list, None)
+                .count(
+                    &mut transaction,
+                    EXACT_UP_TO + 1,
+                    rows.saturating_mul(ASTRAY),
+                )
+                .await?
+        }
+        None => None,
+    };
+    let total = match counted {
+        Some(counted) if counted <= EXACT_UP_TO => Total::exact(counted),
+        Some(_) => Total::estimated(expected),
+        None => list::total(&mut transaction, list).await?,
+    };
+    let mut page = in_order(&mut transaction, list, Leads { all, one_in }, request).await?;
+    transaction.commit().await?;
+    if counted.is_none() {
+        page.unmapped = map.map(|map| map.list);
+    }
     Ok((total, page))
 }
 
@@ -80,18 +134,18 @@ async fn among_few(
         per_page: FEW,
         from: PageFrom::Offset(0),
     };
-    let Some(mut ids) = mapped(connection, list, map, &all).await? else {
+    let Some(mut walked) = map.walked(connection, list, &all).await? else {
         return Ok(None);
     };
-    let total = Total::exact(i64::try_from(ids.len()).unwrap_or(i64::MAX));
+    let total = Total::exact(walked.rows());
     if request.after().is_some() {
-        let Some(rest) = mapped(connection, list, map, request).await? else {
+        let Some(rest) = map.walked(connection, list, request).await? else {
             return Ok(None);
         };
-        ids = rest;
+        walked = rest;
     }
     let page = PastPage {
-        page: page_of(connection, skipped(ids, request), request).await?,
+        page: page_of(connection, walked.of_page(request), request).await?,
         unmapped: None,
     };
     Ok(Some((total, page)))
@@ -106,11 +160,20 @@ enum Way {
     Map,
 }
 
-/// In the list's own order, without a text; `all` is how many leads it has.
+/// What is known of a list before it is read.
+#[derive(Debug, Clone, Copy)]
+struct Leads {
+    /// How many meet its filter.
+    all: i64,
+    /// One in so many of them contains its text: all of them, when there is none.
+    one_in: i64,
+}
+
+/// In the list's own order, by walking through it.
 async fn in_order(
     connection: &mut PgConnection,
     list: Wanted<'_>,
-    all: i64,
+    Leads { all, one_in }: Leads,
     request: &PageRequest<Cursor>,
 ) -> Result<PastPage, sqlx::Error> {
     if request.offset() >= all {
@@ -121,23 +184,24 @@ async fn in_order(
         });
     }
     let (first, second) = (Way::Piece(FIRST_PIECE), Way::Piece(SECOND_PIECE));
-    let ways = if list.is_of_an_index() {
+    let ways = if list.is_of_an_index() && request.offset() == 0 {
         [first, Way::Map, second]
     } else {
-        // No index gives the list in its order, and a piece of it may cost as much as all of it.
+        // No index gives the list in its order, and a piece of it may cost as much as all of it. What comes before a page is
+        // passed over by the map.
         [Way::Map, first, second]
     };
     let mut map = None;
     for way in ways {
         let ids = match way {
-            Way::Piece(times) => piece(connection, list, request, times).await?,
+            Way::Piece(times) => piece(connection, list, request, times * one_in).await?,
             Way::Map => {
-                map = zoned(connection, list, all).await?;
+                map = Map::of(connection, list, all / one_in).await?;
                 match map {
-                    Some(map) => mapped(connection, list, map, request).await?,
+                    Some(map) => map.walked(connection, list, request).await?,
                     None => None,
                 }
-                .map(|ids| skipped(ids, request))
+                .map(|walked| walked.of_page(request))
             }
         };
         if let Some(ids) = ids {
@@ -150,7 +214,7 @@ async fn in_order(
     let ids = whole(connection, list, request).await?;
     Ok(PastPage {
         page: page_of(connection, ids, request).await?,
-        unmapped: map.map(|(zoned, _)| zoned),
+        unmapped: map.map(|map| map.list),
     })
 }
 
@@ -240,138 +304,6 @@ pub(crate) async fn page_of<C>(
     let rows = list::by_ids(connection, &ids).await?;
     let rows = rows.into_iter().flatten().collect();
     Ok(Page::from_overfetch(rows, request.per_page))
-}
-
-/// The list whose zone map tells where these leads lie, and the part of it. `all` is how many leads meet the filter; `None` where they are so
-/// few of those that the map tells of that looking for them there would cost more than to read them by another index.
-async fn zoned(
-    connection: &mut PgConnection,
-    list: Wanted<'_>,
-    all: i64,
-) -> Result<Option<Map>, sqlx::Error> {
-    let (map, told_of) = map_of(list);
-    let told_of = counts::total(connection, list.company, &told_of).await?;
-    Ok((all.saturating_mul(DENSE) >= told_of).then_some(map))
-}
-
-/// A list that can have a zone map, and a part of it.
-type Map = (&'static ZonedList, i64);
-
-/// The list whose zone map has these leads in their order, and which leads that map tells of.
-fn map_of(list: Wanted<'_>) -> (Map, LeadFilter) {
-    let filter = list.filter;
-    let whole = match list.sort.column {
-        SortColumn::CreatedAt => &zone_maps::CREATED,
-        SortColumn::UpdatedAt => &zone_maps::UPDATED,
-        SortColumn::FullName => &zone_maps::NAMED,
-        SortColumn::Id => &zone_maps::BY_ID,
-    };
-    if list.sort.column != SortColumn::CreatedAt {
-        return ((whole, 0), LeadFilter::default());
-    }
-    // A walk by the map passes over zones of other days.
-    let of_days = || LeadFilter {
-        created_from: filter.created_from,
-        created_to: filter.created_to,
-        ..LeadFilter::default()
-    };
-    let assignee = match (filter.user_access_ids.as_deref(), filter.or_unassigned) {
-        (Some([]), true) => Some(0),
-        (Some([one]), false) => Some(*one),
-        _ => None,
-    };
-    if let Some(part) = assignee {
-        let told_of = LeadFilter {
-            user_access_ids: filter.user_access_ids.clone(),
-            or_unassigned: filter.or_unassigned,
-            ..of_days()
-        };
-        return ((&zone_maps::OF_ASSIGNEE, part), told_of);
-    }
-    let parts = [
-        (
-            &zone_maps::OF_STAGE,
-            filter.stage_id,
-            LeadFilter {
-                stage_id: filter.stage_id,
-                ..of_days()
-            },
-        ),
-        (
-            &zone_maps::OF_SOURCE,
-            filter.source_id,
-            LeadFilter {
-                source_id: filter.source_id,
-                ..of_days()
-            },
-        ),
-        (
-            &zone_maps::OF_CAMPAIGN,
-            filter.campaign_id,
-            LeadFilter {
-                campaign_id: filter.campaign_id,
-                ..of_days()
-            },
-        ),
-        (
-            &zone_maps::OF_TERRITORY,
-            filter.territory_id,
-            LeadFilter {
-                territory_id: filter.territory_id,
-                ..of_days()
-            },
-        ),
-        (
-            &zone_maps::OF_CYCLE,
-            filter.cycle_id,
-            LeadFilter {
-                cycle_id: filter.cycle_id,
-                ..of_days()
-            },
-        ),
-    ];
-    for (of, part, told_of) in parts {
-        if let Some(part) = part {
-            return ((of, part), told_of);
-        }
-    }
-    ((whole, 0), of_days())
-}
-
-/// The ids of the first leads by the list's zone map, with those that the page skips, when it has one.
-async fn mapped(
-    connection: &mut PgConnection,
-    list: Wanted<'_>,
-    (zoned, part): Map,
-    request: &PageRequest<Cursor>,
-) -> Result<Option<Vec<i64>>, sqlx::Error> {
-    let walk = Walk {
-        company: list.company,
-        list: zoned,
-        part,
-        descending: list.sort.descending,
-        after: request.after().map(|cursor| match cursor {
-            Cursor::Time(time, id) => Place::At(*time, *id),
-            Cursor::Name(name, id) => Place::Name(name.clone(), *id),
-            Cursor::Id(id) => Place::Number(*id, *id),
-        }),
-        times: match list.sort.column {
-            SortColumn::CreatedAt => list.filter.created(),
-            _ => (None, None),
-        },
-        rows: &|query| {
-            query.push(" FROM leads l");
-            list::push_conditions(query, list.company, list.filter, list.text);
-        },
-    };
-    walk.ids(connection, request).await
-}
-
-/// Without what comes before the page.
-pub(crate) fn skipped<C>(mut ids: Vec<i64>, request: &PageRequest<C>) -> Vec<i64> {
-    let before = usize::try_from(request.offset()).unwrap_or(usize::MAX);
-    ids.drain(..before.min(ids.len()));
-    ids
 }
 
 /// The place after so many of today's rows or of the versions, whichever comes first; `None` when there are fewer of both. The filter

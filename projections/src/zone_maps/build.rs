@@ -68,7 +68,7 @@ pub async fn build(
 }
 
 fn columns(ZonedList { kind, .. }: &ZonedList) -> String {
-    format!("part, level, zone, first_{kind}, first_id, last_{kind}, last_id, held")
+    format!("part, level, zone, first_{kind}, first_id, last_{kind}, last_id, held, begun, ended")
 }
 
 /// A query of the zones, of `$3` rows each, and of their groups, of the list of the company `$1`, as of this position.
@@ -85,7 +85,8 @@ fn zones(list: &ZonedList, as_of: &str) -> String {
     // All versions of a row that stand at the same place are of one zone, which is why ranks are counted and not rows.
     format!(
         "WITH zones AS MATERIALIZED (SELECT part, zone, min(key) AS first, min(id) FILTER (WHERE first) AS first_id, \
-         max(key) AS last, max(id) FILTER (WHERE last) AS last_id, range_agg(int8range(valid_from, valid_until)) AS held \
+         max(key) AS last, max(id) FILTER (WHERE last) AS last_id, range_agg(int8range(valid_from, valid_until)) AS held, \
+         array_agg(valid_from) AS begun, array_agg(valid_until) FILTER (WHERE valid_until IS NOT NULL) AS ended \
          FROM (SELECT part, key, id, valid_from, valid_until, (rank - 1) / $3 AS zone, \
              (rank - 1) / $3 IS DISTINCT FROM (lag(rank) OVER ordered - 1) / $3 AS first, \
              (rank - 1) / $3 IS DISTINCT FROM (lead(rank) OVER ordered - 1) / $3 AS last \
@@ -96,9 +97,12 @@ fn zones(list: &ZonedList, as_of: &str) -> String {
                  FROM past.{table} WHERE company_id = $1 AND valid_from <= {as_of}) AS r) AS r \
            WINDOW ordered AS ({order})) AS r \
          GROUP BY part, zone) \
-         SELECT part, CAST(0 AS smallint) AS level, zone, first, first_id, last, last_id, held FROM zones \
+         SELECT part, CAST(0 AS smallint) AS level, zone, first, first_id, last, last_id, held, \
+         CAST(NULL AS bigint[]) AS begun, CAST(NULL AS bigint[]) AS ended FROM zones \
          UNION ALL SELECT part, 1, zone / {GROUP}, min(first), (array_agg(first_id ORDER BY zone))[1], max(last), \
-         (array_agg(last_id ORDER BY zone DESC))[1], (SELECT range_agg(r) FROM unnest(array_agg(held)) AS h, unnest(h) AS r) \
+         (array_agg(last_id ORDER BY zone DESC))[1], (SELECT range_agg(r) FROM unnest(array_agg(held)) AS h, unnest(h) AS r), \
+         (SELECT array_agg(b ORDER BY b) FROM unnest(past.joined(begun)) AS b), \
+         (SELECT array_agg(e ORDER BY e) FROM unnest(past.joined(ended)) AS e) \
          FROM zones GROUP BY part, zone / {GROUP} ORDER BY part, level, zone"
     )
 }
