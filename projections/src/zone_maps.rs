@@ -321,30 +321,37 @@ impl Walk<'_> {
         }))
     }
 
-    /// How many rows there are, up to `most`. `None` when there is no map that tells about the moment, or when more than about so many rows would
-    /// have to be looked at. Group by group, for the order does not matter, and in one statement. On a connection on which the tables are
-    /// those of the moment.
+    /// How many rows there are, up to `most`. `None` when there is no map that tells about the moment, or when more groups than this share of
+    /// the list's would have to be looked at. Group by group, for the order does not matter, and in one statement. On a connection on which
+    /// the tables are those of the moment.
     pub async fn count(
         &self,
         connection: &mut PgConnection,
         most: i64,
-        looked_at: i64,
+        (share, of): (i64, i64),
     ) -> Result<Option<i64>, sqlx::Error> {
         let kind = self.list.kind;
-        let groups = looked_at / (GROUP * build::ZONE_ROWS) + 1;
-        let push_groups = |query: &mut QueryBuilder<'_, Postgres>, limit: i64| {
-            query.push("(SELECT z.* FROM past.zones z WHERE z.level = 1");
-            self.push_zones(query);
+        let push_share = |query: &mut QueryBuilder<'_, Postgres>| {
             query
-                .push(" ORDER BY z.zone LIMIT ")
-                .push_bind(limit)
-                .push(") z");
+                .push("(SELECT 1 + CAST((max(z.zone) + 1)::float8 * ")
+                .push_bind(share)
+                .push(" / ")
+                .push_bind(of.max(1))
+                .push(" AS bigint) FROM past.zones z WHERE z.level = 1");
+            self.push_list(query);
+            query.push(")");
         };
-        let mut query = QueryBuilder::new("SELECT m.as_of IS NOT NULL, (SELECT count(*) FROM ");
-        push_groups(&mut query, groups + 1);
-        query.push("), (SELECT count(*) FROM (SELECT 1 FROM ");
-        push_groups(&mut query, groups);
-        query.push(" CROSS JOIN LATERAL (SELECT 1");
+        let mut query = QueryBuilder::new(
+            "SELECT m.as_of IS NOT NULL, (SELECT NOT EXISTS (SELECT 1 FROM past.zones z WHERE z.level = 1",
+        );
+        self.push_zones(&mut query);
+        query.push(" OFFSET ");
+        push_share(&mut query);
+        query.push(")), (SELECT count(*) FROM (SELECT 1 FROM (SELECT z.* FROM past.zones z WHERE z.level = 1");
+        self.push_zones(&mut query);
+        query.push(" ORDER BY z.zone LIMIT ");
+        push_share(&mut query);
+        query.push(") z CROSS JOIN LATERAL (SELECT 1");
         (self.rows)(&mut query);
         let ZonedList { key, id, .. } = self.list;
         for (side, end) in [(">=", "first"), ("<=", "last")] {
@@ -358,23 +365,28 @@ impl Walk<'_> {
             .push_bind(most)
             .push(") counted) FROM ");
         self.push_map(&mut query);
-        let (mapped, zoned, counted): (bool, i64, i64) =
+        let (mapped, to_the_end, counted): (bool, bool, i64) =
             query.build_query_as().fetch_one(connection).await?;
-        let looked_at_all = zoned <= groups || counted >= most;
+        let looked_at_all = to_the_end || counted >= most;
         Ok((mapped && looked_at_all).then_some(counted))
     }
 
-    /// The zones, or groups of them, that hold anything that is wanted.
-    fn push_zones(&self, query: &mut QueryBuilder<'_, Postgres>) {
-        let kind = self.list.kind;
+    /// The zones, or groups of them, of the list.
+    fn push_list(&self, query: &mut QueryBuilder<'_, Postgres>) {
         query
             .push(" AND z.company_id = ")
             .push_bind(self.company.get())
             .push(" AND z.list = ")
             .push_bind(self.list.name)
             .push(" AND z.part = ")
-            .push_bind(self.part)
-            .push(" AND z.held @> (SELECT current_setting('leadledger.as_of')::bigint)");
+            .push_bind(self.part);
+    }
+
+    /// Those that hold anything that is wanted.
+    fn push_zones(&self, query: &mut QueryBuilder<'_, Postgres>) {
+        let kind = self.list.kind;
+        self.push_list(query);
+        query.push(" AND z.held @> (SELECT current_setting('leadledger.as_of')::bigint)");
         if let Some(after) = &self.after {
             let (far, beyond) = self.ends();
             query.push(format!(" AND (z.{far}_{kind}, z.{far}_id) {beyond} "));

@@ -229,8 +229,7 @@ async fn what_very_many_contain_is_found_as_it_was_after_all_of_them_were_change
     assert_eq!(pages(&moment).await, then, "without a map");
     scene.server.map_zones_of(scene.company, ZONE_ROWS).await;
     assert_eq!(pages(&moment).await, then, "by maps");
-    // Of so small zones fewer are looked into than it takes to find as many as are counted.
-    scene.server.map_zones(scene.company).await;
+    scene.server.map_zones_of(scene.company, 4).await;
     assert_eq!(pages(&moment).await, then, "by maps of small zones");
     scene.server.assert_sound().await;
 }

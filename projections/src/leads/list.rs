@@ -367,6 +367,21 @@ pub(super) async fn expected(
     Ok(i64::try_from(i128::from(leads) * contain_it / all).unwrap_or(leads))
 }
 
+/// How many rows and versions a company's leads have, as the planner expects it.
+pub(super) async fn rows_of_all_times(
+    connection: &mut PgConnection,
+    company: CompanyId,
+) -> Result<i64, sqlx::Error> {
+    total::planned(connection, |query| {
+        query
+            .push("SELECT 1 FROM leads WHERE company_id = ")
+            .push_bind(company.get())
+            .push(" UNION ALL SELECT 1 FROM past.leads WHERE company_id = ")
+            .push_bind(company.get());
+    })
+    .await
+}
+
 pub(super) fn push_conditions(
     query: &mut QueryBuilder<'_, Postgres>,
     company: CompanyId,

@@ -15,7 +15,7 @@ use sqlx::{PgConnection, QueryBuilder, Row};
 
 use self::map::Map;
 use super::counts;
-use super::list::{self, Cursor, LeadRow, SortColumn, Wanted};
+use super::list::{self, Cursor, LeadRow, Sort, SortColumn, Wanted};
 use crate::page::{Page, PageFrom, PageRequest, Total};
 use crate::plans;
 use crate::total::EXACT_UP_TO;
@@ -37,7 +37,7 @@ const ASTRAY: i64 = 4;
 pub struct PastPage {
     /// The page.
     pub page: Page<LeadRow>,
-    /// The list that was read as a whole for it, because it has no zone map that tells about the moment.
+    /// The list of which more was read for it than a page, because it has no zone map that tells about the moment.
     pub unmapped: Option<&'static ZonedList>,
 }
 
@@ -52,7 +52,8 @@ pub async fn page(
 ) -> Result<(Total, PastPage), sqlx::Error> {
     let all = counts::total(connection, list.company, list.filter).await?;
     let Some(text) = list.text else {
-        let page = in_order(connection, list, Leads { all, one_in: 1 }, request).await?;
+        let ids = in_order(connection, list, Leads { all, one_in: 1 }, request).await?;
+        let page = ids.page(connection, request).await?;
         return Ok((Total::exact(all), page));
     };
     let mut unmapped = None;
@@ -63,64 +64,116 @@ pub async fn page(
             }
             unmapped = Some(map.list);
         }
-    } else if all > EXACT_UP_TO {
-        let expected = list::expected(connection, all, text).await?;
-        if is_frequent(expected, all) {
-            return frequent(connection, list, all, expected, request).await;
-        }
+        let total = list::total(connection, list).await?;
+        let ids = whole(connection, list, request).await?;
+        let page = Ids { ids, unmapped }.page(connection, request).await?;
+        return Ok((total, page));
     }
-    let total = list::total(connection, list).await?;
-    let ids = whole(connection, list, request).await?;
-    let page = PastPage {
-        page: page_of(connection, ids, request).await?,
-        unmapped,
-    };
-    Ok((total, page))
+    let (total, ids) = containing(connection, list, (all, text), request).await?;
+    Ok((total, ids.page(connection, request).await?))
 }
 
-/// Whether so many leads contain a text that it is cheaper to walk through all until 10,000 are found than to collect every one of them. Walked
-/// through are `10,000 * all / expected`, in an order that an index has; collected `expected`, anywhere in the tables, at twice the price.
-fn is_frequent(expected: i64, all: i64) -> bool {
-    let (expected, all) = (i128::from(expected), i128::from(all));
-    expected * expected * 2 >= i128::from(EXACT_UP_TO) * all
-}
-
-/// The page of what contains a text that very many leads contain.
-async fn frequent(
+/// The page of what contains a text, among many leads.
+///
+/// What contains it is collected by the index of the search, or the list is walked through until enough is found: whichever passes fewer
+/// leads. An index does not know what held at the moment, and so whatever contains the text is collected, of all times.
+async fn containing(
     connection: &mut PgConnection,
     list: Wanted<'_>,
-    all: i64,
-    expected: i64,
+    (all, text): (i64, &str),
     request: &PageRequest<Cursor>,
-) -> Result<(Total, PastPage), sqlx::Error> {
-    let one_in = (all / expected.max(1)).max(1);
-    // A plan for any text would look for this one by the index of the search in every zone.
-    let mut transaction = plans::for_values(connection).await?;
-    let map = Map::of(&mut transaction, list, expected).await?;
-    let counted = match map {
-        Some(map) => {
-            let rows = all.min(EXACT_UP_TO.saturating_mul(one_in));
-            map.walk(list, None)
-                .count(
-                    &mut transaction,
-                    EXACT_UP_TO + 1,
-                    rows.saturating_mul(ASTRAY),
-                )
-                .await?
+) -> Result<(Total, Ids), sqlx::Error> {
+    let expected = list::expected(connection, all, text).await?;
+    let of_all_times = list::rows_of_all_times(connection, list.company).await?;
+    // Collected rows lie anywhere, and cost more than those that are walked through.
+    let walk_is_shorter = |wanted: i64, hits: i64| {
+        let [wanted, hits, all] = [wanted, hits, all].map(i128::from);
+        hits > 0 && (wanted * all / hits).min(all) * all <= 2 * hits * i128::from(of_all_times)
+    };
+    let mut unmapped = None;
+    let total = if walk_is_shorter(EXACT_UP_TO, expected) {
+        let (total, list) = counted(connection, list, (all, expected)).await?;
+        unmapped = list;
+        total
+    } else {
+        list::total(connection, list).await?
+    };
+    let hits = if total.is_estimate {
+        expected.max(EXACT_UP_TO)
+    } else {
+        total.count
+    };
+    let wanted = request.offset() + request.per_page + 1;
+    let mut ids = if hits == 0 {
+        Ids::default()
+    } else if walk_is_shorter(wanted, hits) {
+        let one_in = (all / hits).max(1);
+        // A plan for any text would look for this one by the index of the search in every zone.
+        let mut transaction = plans::for_values(connection).await?;
+        let ids = in_order(&mut transaction, list, Leads { all, one_in }, request).await?;
+        transaction.commit().await?;
+        ids
+    } else {
+        Ids {
+            ids: whole(connection, list, request).await?,
+            unmapped: None,
         }
-        None => None,
     };
-    let total = match counted {
-        Some(counted) if counted <= EXACT_UP_TO => Total::exact(counted),
-        Some(_) => Total::estimated(expected),
-        None => list::total(&mut transaction, list).await?,
+    ids.unmapped = ids.unmapped.or(unmapped);
+    Ok((total, ids))
+}
+
+/// How many leads contain the text, counted by walking; and the list without whose map they had to be collected.
+async fn counted(
+    connection: &mut PgConnection,
+    list: Wanted<'_>,
+    (all, expected): (i64, i64),
+) -> Result<(Total, Option<&'static ZonedList>), sqlx::Error> {
+    // The order does not matter to the count, and as they came they lie next to each other.
+    let as_they_came = Wanted {
+        sort: Sort {
+            column: SortColumn::CreatedAt,
+            descending: false,
+        },
+        ..list
     };
-    let mut page = in_order(&mut transaction, list, Leads { all, one_in }, request).await?;
+    let Some(map) = Map::of(connection, as_they_came, expected).await? else {
+        return Ok((list::total(connection, list).await?, None));
+    };
+    let one_in = (all / expected.max(1)).max(1);
+    let looked_at = EXACT_UP_TO.saturating_mul(one_in).saturating_mul(ASTRAY);
+    let mut transaction = plans::for_values(connection).await?;
+    let counted = map
+        .walk(as_they_came, None)
+        .count(&mut transaction, EXACT_UP_TO + 1, (looked_at, all))
+        .await?;
     transaction.commit().await?;
-    if counted.is_none() {
-        page.unmapped = map.map(|map| map.list);
+    Ok(match counted {
+        Some(counted) if counted <= EXACT_UP_TO => (Total::exact(counted), None),
+        Some(_) => (Total::estimated(expected), None),
+        None => (list::total(connection, list).await?, Some(map.list)),
+    })
+}
+
+/// The leads of a page and one more, where the list goes on.
+#[derive(Default)]
+struct Ids {
+    ids: Vec<i64>,
+    /// As of the page.
+    unmapped: Option<&'static ZonedList>,
+}
+
+impl Ids {
+    async fn page(
+        self,
+        connection: &mut PgConnection,
+        request: &PageRequest<Cursor>,
+    ) -> Result<PastPage, sqlx::Error> {
+        Ok(PastPage {
+            page: page_of(connection, self.ids, request).await?,
+            unmapped: self.unmapped,
+        })
     }
-    Ok((total, page))
 }
 
 /// The page of what contains a text, by the list's zone map, when it has one.
@@ -175,13 +228,10 @@ async fn in_order(
     list: Wanted<'_>,
     Leads { all, one_in }: Leads,
     request: &PageRequest<Cursor>,
-) -> Result<PastPage, sqlx::Error> {
+) -> Result<Ids, sqlx::Error> {
     if request.offset() >= all {
         // Nothing is to be walked through for a page behind the end.
-        return Ok(PastPage {
-            page: Page::from_overfetch(Vec::new(), request.per_page),
-            unmapped: None,
-        });
+        return Ok(Ids::default());
     }
     let (first, second) = (Way::Piece(FIRST_PIECE), Way::Piece(SECOND_PIECE));
     let ways = if list.is_of_an_index() && request.offset() == 0 {
@@ -205,15 +255,16 @@ async fn in_order(
             }
         };
         if let Some(ids) = ids {
-            return Ok(PastPage {
-                page: page_of(connection, ids, request).await?,
-                unmapped: None,
+            // Where the first piece does not hold a page, a map saves reading a longer one.
+            let unmapped = map.filter(|_| matches!(way, Way::Piece(SECOND_PIECE)));
+            return Ok(Ids {
+                ids,
+                unmapped: unmapped.map(|map| map.list),
             });
         }
     }
-    let ids = whole(connection, list, request).await?;
-    Ok(PastPage {
-        page: page_of(connection, ids, request).await?,
+    Ok(Ids {
+        ids: whole(connection, list, request).await?,
         unmapped: map.map(|map| map.list),
     })
 }
