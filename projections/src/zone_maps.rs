@@ -172,6 +172,9 @@ pub(crate) struct Walk<'a> {
 const OUTDATED: &str = "(m.list = 'full_name' AND EXISTS (SELECT 1 FROM public.lead_erasures e \
      WHERE e.company_id = m.company_id AND e.erased_position > m.as_of))";
 
+/// The position that the connection's tables are of.
+const MOMENT: &str = "(SELECT current_setting('leadledger.as_of')::bigint)";
+
 /// How many zones, in how many groups, one statement may look into. It looks into no more than it needs.
 const AT_MOST: (i64, i64) = (1_024, 256);
 
@@ -286,7 +289,6 @@ impl Walk<'_> {
         connection: &mut PgConnection,
         rows: i64,
     ) -> Result<Option<Before>, sqlx::Error> {
-        const MOMENT: &str = "(SELECT current_setting('leadledger.as_of')::bigint)";
         let kind = self.list.kind;
         let (far, _) = self.ends();
         let direction = self.direction();
@@ -386,7 +388,7 @@ impl Walk<'_> {
     fn push_zones(&self, query: &mut QueryBuilder<'_, Postgres>) {
         let kind = self.list.kind;
         self.push_list(query);
-        query.push(" AND z.held @> (SELECT current_setting('leadledger.as_of')::bigint)");
+        query.push(format!(" AND z.held @> {MOMENT}"));
         if let Some(after) = &self.after {
             let (far, beyond) = self.ends();
             query.push(format!(" AND (z.{far}_{kind}, z.{far}_id) {beyond} "));
@@ -444,7 +446,7 @@ impl Walk<'_> {
             .push(" AND m.list = ")
             .push_bind(self.list.name)
             .push(format!(
-                " AND m.as_of >= (SELECT current_setting('leadledger.as_of')::bigint) AND NOT {OUTDATED}) AS as_of) m"
+                " AND m.as_of >= {MOMENT} AND NOT {OUTDATED}) AS as_of) m"
             ));
     }
 
