@@ -333,20 +333,29 @@ pub async fn total(connection: &mut PgConnection, list: Wanted<'_>) -> Result<To
         text,
         ..
     } = list;
-    if let Some(text) = text {
-        let contain_it = |query: &mut QueryBuilder<'_, Postgres>| {
-            query.push("SELECT 1 FROM leads l");
-            push_conditions(query, company, filter, Some(text));
-        };
-        if let Some(total) = total::exact(connection, contain_it).await? {
-            return Ok(total);
-        }
+    if let Some(text) = text
+        && let Some(total) = hits(connection, list, text).await?
+    {
+        return Ok(total);
     }
     let all = counts::total(connection, company, filter).await?;
     Ok(match text {
         None => Total::exact(all),
         Some(text) => Total::estimated(expected(connection, all, text).await?),
     })
+}
+
+/// How many leads of the list contain the text; `None` when more than 10,000 do.
+pub(super) async fn hits(
+    connection: &mut PgConnection,
+    list: Wanted<'_>,
+    text: &str,
+) -> Result<Option<Total>, sqlx::Error> {
+    total::exact(connection, |query| {
+        query.push("SELECT 1 FROM leads l");
+        push_conditions(query, list.company, list.filter, Some(text));
+    })
+    .await
 }
 
 /// How many of so many leads contain the text, as the planner expects it: by the share of the leads of all companies today.

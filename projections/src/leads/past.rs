@@ -5,6 +5,7 @@
 //! today's rows held then. So the list is read in pieces, each of which ends where the next few rows and versions end, whenever they
 //! held: that is known from the indexes alone. Of every lead one row or version held, which is why a piece that is some times as long as
 //! the page mostly holds it. Where it does not, the list's zone map tells where to go on ([`crate::zone_maps`]).
+//! What contains a text is found on such a walk too, or by the index of the search, whichever passes fewer leads.
 //!
 //! On a connection on which the tables are those of the moment (the schema `as_of` first in the search path).
 
@@ -90,13 +91,18 @@ async fn containing(
         let [wanted, hits, all] = [wanted, hits, all].map(i128::from);
         hits > 0 && (wanted * all / hits).min(all) * all <= 2 * hits * i128::from(of_all_times)
     };
-    let mut unmapped = None;
-    let total = if walk_is_shorter(EXACT_UP_TO, expected) {
-        let (total, list) = counted(connection, list, (all, expected)).await?;
-        unmapped = list;
-        total
+    let (counted, unmapped) = if walk_is_shorter(EXACT_UP_TO, expected) {
+        counted(connection, list, (all, expected)).await?
     } else {
-        list::total(connection, list).await?
+        (None, None)
+    };
+    let total = match counted {
+        Some(counted) if counted <= EXACT_UP_TO => Total::exact(counted),
+        Some(_) => Total::estimated(expected),
+        None => {
+            let hits = list::hits(connection, list, text).await?;
+            hits.unwrap_or_else(|| Total::estimated(expected))
+        }
     };
     let hits = if total.is_estimate {
         expected.max(EXACT_UP_TO)
@@ -104,7 +110,8 @@ async fn containing(
         total.count
     };
     let wanted = request.offset() + request.per_page + 1;
-    let mut ids = if hits == 0 {
+    let mut ids = if !total.is_estimate && request.offset() >= hits {
+        // Nothing is to be looked for behind the end.
         Ids::default()
     } else if walk_is_shorter(wanted, hits) {
         let one_in = (all / hits).max(1);
@@ -123,12 +130,12 @@ async fn containing(
     Ok((total, ids))
 }
 
-/// How many leads contain the text, counted by walking; and the list without whose map they had to be collected.
+/// How many leads contain the text, up to 10,001, counted by walking; or the list without whose map that cannot be done.
 async fn counted(
     connection: &mut PgConnection,
     list: Wanted<'_>,
     (all, expected): (i64, i64),
-) -> Result<(Total, Option<&'static ZonedList>), sqlx::Error> {
+) -> Result<(Option<i64>, Option<&'static ZonedList>), sqlx::Error> {
     // The order does not matter to the count, and as they came they lie next to each other.
     let as_they_came = Wanted {
         sort: Sort {
@@ -138,7 +145,7 @@ async fn counted(
         ..list
     };
     let Some(map) = Map::of(connection, as_they_came, expected).await? else {
-        return Ok((list::total(connection, list).await?, None));
+        return Ok((None, None));
     };
     let one_in = (all / expected.max(1)).max(1);
     let looked_at = EXACT_UP_TO.saturating_mul(one_in).saturating_mul(ASTRAY);
@@ -148,11 +155,8 @@ async fn counted(
         .count(&mut transaction, EXACT_UP_TO + 1, (looked_at, all))
         .await?;
     transaction.commit().await?;
-    Ok(match counted {
-        Some(counted) if counted <= EXACT_UP_TO => (Total::exact(counted), None),
-        Some(_) => (Total::estimated(expected), None),
-        None => (list::total(connection, list).await?, Some(map.list)),
-    })
+    let unmapped = counted.is_none().then_some(map.list);
+    Ok((counted, unmapped))
 }
 
 /// The leads of a page and one more, where the list goes on.
