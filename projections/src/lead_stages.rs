@@ -193,5 +193,8 @@ pub async fn page(
     .bind(request.offset())
     .fetch_all(connection)
     .await?;
-    Ok((Page::from_overfetch(rows, request.per_page), total))
+    Ok((
+        Page::from_overfetch(rows, request.per_page),
+        Total::exact(total),
+    ))
 }

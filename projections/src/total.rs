@@ -8,8 +8,25 @@ use crate::plans;
 /// Counting further would cost more than the page that shows the number.
 pub(crate) const EXACT_UP_TO: i64 = 10_000;
 
-/// Exact up to 10,000, an estimate of the planner's above. `push` appends the query whose rows are counted.
+/// The number of rows. `push` appends the query.
 pub(crate) async fn counted(
+    connection: &mut PgConnection,
+    push: impl Fn(&mut QueryBuilder<'_, Postgres>),
+) -> Result<i64, sqlx::Error> {
+    let mut query = QueryBuilder::new("SELECT count(*) FROM (");
+    push(&mut query);
+    query.push(") AS counted");
+    let mut transaction = plans::for_values(connection).await?;
+    let counted = query
+        .build_query_scalar()
+        .fetch_one(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(counted)
+}
+
+/// Exact up to 10,000, an estimate of the planner's above, which may be another one at any time: not for what can be asked of the past.
+pub(crate) async fn of_today(
     connection: &mut PgConnection,
     push: impl Fn(&mut QueryBuilder<'_, Postgres>),
 ) -> Result<Total, sqlx::Error> {

@@ -1,4 +1,4 @@
-//! The waiting list of the search's index (migration 0026), for whoever lets commits leave it to others
+//! The waiting lists of the search's indexes (migrations 0026 and 0040), for whoever lets commits leave them to others
 //! ([`Work::of_file`](super::Work::of_file)).
 
 use sqlx::PgConnection;
@@ -8,8 +8,11 @@ use sqlx::PgConnection;
 /// # Errors
 /// What the database answers.
 pub async fn sort_in(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT gin_clean_pending_list('leads_search')")
-        .execute(connection)
-        .await?;
+    for index in ["leads_search", "leads_sample_search"] {
+        sqlx::query("SELECT gin_clean_pending_list($1::regclass)")
+            .bind(index)
+            .execute(&mut *connection)
+            .await?;
+    }
     Ok(())
 }

@@ -161,7 +161,7 @@ pub async fn total(
     only_of: Option<&[i64]>,
 ) -> Result<Total, sqlx::Error> {
     if only_of.is_some() {
-        return total::counted(connection, |query| {
+        return total::of_today(connection, |query| {
             push_members(query, company, only_of);
         })
         .await;
@@ -190,7 +190,7 @@ pub async fn total_of_past(
         return Ok(total);
     }
     let but = hidden.groups();
-    let mut total = total::counted(connection, |query| {
+    let mut total = total::of_today(connection, |query| {
         push_members(query, company, only_of);
         push_but(query, &but);
     })

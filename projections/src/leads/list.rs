@@ -9,9 +9,10 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
 use super::counts::{self, LeadFilter};
+use super::hits;
 use crate::duplicates::hidden;
 use crate::page::{Page, PageRequest, Total};
-use crate::{plans, search, total};
+use crate::{plans, search};
 
 /// A lead as lists and single reads show it, with the names of what it refers to.
 #[derive(Debug, Clone, FromRow)]
@@ -321,74 +322,16 @@ pub async fn page(
     Ok(Page::from_overfetch(rows, request.per_page))
 }
 
-/// How many leads the list has: exact from the counts without a text, else exact up to 10,000 and an estimate above: of the leads that meet
-/// the filter, the share that the planner expects to contain the text.
+/// How many leads the list has: exact without a text, else as [`hits::total`] says.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn total(connection: &mut PgConnection, list: Wanted<'_>) -> Result<Total, sqlx::Error> {
-    let Wanted {
-        company,
-        filter,
-        text,
-        ..
-    } = list;
-    if let Some(text) = text
-        && let Some(total) = hits(connection, list, text).await?
-    {
-        return Ok(total);
+    if let Some(text) = list.text {
+        return hits::total(connection, list, text).await;
     }
-    let all = counts::total(connection, company, filter).await?;
-    Ok(match text {
-        None => Total::exact(all),
-        Some(text) => Total::estimated(expected(connection, all, text).await?),
-    })
-}
-
-/// How many leads of the list contain the text; `None` when more than 10,000 do.
-pub(super) async fn hits(
-    connection: &mut PgConnection,
-    list: Wanted<'_>,
-    text: &str,
-) -> Result<Option<Total>, sqlx::Error> {
-    total::exact(connection, |query| {
-        query.push("SELECT 1 FROM leads l");
-        push_conditions(query, list.company, list.filter, Some(text));
-    })
-    .await
-}
-
-/// How many of so many leads contain the text, as the planner expects it: by the share of the leads of all companies today.
-pub(super) async fn expected(
-    connection: &mut PgConnection,
-    leads: i64,
-    text: &str,
-) -> Result<i64, sqlx::Error> {
-    let contain_it = total::planned(connection, |query| {
-        query.push("SELECT 1 FROM leads l WHERE ");
-        push_contains(query, text);
-    });
-    let contain_it = i128::from(contain_it.await?);
-    let all = total::planned(connection, |query| {
-        query.push("SELECT 1 FROM leads");
-    });
-    let all = i128::from(all.await?.max(1));
-    Ok(i64::try_from(i128::from(leads) * contain_it / all).unwrap_or(leads))
-}
-
-/// How many rows and versions a company's leads have, as the planner expects it.
-pub(super) async fn rows_of_all_times(
-    connection: &mut PgConnection,
-    company: CompanyId,
-) -> Result<i64, sqlx::Error> {
-    total::planned(connection, |query| {
-        query
-            .push("SELECT 1 FROM leads WHERE company_id = ")
-            .push_bind(company.get())
-            .push(" UNION ALL SELECT 1 FROM past.leads WHERE company_id = ")
-            .push_bind(company.get());
-    })
-    .await
+    let all = counts::total(connection, list.company, list.filter).await?;
+    Ok(Total::exact(all))
 }
 
 pub(super) fn push_conditions(
@@ -435,13 +378,20 @@ pub(super) fn push_conditions(
         query.push(" AND l.created_at < ").push_bind(to);
     }
     if let Some(text) = text {
-        query
-            .push(" AND NOT EXISTS (SELECT 1 FROM lead_erasures e WHERE e.lead_id = l.id AND e.status <> 'in_use') AND ");
+        push_searched(query);
+        query.push(" AND ");
         push_contains(query, text);
     }
 }
 
-fn push_contains(query: &mut QueryBuilder<'_, Postgres>, text: &str) {
+/// The condition that a lead may be found by a text.
+pub(super) fn push_searched(query: &mut QueryBuilder<'_, Postgres>) {
+    query.push(
+        " AND NOT EXISTS (SELECT 1 FROM lead_erasures e WHERE e.lead_id = l.id AND e.status <> 'in_use')",
+    );
+}
+
+pub(super) fn push_contains(query: &mut QueryBuilder<'_, Postgres>, text: &str) {
     query
         .push("(l.search LIKE ")
         .push_bind(search::contains_pattern(text));

@@ -6,6 +6,7 @@
 mod columns;
 pub mod counts;
 pub mod export;
+mod hits;
 pub mod list;
 pub mod past;
 

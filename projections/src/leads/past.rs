@@ -16,6 +16,7 @@ use sqlx::{PgConnection, QueryBuilder, Row};
 
 use self::map::Map;
 use super::counts;
+use super::hits;
 use super::list::{self, Cursor, LeadRow, Sort, SortColumn, Wanted};
 use crate::page::{Page, PageFrom, PageRequest, Total};
 use crate::plans;
@@ -84,8 +85,8 @@ async fn containing(
     (all, text): (i64, &str),
     request: &PageRequest<Cursor>,
 ) -> Result<(Total, Ids), sqlx::Error> {
-    let expected = list::expected(connection, all, text).await?;
-    let of_all_times = list::rows_of_all_times(connection, list.company).await?;
+    let expected = hits::expected(connection, all, text).await?;
+    let of_all_times = hits::rows_of_all_times(connection, list.company).await?;
     // Collected rows lie anywhere, and cost more than those that are walked through.
     let walk_is_shorter = |wanted: i64, hits: i64| {
         let [wanted, hits, all] = [wanted, hits, all].map(i128::from);
@@ -98,23 +99,15 @@ async fn containing(
     };
     let total = match counted {
         Some(counted) if counted <= EXACT_UP_TO => Total::exact(counted),
-        Some(_) => Total::estimated(expected),
-        None => {
-            let hits = list::hits(connection, list, text).await?;
-            hits.unwrap_or_else(|| Total::estimated(expected))
-        }
-    };
-    let hits = if total.is_estimate {
-        expected.max(EXACT_UP_TO)
-    } else {
-        total.count
+        Some(_) => hits::estimated(connection, list, text).await?,
+        None => hits::total(connection, list, text).await?,
     };
     let wanted = request.offset() + request.per_page + 1;
-    let mut ids = if !total.is_estimate && request.offset() >= hits {
+    let mut ids = if !total.is_estimate && request.offset() >= total.count {
         // Nothing is to be looked for behind the end.
         Ids::default()
-    } else if walk_is_shorter(wanted, hits) {
-        let one_in = (all / hits).max(1);
+    } else if walk_is_shorter(wanted, total.count) {
+        let one_in = (all / total.count.max(1)).max(1);
         // A plan for any text would look for this one by the index of the search in every zone.
         let mut transaction = plans::for_values(connection).await?;
         let ids = in_order(&mut transaction, list, Leads { all, one_in }, request).await?;

@@ -1,0 +1,88 @@
+//! How many leads of a very large company contain a text, on a real database.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test reports what it did not expect by panicking"
+)]
+
+#[expect(
+    dead_code,
+    reason = "each test binary takes what it needs of what they share"
+)]
+mod support;
+
+use aggregates::ids::CompanyId;
+use projections::leads::counts::LeadFilter;
+use projections::leads::list::{self, Sort, SortColumn, Wanted};
+use support::database::TestDatabase;
+
+/// So many that what most of them contain is estimated by the coarse sample.
+const LEADS: i64 = 260_000;
+
+/// Its leads contain `every`, each in a place that the id does not tell of; four in five `most`, one in twenty `some`, one in a hundred `few`.
+async fn company_of_many(database: &TestDatabase) -> CompanyId {
+    // The rows are the test's subject, and come sooner without the other indexes.
+    let statements = [
+        "DROP INDEX leads_created, leads_updated, leads_name, leads_stage, leads_assignee, leads_id, leads_search".to_owned(),
+        format!(
+            "INSERT INTO leads (id, company_id, full_name, search, stage_id, answers, extra, version, position, created_at, updated_at, stage_entered_at) \
+             SELECT id, 1, '', 'every' || CASE WHEN dice < 0.01 THEN ' few' ELSE '' END || CASE WHEN dice < 0.05 THEN ' some' ELSE '' END \
+             || CASE WHEN dice < 0.8 THEN ' most' ELSE '' END, 1, '{{}}', '{{}}', 1, id, now(), now(), now() \
+             FROM (SELECT id, ('x' || substr(md5(id::text), 1, 7))::bit(28)::int / 268435456.0 AS dice FROM generate_series(1, {LEADS}) id) leads"
+        ),
+        "CREATE INDEX leads_search ON leads USING gin (search gin_trgm_ops)".to_owned(),
+        format!(
+            "INSERT INTO stage_counts (company_id, stage_id, source_id, campaign_id, cycle_id, territory_id, user_access_id, count) \
+             VALUES (1, 1, 0, 0, 0, 0, 0, {LEADS})"
+        ),
+    ];
+    for statement in statements {
+        sqlx::query(&statement)
+            .execute(database.pool())
+            .await
+            .unwrap();
+    }
+    CompanyId(1)
+}
+
+#[tokio::test]
+async fn a_sample_tells_how_many_of_very_many_contain_a_text() {
+    let database = TestDatabase::create().await;
+    let company = company_of_many(&database).await;
+    let mut connection = database.pool().acquire().await.unwrap();
+    let mut told = Vec::new();
+    for analyzed in [false, true] {
+        if analyzed {
+            sqlx::query("ANALYZE leads")
+                .execute(&mut *connection)
+                .await
+                .unwrap();
+        }
+        for (text, share) in [("every", 1.0), ("most", 0.8), ("some", 0.05), ("few", 0.01)] {
+            let list = Wanted {
+                company,
+                filter: &LeadFilter::default(),
+                text: Some(text),
+                sort: Sort {
+                    column: SortColumn::CreatedAt,
+                    descending: true,
+                },
+            };
+            let total = list::total(&mut connection, list).await.unwrap();
+            let real: i64 = sqlx::query_scalar("SELECT count(*) FROM leads WHERE search LIKE $1")
+                .bind(format!("%{text}%"))
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap();
+            let count = total.count;
+            assert_eq!(total.is_estimate, share > 0.01, "{text}");
+            let off = if total.is_estimate { real / 8 } else { 0 };
+            assert!((count - real).abs() <= off, "{text}: {count} of {real}");
+            assert!(count <= LEADS, "{text}: {count}");
+            told.push(total);
+        }
+    }
+    // Whatever the planner knows, it does not count.
+    let (first, second) = told.split_at(told.len() / 2);
+    assert_eq!(first, second);
+}
