@@ -21,6 +21,7 @@ mod leads;
 mod legal_terms;
 mod link_pages;
 mod memberships;
+mod nothing;
 mod onboarding;
 mod pages;
 mod passwords;
@@ -31,6 +32,7 @@ mod stages;
 mod territories;
 mod user_access;
 mod users;
+mod writable_lead;
 
 mod appointments;
 mod campaigns;

@@ -22,9 +22,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::dates::day;
-use super::lead_notes::writable;
 use super::pages::{Meta, PageQuery, Wanted};
 use super::users::{PersonView, checked, checked_change};
+use super::writable_lead::writable;
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Patch, Path, Query};
 use crate::api::field_errors::FieldErrors;

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::lead_notes::Nothing;
+use super::nothing::Nothing;
 use super::pages::{Meta, PageQuery};
 use super::users::checked;
 use crate::api::caller::Caller;

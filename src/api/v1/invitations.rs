@@ -24,7 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::accesses::role_of;
-use super::lead_notes::Nothing;
+use super::nothing::Nothing;
 use super::pages::{Meta, PageQuery};
 use super::user_access::{UserAccessView, access_view};
 use crate::api::caller::Caller;

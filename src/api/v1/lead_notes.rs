@@ -1,8 +1,7 @@
 //! Lead notes: create, delete. They are read with their lead.
 
-use aggregates::access::{Reach, Right};
-use aggregates::ids::{CompanyId, LeadId, NoteId};
-use aggregates::lead::{Lead, LeadCommand, OnlyOf};
+use aggregates::ids::{LeadId, NoteId};
+use aggregates::lead::{Lead, LeadCommand};
 use aggregates::text;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -10,14 +9,16 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use projections::lead_notes::{self, NoteRow};
-use projections::leads::list::{self, LeadRow};
+use projections::leads::list;
 use projections::legal_holds::Held;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::nothing::Nothing;
 use super::users::PersonView;
+use super::writable_lead::writable;
 use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path};
 use crate::api::field_errors::FieldErrors;
@@ -71,25 +72,6 @@ impl From<NoteRow> for NoteView {
 #[derive(Debug, Serialize, ToSchema)]
 struct NoteEnvelope {
     note: NoteView,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Nothing {}
-
-/// A lead that the caller may change, and the accesses it must be assigned to when their right reaches only so far.
-///
-/// # Errors
-/// 404 when the lead is unknown or its company not visible; 403 when the right is missing.
-pub async fn writable(app: &App, caller: &Caller, lead: i64) -> Result<(LeadRow, OnlyOf), Problem> {
-    let row = app.reads.lead.get(LeadId(lead)).await?;
-    let row = row.ok_or_else(|| Problem::not_found("lead"))?;
-    let company = CompanyId(row.company_id);
-    let scope = caller.scope_of(app, company, "lead").await?;
-    let only_of = match scope.require(Right::WriteLeads)? {
-        Reach::All => None,
-        Reach::Own => Some(scope.own_accesses()),
-    };
-    Ok((row, only_of))
 }
 
 /// Create a note for a lead

@@ -18,7 +18,7 @@ use projections::leads::list::LeadRow;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::lead_notes::writable;
+use super::writable_lead::writable;
 use crate::api::caller::{Caller, Scope};
 use crate::api::extract::{Json, Path};
 use crate::api::optimistic::OptimisticCaller;

@@ -21,7 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::accesses::{AccessView, role_of};
-use super::lead_notes::Nothing;
+use super::nothing::Nothing;
 use super::pages::{Meta, PageQuery};
 use super::users::PersonView;
 use crate::api::caller::{Caller, Scope};

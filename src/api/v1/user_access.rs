@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::accesses::{AccessView, role_of};
-use super::lead_notes::Nothing;
+use super::nothing::Nothing;
 use super::pages::{Meta, PageQuery};
 use super::users::{PrimaryCompany, check_grant, require_visible, role_filter};
 use crate::api::caller::Caller;
