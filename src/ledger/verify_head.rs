@@ -1,4 +1,5 @@
-//! The part of `verify` that is about the end of the ledger: what the next append builds on, and what waits to be appended.
+//! The part of `verify` that is about the ends of the ledger: what the next append builds on, what waits to be appended, and what stands where
+//! nothing can.
 //!
 //! A number may have been given and not used, so that the last numbers may be higher than any event says, never lower.
 
@@ -12,7 +13,7 @@ use super::catch_up;
 use super::stream::StreamKey;
 use super::unit::LastIds;
 
-/// How many waiting events are named.
+/// How many events of a kind are named.
 const NAMED: i64 = 100;
 
 /// Where the ledger says that it ends; `None` when it says nothing.
@@ -133,6 +134,32 @@ pub(super) async fn waiting(connection: &mut PgConnection) -> Result<Vec<String>
         };
         found.push(format!(
             "events: without a position: event {sequence} of {} {} {what}",
+            kind.escape_debug(),
+            id.escape_debug()
+        ));
+    }
+    Ok(found)
+}
+
+/// What stands before the first position, which the database would refuse: readers of a stream would find it, and no fold.
+///
+/// # Errors
+/// What the database answers.
+pub(super) async fn before_the_first(
+    connection: &mut PgConnection,
+) -> Result<Vec<String>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT position, sequence, aggregate_type, aggregate_id FROM public.events WHERE position < 1 ORDER BY position LIMIT $1",
+    )
+    .bind(NAMED)
+    .fetch_all(connection)
+    .await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (position, sequence): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let (kind, id): (&str, &str) = (row.try_get(2)?, row.try_get(3)?);
+        found.push(format!(
+            "events: position {position}: event {sequence} of {} {} stands before the first position",
             kind.escape_debug(),
             id.escape_debug()
         ));

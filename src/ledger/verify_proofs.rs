@@ -381,7 +381,8 @@ impl Recomputed {
                 stored - self.nodes
             ));
         }
-        let mut all = self.events.told(end);
+        let mut all = verify_head::before_the_first(connection).await?;
+        all.extend(self.events.told(end));
         all.extend(verify_head::waiting(connection).await?);
         all.extend(self.commits.told());
         all.append(&mut self.differences);

@@ -130,6 +130,12 @@ async fn what_stands_beside_the_events() {
             Some("ledger_head: users, companies or roles changed last at position 0, and not at 3"),
         ),
         (
+            "ALTER TABLE events DROP CONSTRAINT events_position_check; \
+             INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, position) \
+             VALUES ('lead', '1', 7, 'LeadNoteRemoved', '1', '{}', '{}', 0)",
+            Some("events: position 0: event 7 of lead 1 stands before the first position"),
+        ),
+        (
             "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) \
              VALUES ('lead', '1', 999, 'LeadNoteRemoved', '1', '{}', '{}')",
             Some("events: without a position: event 999 of lead 1 does not continue its stream"),
