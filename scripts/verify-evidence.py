@@ -121,6 +121,14 @@ def keys_of(argument):
     return keys
 
 
+def extension(lines, name):
+    """What the checkpoint says in its line of this name, of which there has to be one."""
+    found = [line[len(name) + 1:] for line in lines[3:] if line.startswith(name + " ")]
+    if len(found) != 1:
+        raise Wrong(f"the checkpoint has {len(found)} lines {name}")
+    return found[0]
+
+
 def checkpoint(note, keys):
     text, found, signatures = note.rpartition("\n\n")
     text += "\n"
@@ -141,15 +149,33 @@ def checkpoint(note, keys):
     trusted = [times for name, *times in trusted if name == lines[0]]
     if not trusted:
         raise Wrong("the checkpoint is not signed by a given key")
-    times = [line for line in lines[3:] if line.startswith("leadledger-time ")]
-    time = seconds(times[0].split(" ")[1])
+    time = seconds(extension(lines, "leadledger-time"))
     if not any((since is None or since <= time) and (until is None or time <= until) for since, until in trusted):
         raise Wrong("the checkpoint is of a time at which the key that signed it did not hold")
     size = lines[1]
     if not (size.isascii() and size.isdigit()) or str(int(size)) != size:
         raise Wrong("the checkpoint has no tree size")
-    streams = [line for line in lines[3:] if line.startswith("leadledger-streams ")]
-    return int(size), a_hash(lines[2]), a_hash(streams[0].split(" ")[1])
+    return int(size), a_hash(lines[2]), a_hash(extension(lines, "leadledger-streams")), time
+
+
+def once(members):
+    """An object, in which no member may stand twice: it could be read as either."""
+    found = dict(members)
+    if len(found) != len(members):
+        raise Wrong("JSON in which a member stands twice")
+    return found
+
+
+def strict(text):
+    return json.loads(text, object_pairs_hook=once)
+
+
+def says_one_thing(event):
+    try:
+        payload, metadata = strict(event["payload"]), strict(event["metadata"])
+    except ValueError:
+        return False
+    return isinstance(payload, dict) and list(payload) == [event["event_type"]] and isinstance(metadata, dict)
 
 
 def framed(*texts):
@@ -185,14 +211,23 @@ def included(index, size, leaf, path, root):
 def check(pack, keys):
     if pack["format"] != "leadledger.evidence.v1":
         raise Wrong("another format")
-    size, root, streams = checkpoint(pack["checkpoint"], keys)
-    before, leaf = 0, None
+    size, root, streams, time = checkpoint(pack["checkpoint"], keys)
+    before, earlier, leaf, doubtful = 0, None, None, None
     for number, event in enumerate(pack["events"], 1):
         if event["sequence"] != number:
             raise Wrong(f"event {number}: an event before it is withheld")
         if event["position"] <= before:
             raise Wrong(f"event {number}: is out of order")
         before = event["position"]
+        micros = event["recorded_at_micros"]
+        datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=micros)  # Refuses what is no time.
+        if earlier is not None and micros < earlier:
+            raise Wrong(f"event {number}: was recorded earlier than the event before it")
+        earlier = micros
+        if micros >= (time + 1) * 1_000_000:
+            doubtful = doubtful or number
+        if not says_one_thing(event):
+            raise Wrong(f"event {number}: does not say one thing only")
         leaf = leaf_of(pack, event)
         if not included(before - 1, size, leaf, [a_hash(h) for h in event["inclusion_path"]], root):
             raise Wrong(f"event {number}: is not what the ledger has at position {before}")
@@ -207,7 +242,7 @@ def check(pack, keys):
         value = node(beside, value) if right else node(value, beside)
     if value != streams:
         raise Wrong("the history is not whole")
-    return count, size
+    return count, size, doubtful
 
 
 def stream_of(pack, lead):
@@ -224,8 +259,8 @@ def main():
         return 2
     try:
         with open(sys.argv[1], encoding="utf-8") as file:
-            pack = json.load(file)
-        count, size = check(pack, keys_of(sys.argv[2]))
+            pack = strict(file.read())
+        count, size, doubtful = check(pack, keys_of(sys.argv[2]))
         stream = stream_of(pack, sys.argv[3] if len(sys.argv) == 4 else None)
     except Wrong as wrong:
         print(f"NOT PROVED: {wrong}")
@@ -234,6 +269,8 @@ def main():
         print(f"NOT PROVED: not an evidence pack ({type(error).__name__})")
         return 1
     print(f"PROVED: the whole history of {stream}: {count} events among the first {size} of the ledger")
+    if doubtful:
+        print(f"DOUBTFUL: event {doubtful} says that it was recorded after the checkpoint was made")
     return 0
 
 

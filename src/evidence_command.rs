@@ -1,5 +1,6 @@
 //! `leadledger verify-evidence`: checks an evidence pack with nothing but the file and a key: no server, no database.
 
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -71,6 +72,13 @@ fn verdict(pack: &EvidencePack, checkpoint: &Checkpoint) -> String {
         checkpoint.size,
         checkpoint.time.format("%Y-%m-%d %H:%M:%S UTC"),
     );
+    if let Some(nth) = pack.later_than(checkpoint) {
+        writeln!(
+            text,
+            "DOUBTFUL: event {nth} says that it was recorded after the checkpoint was made: a clock was wrong, or the times were chosen."
+        )
+        .expect("writing into a String cannot fail");
+    }
     if pack.subject_key.is_none() {
         text +=
             "The pack has no key: personal data, if there are any, were erased or are withheld.\n";

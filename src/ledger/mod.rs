@@ -76,6 +76,7 @@ use inbox::Message;
 use lead_reads::{LeadReads, ReadLog};
 
 pub use load::{import_state, leads_at};
+pub(crate) use provenance::SEALED_REASON;
 pub use provenance::{Actor, Provenance, reason_of};
 pub use refusal::{CommitError, Refusal};
 pub use secrets::Secrets;

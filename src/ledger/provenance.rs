@@ -16,7 +16,7 @@ use super::load;
 use super::stream::{StreamKey, StreamKind};
 
 /// Instead of `reason` in the metadata of the events of leads and imports.
-pub(super) const SEALED_REASON: &str = "sealed_reason";
+pub(crate) const SEALED_REASON: &str = "sealed_reason";
 
 /// Who acted.
 #[derive(Debug, Clone, PartialEq, Eq)]

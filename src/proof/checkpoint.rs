@@ -36,6 +36,9 @@ pub enum CheckpointError {
     /// The text of the note is not that of a checkpoint.
     #[error("the checkpoint has no {0}")]
     Missing(&'static str),
+    /// A line of ours stands in it twice: it could be told to say either.
+    #[error("the checkpoint has more than one {0}")]
+    Repeated(&'static str),
     /// Another ledger's.
     #[error("the checkpoint is of {0}, which is not the name of the key that signed it")]
     OtherOrigin(String),
@@ -106,8 +109,18 @@ impl Checkpoint {
         });
         let root = lines.next().and_then(hash_from_base64);
         let extensions: Vec<&str> = lines.collect();
-        let after = |start: &str| extensions.iter().find_map(|line| line.strip_prefix(start));
-        let time = after(TIME).and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        let after = |start: &str, what| {
+            let mut found = extensions
+                .iter()
+                .filter_map(|line| line.strip_prefix(start));
+            match (found.next(), found.next()) {
+                (_, Some(_)) => Err(CheckpointError::Repeated(what)),
+                (first, None) => Ok(first),
+            }
+        };
+        let (map, time) = ("root of the map of streams", "time");
+        let (streams, made) = (after(STREAMS, map)?, after(TIME, time)?);
+        let made = made.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
         let missing = CheckpointError::Missing;
         Ok(Self {
             origin: origin.ok_or(missing("origin"))?.to_owned(),
@@ -115,10 +128,8 @@ impl Checkpoint {
                 .and_then(|line| line.parse().ok())
                 .ok_or(missing("tree size"))?,
             root: root.ok_or(missing("root"))?,
-            streams: after(STREAMS)
-                .and_then(hash_from_base64)
-                .ok_or(missing("root of the map of streams"))?,
-            time: time.ok_or(missing("time"))?.to_utc(),
+            streams: streams.and_then(hash_from_base64).ok_or(missing(map))?,
+            time: made.ok_or(missing(time))?.to_utc(),
         })
     }
 }
@@ -156,6 +167,11 @@ mod tests {
         ] {
             let refused = Checkpoint::parse(&wrong);
             assert_eq!(refused, Err(CheckpointError::Missing(what)), "{wrong}");
+        }
+        for (line, what) in [(STREAMS, "root of the map of streams"), (TIME, "time")] {
+            let twice = format!("{text}{line}anything\n");
+            let refused = Checkpoint::parse(&twice);
+            assert_eq!(refused, Err(CheckpointError::Repeated(what)), "{twice}");
         }
     }
 

@@ -5,12 +5,13 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::keys::TrustedKey;
 use super::stream_map::{self, StreamEnd};
-use super::{Hash, hash_from_base64, merkle};
+use super::{Hash, hash_from_base64, merkle, strict_json};
 use crate::ledger::leaf;
 
 /// What this version of packs is called.
@@ -98,8 +99,8 @@ impl EvidencePack {
         }
     }
 
-    /// Checks everything: the checkpoint's signature and that its key held then, that each event is in the ledger as it stands here, that their numbers
-    /// run from 1 without a gap, and that there are no more of them.
+    /// Checks everything: the checkpoint's signature and that its key held then, that each event is in the ledger as it stands here and says one thing
+    /// only, that their numbers run from 1 without a gap and their times do not go back, and that there are no more of them.
     ///
     /// # Errors
     /// The first thing that is wrong.
@@ -107,6 +108,7 @@ impl EvidencePack {
         let checkpoint = Checkpoint::open(&self.checkpoint, keys)?;
         let mut last = None;
         let mut before = 0;
+        let mut earlier = i64::MIN;
         for (event, nth) in self.events.iter().zip(1..) {
             let wrong = |what| EvidenceError::Event(nth, what);
             if i64::try_from(nth) != Ok(event.sequence) {
@@ -120,6 +122,18 @@ impl EvidencePack {
                 ));
             }
             before = event.position;
+            if event.recorded_at_micros < earlier {
+                return Err(wrong("it was recorded earlier than the event before it"));
+            }
+            earlier = event.recorded_at_micros;
+            if event.content().is_none() {
+                return Err(wrong(
+                    "its payload is not a JSON object with one member, called as its type",
+                ));
+            }
+            if event.provenance().is_none() {
+                return Err(wrong("its metadata are not a JSON object"));
+            }
             let leaf = self
                 .leaf_of(event)
                 .ok_or_else(|| wrong("its time is no time"))?;
@@ -134,6 +148,15 @@ impl EvidencePack {
         }
         self.check_complete(&checkpoint, last)?;
         Ok(checkpoint)
+    }
+
+    /// The place in the pack, from 1, of the first event that was recorded after the checkpoint was made, by the clocks of the servers. One
+    /// that ran ahead can do that; so can whoever chooses the times. A checkpoint's are whole seconds.
+    #[must_use]
+    pub fn later_than(&self, checkpoint: &Checkpoint) -> Option<usize> {
+        let end = checkpoint.time.timestamp_micros().saturating_add(1_000_000);
+        let later = |event: &EventEvidence| event.recorded_at_micros >= end;
+        self.events.iter().position(later).map(|index| index + 1)
     }
 
     fn check_complete(
@@ -187,6 +210,23 @@ impl EventEvidence {
     #[must_use]
     pub fn recorded_at(&self) -> Option<DateTime<Utc>> {
         DateTime::from_timestamp_micros(self.recorded_at_micros)
+    }
+
+    /// What happened, as stored: what the one member of the payload says, which is called as the type. `None` when the payload is anything
+    /// else, or an object in it has a member twice.
+    pub(super) fn content(&self) -> Option<Value> {
+        match strict_json::read(self.payload.as_bytes())? {
+            Value::Object(mut members) if members.len() == 1 => members.remove(&self.event_type),
+            _ => None,
+        }
+    }
+
+    /// The metadata; `None` when they are no object, or have a member twice.
+    pub(super) fn provenance(&self) -> Option<Map<String, Value>> {
+        match strict_json::read(self.metadata.as_bytes())? {
+            Value::Object(members) => Some(members),
+            _ => None,
+        }
     }
 }
 

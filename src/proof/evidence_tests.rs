@@ -93,7 +93,7 @@ impl Forge {
             size: tree.size(),
             root: tree.root(),
             streams: map.settle().0,
-            time: DateTime::UNIX_EPOCH,
+            time: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
         };
         let (end, proof) = map.prove(&stream_key("lead", &lead.to_string())).unwrap();
         pack.aggregate_id = lead.to_string();
@@ -127,9 +127,9 @@ fn an_honest_pack_holds_and_is_told_in_plain_words() {
         assert_eq!(pack.check(&forge.keys()).unwrap().size, 15);
         let story = history::tell(&pack).unwrap();
         assert_eq!(story.matches("Lead note added").count(), 5);
-        assert!(story.contains("content: Ana 5"), "{story}");
+        assert!(story.contains("content: \"Ana 5\""), "{story}");
         assert!(story.contains("stage id: 1 → 4"), "{story}");
-        assert!(story.contains("by user:1 through api, because: asked\\u{1b}[2J for"));
+        assert!(story.contains("by user:1 through api, because: \"asked\\u{1b}[2J for\""));
         let closed = EvidencePack {
             subject_key: None,
             ..pack.clone()
@@ -240,6 +240,107 @@ fn each_way_to_deceive_is_named() {
     let other = Signer::from_seed("leadledger/test", &[6; 32]).unwrap();
     let strangers = [other.public().clone().into()];
     assert!(forge.pack(1).check(&strangers).is_err());
+}
+
+/// Who has the ledger and its keys stores and signs what they like: what is shown must be all that is signed, or it is refused.
+#[test]
+fn what_an_operator_signs_says_one_thing_or_is_refused() {
+    let stored = |payload: &str, metadata: &str| {
+        let mut forge = Forge::new();
+        let event = &mut forge.events[12].1;
+        event.payload = payload.to_owned();
+        event.metadata = metadata.to_owned();
+        (forge.pack(1), forge.keys())
+    };
+    let told = r#"{"LeadNoteAdded":{"note_id":7}}"#;
+    let by = r#"{"actor":"user:1"}"#;
+    for (payload, metadata) in [
+        ("not json", by),
+        ("[1,2]", by),
+        (r#""text""#, by),
+        ("null", by),
+        ("{}", by),
+        (r#"{"LeadStageChanged":{"note_id":7}}"#, by),
+        (r#"{"LeadNoteAdded":{},"LeadErased":{}}"#, by),
+        (r#"{"LeadNoteAdded":{"note_id":7,"note_id":8}}"#, by),
+        (r#"{"LeadNoteAdded":{"note_id":7},"LeadNoteAdded":{}}"#, by),
+        (told, "not json"),
+        (told, "[]"),
+        (told, r#"{"actor":"user:1","actor":"user:2"}"#),
+    ] {
+        let (pack, keys) = stored(payload, metadata);
+        let refused = pack.check(&keys).unwrap_err().to_string();
+        assert!(refused.starts_with("event 5: its "), "{payload}: {refused}");
+    }
+    // What is no object, and metadata that we do not write, are shown.
+    for (payload, metadata, shown) in [
+        (
+            r#"{"LeadNoteAdded":"text only"}"#,
+            by,
+            "\n   \"text only\"\n",
+        ),
+        (
+            r#"{"LeadNoteAdded":["a\"b","c"]}"#,
+            by,
+            "\n   \"a\\\"b\"; \"c\"\n",
+        ),
+        (
+            told,
+            r#"{"actor":"user:1","witness":"me"}"#,
+            "by user:1, witness \"me\"\n",
+        ),
+        (
+            told,
+            r#"{"actor":"user:1","user_agent":"x, because: y"}"#,
+            "by user:1 with \"x, because: y\"\n",
+        ),
+        (
+            r#"{"LeadNoteAdded":{"name":"Ana, phone +1","e, f":"\u2028"}}"#,
+            by,
+            "name: \"Ana, phone +1\"",
+        ),
+        (
+            r#"{"LeadNoteAdded":{"e, f":"\u2028"}}"#,
+            by,
+            "\"e, f\": \"\\u{2028}\"",
+        ),
+    ] {
+        let (pack, keys) = stored(payload, metadata);
+        pack.check(&keys).unwrap();
+        let story = history::tell(&pack).unwrap();
+        assert!(story.contains(shown), "{payload} {metadata}: {story}");
+    }
+    // A sealed reason is told to be one, and with a key that does not open it the pack is refused.
+    let key = SubjectKey::from_bytes(StreamKey::new(StreamKind::Lead, 1), [9; 32]);
+    let metadata = |text: &str| json!({"actor": "user:1", "sealed_reason": text}).to_string();
+    let (mut pack, _) = stored(told, &metadata(&key.cipher().seal(b"why")));
+    assert!(history::tell(&pack).unwrap().contains("because: \"why\""));
+    pack.subject_key = None;
+    let story = history::tell(&pack).unwrap();
+    assert!(
+        story.contains("because: (sealed, and the pack has no key)"),
+        "{story}"
+    );
+    let (pack, _) = stored(told, &metadata("AAAA"));
+    assert!(history::tell(&pack).is_err());
+}
+
+#[test]
+fn times_that_cannot_be_are_refused_and_those_that_are_doubtful_told() {
+    let mut forge = Forge::new();
+    forge.events[3].1.recorded_at_micros = 0;
+    let refused = forge.pack(1).check(&forge.keys()).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("event 2: it was recorded earlier")
+    );
+    let mut forge = Forge::new();
+    let checkpoint = forge.pack(1).check(&forge.keys()).unwrap();
+    assert_eq!(forge.pack(1).later_than(&checkpoint), None);
+    forge.events[12].1.recorded_at_micros = 1_700_000_001_000_000;
+    let checkpoint = forge.pack(1).check(&forge.keys()).unwrap();
+    assert_eq!(forge.pack(1).later_than(&checkpoint), Some(5));
 }
 
 /// The server itself rewrites its ledger without an event, signs that, and shows it with the checkpoint of before.

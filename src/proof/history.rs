@@ -9,8 +9,23 @@ use aggregates::personal::FieldCipher;
 use serde_json::{Map, Value};
 
 use super::evidence::{EventEvidence, EvidenceError, EvidencePack};
-use super::to_base64;
-use crate::ledger::{StreamKey, reason_of, sealing::SubjectKey};
+use super::{strict_json, to_base64};
+use crate::ledger::{SEALED_REASON, StreamKey, reason_of, sealing::SubjectKey};
+
+/// What stands for a sealed value where there is no key. Texts stand in quotation marks, and so no text is taken for it.
+const NO_KEY: &str = "(sealed, and the pack has no key)";
+
+/// The metadata that have their own place in the telling; the time is the event's.
+const TOLD: [&str; 8] = [
+    "actor",
+    "source",
+    "ip",
+    "user_agent",
+    "request_id",
+    "reason",
+    SEALED_REASON,
+    "at",
+];
 
 /// The story of a pack that was checked before.
 ///
@@ -60,24 +75,11 @@ fn tell_event(
         story,
         &format!("{nth}. {when}: {name} (position {position} of the ledger)"),
     );
-    let metadata: Value = serde_json::from_str(&event.metadata).unwrap_or_default();
-    // The reason for a change of a lead is sealed as its data is.
-    let reason = match cipher {
-        Some(cipher) => reason_of(&metadata, cipher),
-        None => metadata["reason"].as_str().map(str::to_owned),
-    };
-    if let Some(told) = metadata.as_object().map(|map| provenance(map, reason)) {
-        line(story, &format!("   {told}"));
-    }
-    let payload: Value = serde_json::from_str(&event.payload).unwrap_or_default();
-    // Externally tagged: one member, called as the event.
-    let body = match &payload {
-        Value::Object(members) if members.len() == 1 => members.values().next()?,
-        other => other,
-    };
-    let body = opened(body, cipher)?;
-    if let Value::Object(fields) = &body {
-        tell_fields(story, fields);
+    let told = provenance(&event.provenance()?, cipher)?;
+    line(story, &format!("   {told}"));
+    match opened(&event.content()?, cipher)? {
+        Value::Object(fields) => tell_fields(story, &fields),
+        other => line(story, &format!("   {}", plain(&other))),
     }
     Some(())
 }
@@ -86,32 +88,43 @@ fn line(story: &mut String, text: &str) {
     writeln!(story, "{text}").expect("writing into a String cannot fail");
 }
 
-/// By whom, through what, from where and why.
-fn provenance(metadata: &Map<String, Value>, reason: Option<String>) -> String {
-    let text = |name: &str| {
-        let text = metadata.get(name).and_then(Value::as_str);
-        text.map(visible)
-    };
-    let mut told = format!(
+/// By whom, through what, from where and why, and whatever else is said; `None` when what is sealed does not open though there is a key.
+fn provenance(metadata: &Map<String, Value>, cipher: Option<&dyn FieldCipher>) -> Option<String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| plain(value), visible);
+    let by = metadata.get("actor").map(text);
+    let mut parts = vec![format!(
         "by {}",
-        text("actor").unwrap_or_else(|| "somebody unnamed".to_owned())
-    );
-    for (name, words) in [
-        ("source", " through "),
-        ("ip", " from "),
-        ("user_agent", " with "),
-        ("request_id", ", request "),
+        by.as_deref().unwrap_or("somebody unnamed")
+    )];
+    // What clients choose the words of stands in quotation marks.
+    for (name, words, freely) in [
+        ("source", "through", false),
+        ("ip", "from", false),
+        ("user_agent", "with", true),
+        ("request_id", "request", true),
     ] {
-        if let Some(value) = text(name) {
-            told += words;
-            told += &value;
+        if let Some(value) = metadata.get(name) {
+            let value = if freely { plain(value) } else { text(value) };
+            parts.push(format!("{words} {value}"));
         }
     }
-    if let Some(reason) = reason {
-        told += ", because: ";
-        told += &visible(&reason);
+    let mut told = vec![parts.join(" ")];
+    if let Some(reason) = metadata.get("reason") {
+        told.push(format!("because: {}", plain(reason)));
     }
-    told
+    // The reason for a change of a lead is sealed as its data is.
+    if metadata.contains_key(SEALED_REASON) {
+        let reason = match cipher {
+            Some(cipher) => plain(&reason_of(&Value::Object(metadata.clone()), cipher)?.into()),
+            None => NO_KEY.to_owned(),
+        };
+        told.push(format!("because: {reason}"));
+    }
+    let others = metadata.iter();
+    for (name, value) in others.filter(|(name, _)| !TOLD.contains(&name.as_str())) {
+        told.push(format!("{} {}", words(name), plain(value)));
+    }
+    Some(told.join(", "))
 }
 
 /// Every field in a line; what changed from one value to another, in one line too.
@@ -148,8 +161,9 @@ fn is_nothing(value: &Value) -> bool {
 fn plain(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
-        Value::String(text) => visible(text),
+        Value::String(text) => quoted(text),
         Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join("; "),
+        Value::Object(_) if sealed_in(value).is_some() => NO_KEY.to_owned(),
         Value::Object(members) => {
             if let (Some(from), Some(to), 2) =
                 (members.get("from"), members.get("to"), members.len())
@@ -164,17 +178,25 @@ fn plain(value: &Value) -> String {
     }
 }
 
+/// The ciphertext, where a value is sealed.
+fn sealed_in(value: &Value) -> Option<&str> {
+    match value {
+        Value::Object(members) if members.len() == 1 => members.get("sealed")?.as_str(),
+        _ => None,
+    }
+}
+
 /// The value with every sealed one in it opened; `None` when one does not open though there is a key.
 fn opened(value: &Value, cipher: Option<&dyn FieldCipher>) -> Option<Value> {
     Some(match value {
         Value::Object(members) => {
-            if let (1, Some(Value::String(sealed))) = (members.len(), members.get("sealed")) {
+            if let Some(sealed) = sealed_in(value) {
                 let Some(cipher) = cipher else {
-                    return Some(Value::String(
-                        "(sealed, and the pack has no key)".to_owned(),
-                    ));
+                    return Some(value.clone());
                 };
-                return serde_json::from_slice(&cipher.open(sealed)?).ok();
+                let opened = strict_json::read(&cipher.open(sealed)?)?;
+                // It would be told as if there were no key.
+                return sealed_in(&opened).is_none().then_some(opened);
             }
             let members = members.iter();
             let members = members.map(|(name, value)| Some((name.clone(), opened(value, cipher)?)));
@@ -202,16 +224,28 @@ fn sentence(name: &str) -> String {
     text
 }
 
+/// The name of a member; in quotation marks when it is not one of ours, such as that of an extra field.
 fn words(name: &str) -> String {
-    visible(&name.replace('_', " "))
+    let ours = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if !name.is_empty() && name.bytes().all(ours) {
+        name.replace('_', " ")
+    } else {
+        quoted(name)
+    }
+}
+
+/// A text in quotation marks, so that nothing in it is taken for ours.
+fn quoted(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{}\"", visible(&text))
 }
 
 /// The text with what a terminal would obey written out.
 #[must_use]
 pub fn visible(text: &str) -> String {
     let shown = |c: char| {
-        // Marks that turn the writing direction could make a line read otherwise than it is.
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        // Marks that end a line or turn the writing direction could make it read otherwise than it is.
+        let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         if c.is_control() || turns {
             c.escape_unicode().to_string()
         } else {

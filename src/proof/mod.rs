@@ -11,6 +11,7 @@ pub mod keys;
 pub mod merkle;
 pub mod note;
 pub mod stream_map;
+mod strict_json;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -81,7 +81,7 @@ async fn a_stranger_with_pack_and_key_convinces_himself_of_a_whole_history() {
     for part in [
         "Lucía",
         "Wants an offer",
-        "because: offer sent",
+        "because: \"offer sent\"",
         "PROVED",
         "3 events",
     ] {
