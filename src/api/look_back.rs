@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -172,7 +172,11 @@ fn auditing(authority: &Authority) -> Result<Authority, Problem> {
 /// The request once more, without what the first routing left in it.
 fn again(parts: &Parts, caller: Caller) -> Request {
     let mut request = Request::new(Body::empty());
-    *request.method_mut() = parts.method.clone();
+    // A router drops the body of an answer to HEAD, and the moment is told within it; the outer router drops it then.
+    *request.method_mut() = match parts.method {
+        Method::HEAD => Method::GET,
+        ref method => method.clone(),
+    };
     *request.uri_mut() = parts.uri.clone();
     *request.headers_mut() = parts.headers.clone();
     let extensions = request.extensions_mut();

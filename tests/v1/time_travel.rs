@@ -10,6 +10,8 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use leadledger::clock::Clock;
 use serde_json::{Value, json};
 
+use reqwest::Method;
+
 use crate::server::{Answer, Person, TestServer, int};
 use life::{Life, STEPS};
 
@@ -404,4 +406,32 @@ async fn a_company_that_left_takes_its_past_along() {
     let shown = server.get(&path).token(&bea.token).expect(200).await;
     assert_eq!(shown["company"]["name"], "Child");
     server.get(&path).token(&ana.token).expect(404).await;
+}
+
+#[tokio::test]
+async fn head_answers_what_get_does_without_the_body() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = server.lead(&ana, company, json!({"first_name": "Eva"}));
+    let lead = int(&lead.await["id"]);
+    let then = position(&server).await;
+    for path in [
+        format!("/api/v1/companies/{company}"),
+        format!("/api/v1/companies/{company}/leads"),
+        format!("/api/v1/companies/{company}/leads/metrics"),
+        format!("/api/v1/companies/{company}/leads/export"),
+        format!("/api/v1/leads/{lead}"),
+        format!("/api/v1/leads/{lead}/history"),
+        "/api/v1/stages".to_owned(),
+    ] {
+        let path = format!("{path}?as_of={then}");
+        let shown = get(&server, &ana, &path).await;
+        let head = server.call(Method::HEAD, &path).token(&ana.token);
+        let head = head.answer().await;
+        assert_eq!((head.status, head.text.as_str()), (200, ""), "{path}");
+        for name in ["etag", "content-type", "content-length"] {
+            assert_eq!(head.header(name), shown.header(name), "{path}: {name}");
+        }
+    }
 }
