@@ -2,6 +2,7 @@
 //! here; so does SQL, which has no place under `api` at all.
 
 pub mod caller;
+pub mod client_address;
 pub mod docs;
 pub mod extract;
 pub mod field_errors;
@@ -50,5 +51,6 @@ pub fn service(app: App) -> Router {
         .layer(past)
         .layer(once);
     let layers = Layers::new(app.clock.clone()).with_dialect(ghl::translate);
-    layers::wrap(routes, layers).with_state(app)
+    let client = middleware::from_fn_with_state(app.proxies.clone(), client_address::of_the_client);
+    layers::wrap(routes, layers).layer(client).with_state(app)
 }

@@ -29,6 +29,7 @@ use crate::ledger::zone_maps::ZoneMaps;
 use crate::ledger::{Ledger, Secrets, authority_position};
 use crate::mail::links::Links;
 use crate::providers::Issuers;
+use crate::trusted_proxies::TrustedProxies;
 use crate::turns::Turns;
 use crate::witness::Witness;
 
@@ -77,6 +78,8 @@ pub struct App {
     pub turns: Arc<Turns>,
     /// See [`RateLimits`].
     pub rate_limits: Arc<RateLimits>,
+    /// Whose word on where requests come from counts.
+    pub proxies: TrustedProxies,
     /// The parts of today, where these are bound to a moment of the past: see [`App::today`].
     pub today: Option<Arc<App>>,
 }

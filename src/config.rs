@@ -94,6 +94,9 @@ pub struct Settings {
     /// `OpenID` Connect issuers whose identities users may link: a JSON list of {provider, issuer, audience, jwks}
     #[arg(long, env = "LEADLEDGER_OIDC", global = true)]
     pub oidc: Option<String>,
+    /// Proxies whose `X-Forwarded-For` is believed: addresses and networks, such as 10.0.0.0/8,192.0.2.7; nobody's when unset
+    #[arg(long, env = "LEADLEDGER_TRUSTED_PROXIES", global = true)]
+    pub trusted_proxies: Option<String>,
     /// Requests that one integration token may make in ten seconds
     #[arg(
         long,
@@ -139,6 +142,7 @@ impl Settings {
             &mut self.object_store,
             &mut self.witness,
             &mut self.oidc,
+            &mut self.trusted_proxies,
         ] {
             text.take_if(|text| text.is_empty());
         }

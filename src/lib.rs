@@ -32,6 +32,7 @@ pub mod replay_command;
 pub mod serve;
 pub mod tabular;
 pub mod token_command;
+pub mod trusted_proxies;
 pub mod turns;
 pub mod witness;
 pub mod worker;

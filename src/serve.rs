@@ -40,6 +40,7 @@ use crate::mail::delivery::{self, Delivery};
 use crate::mail::links::Links;
 use crate::objects::Objects;
 use crate::providers::Issuers;
+use crate::trusted_proxies::TrustedProxies;
 use crate::witness::Witness;
 use crate::{import, observability, worker};
 
@@ -207,6 +208,7 @@ pub async fn build_app_by(
         zone_maps: ZoneMaps::start(pool),
         turns: Arc::default(),
         rate_limits: Arc::new(RateLimits::new(settings.token_rate)),
+        proxies: TrustedProxies::parse(settings.trusted_proxies.as_deref())?,
         today: None,
     };
     Ok((app, tasks, first))

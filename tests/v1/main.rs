@@ -47,6 +47,7 @@ mod passwords;
 mod plan_limits;
 mod problems;
 mod providers;
+mod proxies;
 mod role_table;
 mod roles;
 mod sign_in;
