@@ -157,7 +157,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("access_id", "Role: an id of `GET /api/v1/accesses`.", "4"),
     (
         "answers",
-        "To the company's questions; what is sent replaces all.",
+        "To the company's questions. Answers that are not sent stand; one without an option and a value is taken back.",
         "",
     ),
     (
