@@ -177,6 +177,23 @@ async fn a_number_of_hits_that_is_estimated_is_the_one_of_then() {
         let count = i64::try_from(count).unwrap();
         assert!((guess - count).abs() <= count / 50, "{guess} of {count}");
     }
+
+    // Those who contain it lie together, behind as many who do not: a walk to the first page of them would go astray.
+    let now: i64 = sqlx::query_scalar("SELECT position FROM ledger_head")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    let page = async |moment: &str| {
+        let path = format!("{leads}?search=then.example{moment}");
+        let page = scene.server.get(path).token(&scene.ana.token);
+        page.expect(200).await["leads"].take()
+    };
+    let shown = page("").await;
+    assert_eq!(shown.as_array().map(Vec::len), Some(25));
+    let moment = format!("&as_of={now}");
+    assert_eq!(page(&moment).await, shown, "without a map");
+    scene.server.map_zones_of(scene.company, ZONE_ROWS).await;
+    assert_eq!(page(&moment).await, shown, "by a map");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use crate::leads::list::{LEAD_COLUMNS, LEAD_JOINS, LeadRow};
 use crate::leads::past::{PastPage, page_of};
 use crate::page::{Page, PageRequest, Total};
 use crate::total;
-use crate::zone_maps::{DUPLICATES, Place, Walk};
+use crate::zone_maps::{DUPLICATES, Found, Place, Walk};
 
 /// A page of the company's duplicates by group and id; the cursor is the last row's group and lead id.
 ///
@@ -58,7 +58,11 @@ pub async fn page_of_past(
             .after()
             .map(|(group, lead)| Place::Number(*group, *lead)),
         times: (None, None),
-        whole: only_of.is_none() && hidden.is_empty(),
+        one_in: if only_of.is_none() && hidden.is_empty() {
+            1
+        } else {
+            2
+        },
         rows: Box::new(|query| {
             query.push(" FROM (");
             push_members(query, company, only_of);
@@ -68,23 +72,23 @@ pub async fn page_of_past(
     };
     if hidden.is_empty() {
         let (page, unmapped) = match walk.ids(connection, request).await? {
-            Some(walked) => {
+            Found::Rows(walked) => {
                 let ids = walked.of_page(request);
                 (page_of(connection, ids, request).await?, None)
             }
-            None => (
+            found => (
                 page(connection, company, only_of, request).await?,
-                Some(&DUPLICATES),
+                matches!(found, Found::NoMap).then_some(&DUPLICATES),
             ),
         };
         return Ok(PastPage { page, unmapped });
     }
     // What is left of the groups with somebody to hide may have other places than it had: it is put among the rest here.
     let (mut places, unmapped) = match walk.ids(connection, request).await? {
-        Some(walked) => (places_of(connection, &walked.all()).await?, None),
-        None => (
+        Found::Rows(walked) => (places_of(connection, &walked.all()).await?, None),
+        found => (
             places(connection, company, only_of, &but, request).await?,
-            Some(&DUPLICATES),
+            matches!(found, Found::NoMap).then_some(&DUPLICATES),
         ),
     };
     let left = left_of(connection, hidden, only_of).await?;

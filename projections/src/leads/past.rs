@@ -21,7 +21,7 @@ use super::list::{self, Cursor, LeadRow, Sort, SortColumn, Wanted};
 use crate::page::{Page, PageFrom, PageRequest, Total};
 use crate::plans;
 use crate::total::EXACT_UP_TO;
-use crate::zone_maps::ZonedList;
+use crate::zone_maps::{Found, ZonedList};
 
 /// How many times the rows that are wanted the first piece has.
 const FIRST_PIECE: i64 = 4;
@@ -184,12 +184,12 @@ async fn among_few(
         per_page: FEW,
         from: PageFrom::Offset(0),
     };
-    let Some(mut walked) = map.walked(connection, list, &all).await? else {
+    let Found::Rows(mut walked) = map.walked(connection, list, &all).await? else {
         return Ok(None);
     };
     let total = Total::exact(walked.rows());
     if request.after().is_some() {
-        let Some(rest) = map.walked(connection, list, request).await? else {
+        let Found::Rows(rest) = map.walked(connection, list, request).await? else {
             return Ok(None);
         };
         walked = rest;
@@ -239,16 +239,24 @@ async fn in_order(
         [Way::Map, first, second]
     };
     let mut map = None;
+    let mut astray = false;
     for way in ways {
         let ids = match way {
             Way::Piece(times) => piece(connection, list, request, times * one_in).await?,
             Way::Map => {
                 map = Map::of(connection, list, all / one_in).await?;
-                match map {
-                    Some(map) => map.walked(connection, list, request).await?,
-                    None => None,
+                let Some(map) = map else {
+                    continue;
+                };
+                match map.walked(connection, list, request).await? {
+                    Found::Rows(walked) => Some(walked.of_page(request)),
+                    Found::NoMap => None,
+                    // No piece that is not the whole list would hold them.
+                    Found::Astray => {
+                        astray = true;
+                        break;
+                    }
                 }
-                .map(|walked| walked.of_page(request))
             }
         };
         if let Some(ids) = ids {
@@ -262,7 +270,7 @@ async fn in_order(
     }
     Ok(Ids {
         ids: whole(connection, list, request).await?,
-        unmapped: map.map(|map| map.list),
+        unmapped: map.filter(|_| !astray).map(|map| map.list),
     })
 }
 

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use crate::leads::counts::{self, LeadFilter};
 use crate::leads::list::{self, Cursor, SortColumn, Wanted};
 use crate::page::PageRequest;
-use crate::zone_maps::{self, Place, Walk, Walked, ZonedList};
+use crate::zone_maps::{self, Found, Place, Walk, ZonedList};
 
 /// Of the leads that a zone map tells of, one in so many at least must be wanted.
 const DENSE: i64 = 128;
@@ -17,8 +17,8 @@ const DENSE: i64 = 128;
 pub(super) struct Map {
     pub list: &'static ZonedList,
     part: i64,
-    /// Whether it tells of no other leads.
-    whole: bool,
+    /// Of the leads that it tells of, one in so many is wanted.
+    one_in: i64,
 }
 
 impl Map {
@@ -35,18 +35,22 @@ impl Map {
         let map = Self {
             list: zoned,
             part,
-            whole,
+            one_in: if whole {
+                1
+            } else {
+                (told_of / all.max(1)).max(2)
+            },
         };
         Ok((all.saturating_mul(DENSE) >= told_of).then_some(map))
     }
 
-    /// The leads up to the end of the page and one more; `None` when there is no such map.
+    /// The leads up to the end of the page and one more.
     pub async fn walked(
         self,
         connection: &mut PgConnection,
         list: Wanted<'_>,
         request: &PageRequest<Cursor>,
-    ) -> Result<Option<Walked>, sqlx::Error> {
+    ) -> Result<Found, sqlx::Error> {
         let after = request.after().map(|cursor| match cursor {
             Cursor::Time(time, id) => Place::At(*time, *id),
             Cursor::Name(name, id) => Place::Name(name.clone(), *id),
@@ -67,7 +71,7 @@ impl Map {
                 SortColumn::CreatedAt => list.filter.created(),
                 _ => (None, None),
             },
-            whole: self.whole,
+            one_in: self.one_in,
             rows: Box::new(move |query| {
                 query.push(" FROM leads l");
                 list::push_conditions(query, list.company, list.filter, list.text);
