@@ -63,11 +63,8 @@ impl WriteHeaders {
         let once = preconditions::idempotency_key(headers)?.zip(carries);
         Ok(Self {
             if_match: IfMatch::of(headers)?,
-            once: once.map(|(key, once)| IdempotencyKey {
-                user_id,
-                key: key.to_owned(),
-                fingerprint: once.fingerprint.clone(),
-            }),
+            once: once
+                .map(|(key, once)| IdempotencyKey::new(user_id, key, once.fingerprint.clone())),
             judged: carries.map(|once| once.judged.clone()).unwrap_or_default(),
             provenance: Provenance {
                 actor,

@@ -3,7 +3,7 @@
 //! The ledger records the key in the transaction of the effect, so that nothing can act twice. This layer keeps the answer
 //! besides, sealed, and repeats it; should the server have died between the two, the operation answers anew from
 //! what the ledger recorded. So it does when what allowed the caller to see the answer no longer holds: whoever lost a role, or a lead
-//! that was blocked since, is judged as of now. A key is kept for 24 hours and belongs to one user. Requests with the same key that
+//! that was blocked since, is judged as of now. A key is kept for 24 hours, as its hash, and belongs to one user. Requests with the same key that
 //! come at the same time take turns, so that all but one are answered by what is kept.
 
 mod grounds;
@@ -24,7 +24,7 @@ use super::layers::is_upload;
 use super::preconditions;
 use super::problem::Problem;
 use crate::app::App;
-use crate::ledger::answers;
+use crate::ledger::{IdempotencyKey, answers};
 
 /// A request that carries a key.
 #[derive(Debug, Clone)]
@@ -60,7 +60,9 @@ pub async fn replay_or_run(State(app): State<App>, request: Request, next: Next)
             });
             return next.run(request).await;
         }
-        Ok(Some(key)) if !request.method().is_safe() && !is_sign_in(&request) => key.to_owned(),
+        Ok(Some(key)) if !request.method().is_safe() && !is_sign_in(&request) => {
+            IdempotencyKey::stored(key)
+        }
         Ok(_) => return next.run(request).await,
         Err(problem) => return problem.into_response(),
     };

@@ -15,7 +15,7 @@ pub struct Earlier {
     pub answer: Option<Vec<u8>>,
 }
 
-/// The earlier use of a key, if there was one.
+/// The earlier use of a key, as [`IdempotencyKey::stored`](super::IdempotencyKey::stored) names it, if there was one.
 ///
 /// # Errors
 /// What the database answers.

@@ -42,12 +42,9 @@ impl Waiting {
     pub fn once(&self) -> IdempotencyKey {
         let micros = self.requested_at.timestamp_micros().to_be_bytes();
         let fingerprint = digest(&SHA256, &[&self.address_hash, micros.as_slice()].concat());
-        IdempotencyKey {
-            // No client can use a key of nobody's.
-            user_id: -1,
-            key: format!("password reset {}", hexadecimal(fingerprint.as_ref())),
-            fingerprint: fingerprint.as_ref().to_vec(),
-        }
+        let text = format!("password reset {}", hexadecimal(fingerprint.as_ref()));
+        // No client can use a key of nobody's.
+        IdempotencyKey::new(-1, &text, fingerprint.as_ref().to_vec())
     }
 }
 

@@ -14,6 +14,7 @@ use super::provenance::Provenance;
 use super::refusal::{CommitError, Refusal};
 use super::stream::StreamKey;
 use super::unit::{Claim, Unit};
+use crate::digests;
 
 /// Decides the command. Pure and repeatable: it runs again when the ledger has moved on. Answers the id of the resource
 /// that was made or changed.
@@ -35,10 +36,28 @@ pub type Foresee = Arc<dyn Fn() -> bool + Send + Sync>;
 pub struct IdempotencyKey {
     /// Whose key: a user's, with the sign turned a token's, 0 for requests without either.
     pub user_id: i64,
-    /// The header's text.
+    /// SHA-256 of the header's text, in hexadecimal. The text itself, which may name a person, is kept nowhere.
     pub key: String,
     /// Hash of method, path and body.
     pub fingerprint: Vec<u8>,
+}
+
+impl IdempotencyKey {
+    /// A key with this text.
+    #[must_use]
+    pub fn new(user_id: i64, text: &str, fingerprint: Vec<u8>) -> Self {
+        Self {
+            user_id,
+            key: Self::stored(text),
+            fingerprint,
+        }
+    }
+
+    /// The form in which a key with this text is stored and looked for.
+    #[must_use]
+    pub fn stored(text: &str) -> String {
+        digests::sha256(text.as_bytes())
+    }
 }
 
 /// A command with all that its decision reads.

@@ -70,11 +70,7 @@ async fn create_once(
     key: &str,
     fingerprint: u8,
 ) -> Result<Committed, CommitError> {
-    let key = IdempotencyKey {
-        user_id: 1,
-        key: key.to_owned(),
-        fingerprint: vec![fingerprint],
-    };
+    let key = IdempotencyKey::new(1, key, vec![fingerprint]);
     let work = Work::new(Provenance::system("test"), move |unit| {
         let lead_id = unit.next_id(IdKind::Lead);
         let new = new_lead(lead_id, 1, contact("a@example.com"));

@@ -62,7 +62,7 @@ impl Marked {
         let question = int(&server.question(ana, company, question).await["id"]);
         let post = async |path: String, key: &str, body: Value| {
             let call = server.post(path).token(&ana.token).json(&body);
-            let call = call.header("idempotency-key", &format!("{of}-{key}"));
+            let call = call.header("idempotency-key", &format!("{}-{key}", m("key")));
             call.header("x-reason", &m("reason")).expect(201).await
         };
         let body = json!({"first_name": m("first"), "last_name": m("last"),
@@ -76,7 +76,7 @@ impl Marked {
             "phone_number": phone(2), "answers": [{"question_id": question, "value": m("newanswer")}],
             "extra": {m("name"): null, m("newname"): m("newvalue")}});
         let call = server.put(&path).token(&ana.token).json(&changed);
-        let call = call.header("idempotency-key", &format!("{of}-change"));
+        let call = call.header("idempotency-key", &m("changekey"));
         call.header("x-reason", &m("why")).expect(200).await;
         // A change that changes nothing is answered, and kept, all the same.
         let call = server.put(&path).token(&ana.token).json(&changed);
@@ -122,6 +122,8 @@ impl Marked {
             "hold",
             "reason",
             "why",
+            "key",
+            "changekey",
         ];
         let mut markers: Vec<_> = fields.map(m).into();
         markers.extend(
@@ -307,7 +309,8 @@ async fn nothing_of_an_erased_person_is_left_and_all_of_another() {
     let export = format!("/api/v1/leads/{}/personal_data", a.lead);
     let export = server.get(export).token(&ana.token);
     let export = export.expect(200).await.to_string();
-    for marker in &a.markers {
+    // Of a request's key only the hash is held.
+    for marker in a.markers.iter().filter(|marker| !marker.ends_with("keyzq")) {
         assert!(export.contains(marker), "{marker} is not in the export");
     }
 

@@ -406,6 +406,37 @@ async fn what_the_ledger_does_not_record_acts_once_as_well() {
     assert_eq!(reset().expect(200).await, first);
 }
 
+/// What clients call their requests may name a person: the table knows it by its hash, also what an older version stored.
+#[tokio::test]
+async fn the_text_of_a_key_is_not_kept_and_a_key_of_an_older_version_is_known() {
+    let server = TestServer::start().await;
+    let (ana, path) = shop(&server).await;
+    let body = json!({"email": "zoe@example.com"});
+    let made = || create(&server, &ana, &path, "zoe@example.com", &body);
+    let first = made().expect(201).await;
+    let pool = server.database.pool();
+    let kept: Vec<String> =
+        sqlx::query_scalar("SELECT idempotency_keys::text FROM idempotency_keys")
+            .fetch_all(pool)
+            .await
+            .expect("the kept keys");
+    assert!(!kept.join("\n").contains("zoe@"), "{kept:?}");
+    sqlx::query("UPDATE idempotency_keys SET key = 'zoe@example.com' WHERE user_id = $1")
+        .bind(ana.id)
+        .execute(pool)
+        .await
+        .expect("a key as it was stored before");
+    let migration = include_str!("../../migrations/0041_hashes_of_idempotency_keys.sql");
+    sqlx::raw_sql(migration)
+        .execute(pool)
+        .await
+        .expect("the migration");
+    let again = made().expect_answer(201).await;
+    assert_eq!(again.body, first);
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!(count(&server, &ana, &path).await, 1);
+}
+
 /// An answer that was kept without what it rests on is not repeated as it was.
 #[tokio::test]
 async fn an_answer_kept_by_an_older_version_is_made_anew() {
