@@ -10,7 +10,7 @@ use crate::clock::Clock;
 /// The header that carries it, both ways.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A request's id: the caller's `X-Request-Id` if it is 1 to 128 of letters, digits, `.`, `_` and `-`, else a new
+/// A request's id: the caller's `X-Request-Id` if it is 1 to 64 of letters, digits, `_` and `-`, else a new
 /// uuid v7. Handlers take it as an argument. Cloning does not allocate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(HeaderValue);
@@ -42,10 +42,11 @@ impl RequestId {
     }
 }
 
-/// Whatever else a caller sends could forge lines in a log, or fill it.
+/// Whatever else a caller sends could forge lines in a log, or fill it, or be an e-mail: it stays with every event of the request,
+/// unsealed.
 fn is_sane(id: &[u8]) -> bool {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=128).contains(&id.len()) && id.iter().all(allowed)
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (1..=64).contains(&id.len()) && id.iter().all(allowed)
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for RequestId {
@@ -62,6 +63,9 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestId {
 mod tests {
     use super::*;
 
+    const LONGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const TOO_LONG: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdefg";
+
     fn id_for(given: Option<&'static str>) -> RequestId {
         let mut headers = HeaderMap::new();
         if let Some(given) = given {
@@ -72,12 +76,14 @@ mod tests {
 
     #[test]
     fn a_sane_id_is_taken_over() {
-        assert_eq!(id_for(Some("Abc-1._9")).as_str(), "Abc-1._9");
+        assert_eq!(id_for(Some("Abc-1__9")).as_str(), "Abc-1__9");
+        assert_eq!(id_for(Some(LONGEST)).as_str(), LONGEST);
     }
 
     #[test]
     fn any_other_is_replaced_by_a_uuid_of_version_7() {
-        for given in [None, Some(""), Some("a b"), Some("a\"b"), Some("a/../b")] {
+        let others = ["", "a b", "a\"b", "a/../b", "ana.ruiz", "ana@x", TOO_LONG];
+        for given in std::iter::once(None).chain(others.map(Some)) {
             let id = id_for(given);
             let uuid: uuid::Uuid = id.as_str().parse().unwrap();
             assert_eq!(uuid.get_version_num(), 7, "{given:?}");
