@@ -75,10 +75,16 @@ impl Holds {
     /// The oldest hold that stands at this time.
     #[must_use]
     pub fn standing_at(&self, now: DateTime<Utc>) -> Option<LegalHoldId> {
-        let stands = |hold: &Hold| !hold.released && hold.until.is_none_or(|until| until > now);
+        self.all_standing_at(now).next()
+    }
+
+    /// All holds that stand at this time, the oldest first.
+    pub fn all_standing_at(&self, now: DateTime<Utc>) -> impl Iterator<Item = LegalHoldId> {
+        let stands =
+            move |hold: &Hold| !hold.released && hold.until.is_none_or(|until| until > now);
         self.0
             .iter()
-            .find(|(_, hold)| stands(hold))
+            .filter(move |(_, hold)| stands(hold))
             .map(|(id, _)| *id)
     }
 

@@ -13,6 +13,7 @@ mod deciding;
 mod encoding;
 pub mod erasure;
 pub mod evidence;
+pub mod former_roles;
 mod guess;
 mod head;
 pub mod history;

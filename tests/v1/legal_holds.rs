@@ -4,6 +4,7 @@
 use aggregates::access::Role;
 use chrono::{DateTime, TimeDelta};
 use leadledger::clock::Clock;
+use leadledger::ledger::rebuild;
 use serde_json::{Value, json};
 
 use crate::server::{Person, TestServer, ids, int};
@@ -215,6 +216,100 @@ async fn the_picture_of_who_works_in_a_held_company_is_kept() {
     }
     release(&server, &ana, &here, case).await;
     server.delete(&avatar).token(&bob.token).expect(200).await;
+    server.assert_sound().await;
+}
+
+/// Taking a role away stays possible: people leave. Whoever held one while the hold stood is part of the matter all the same.
+#[tokio::test]
+async fn who_held_a_role_in_a_held_company_is_kept_when_it_was_taken_away() {
+    const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let above = server.company(&ana, "Above").await;
+    let below = json!({"name": "Below", "parent_company_id": above});
+    let below = server.company_with(&ana, below).await;
+    let free = server.company(&ana, "Free").await;
+    let scopes = json!({"name": "t", "scopes": ["users.readonly", "users.write"]});
+    let token = server.post(format!("/api/v1/companies/{free}/integration_tokens"));
+    let token = token.token(&ana.token).json(&scopes).expect(201).await;
+    let token = token["integration_token"]["token"]
+        .as_str()
+        .expect("a token")
+        .to_owned();
+    let access = |user: &Person, id: i64| format!("/api/v1/users/{}/user_access/{id}", user.id);
+    let member = async |name: &str, picture: bool| {
+        let member = server.member(below, &ana, Role::Agent, name).await;
+        if picture {
+            let call = server.put("/api/v1/users/avatar").token(&ana.token);
+            let body = json!({"user_id": member.person.id, "avatar_base64": PICTURE});
+            call.json(&body).expect(200).await;
+        }
+        member
+    };
+    let also_free = async |user: &Person| {
+        let call = server.post(format!("/api/v1/users/{}/user_access", user.id));
+        let body = json!({"company_id": free, "access_id": Role::Agent.id()});
+        call.token(&ana.token).json(&body).expect(201).await;
+    };
+    let revoke = async |user: &Person, id: i64| {
+        let call = server.delete(access(user, id)).token(&ana.token);
+        call.expect(200).await;
+    };
+    // Left before the hold: not of the matter.
+    let early = member("Early", true).await;
+    also_free(&early.person).await;
+    revoke(&early.person, early.access_id).await;
+    let left = member("Left", true).await;
+    also_free(&left.person).await;
+    let moved = member("Moved", true).await;
+    let here = format!("companies/{above}");
+    let first = hold(&server, &ana, &here, json!({"reason": "Case 1"})).await;
+    revoke(&left.person, left.access_id).await;
+    let call = server.put(access(&moved.person, moved.access_id));
+    let call = call.token(&ana.token).json(&json!({"company_id": free}));
+    call.expect(200).await;
+    // Placed after they had gone: it holds none of them.
+    let second = hold(&server, &ana, &here, json!({"reason": "Case 2"})).await;
+    let beside = json!({"name": "Beside", "parent_company_id": above});
+    let beside = server.company_with(&ana, beside).await;
+    let call = server.put(format!("/api/v1/companies/{below}"));
+    let call = call.token(&ana.token);
+    call.json(&json!({"parent_company_id": beside}))
+        .expect(200)
+        .await;
+
+    let picture = |user: &Person| {
+        let call = server.delete(format!("/api/v1/users/avatar?user_id={}", user.id));
+        call.token(&ana.token)
+    };
+    let delete = |user: &Person| {
+        let call = server.delete(format!("/users/{}", user.id));
+        call.token(&token).header("version", "v3")
+    };
+    let refused = async || {
+        for user in [&left.person, &moved.person] {
+            let refused = picture(user).expect(422).await;
+            assert_eq!(refused["code"], "legal_hold", "{refused}");
+            let detail = refused["detail"].as_str().unwrap_or_default();
+            assert!(detail.contains(&format!("user {}", user.id)), "{refused}");
+            assert!(!detail.contains("company"), "{refused}");
+            let deleted = delete(user).expect(422).await.to_string();
+            assert!(!deleted.contains("company"), "{deleted}");
+        }
+    };
+    refused().await;
+    let options = server.database.connect_options();
+    let rebuilt = rebuild::run(&options, &[], |_, _| ()).await;
+    rebuilt.expect("rebuilt tables");
+    refused().await;
+    picture(&early.person).expect(200).await;
+    delete(&early.person).expect(200).await;
+    release(&server, &ana, &here, first).await;
+    for user in [&left.person, &moved.person] {
+        picture(user).expect(200).await;
+        delete(user).expect(200).await;
+    }
+    release(&server, &ana, &here, second).await;
     server.assert_sound().await;
 }
 

@@ -18,7 +18,7 @@ use crate::api::extract::Json;
 use crate::api::role_changes::LostLeads;
 use crate::app::App;
 use crate::ledger::{StreamKey, StreamKind};
-use crate::legal_hold;
+use crate::legal_hold::{self, FormerRoles};
 
 /// Both spellings: clients of the former version read the latter.
 #[derive(Debug, Serialize, ToSchema)]
@@ -48,7 +48,7 @@ impl Deleted {
     responses((status = 200, description = "Deleted", body = Deleted),
         (status = 401, description = "No or bad token, or its scope is missing", body = ErrorBody),
         (status = 403, description = "Out of the token's reach", body = ErrorBody), (status = 404, description = "No such user", body = ErrorBody),
-        (status = 422, description = "The last owner of a company, or a legal hold stands on one", body = ErrorBody)))]
+        (status = 422, description = "The last owner of a company, or a legal hold stands on one in which the user holds a role, or held one since it was placed", body = ErrorBody)))]
 pub async fn delete_user(
     State(app): State<App>,
     client: Client,
@@ -70,6 +70,8 @@ pub async fn delete_user(
     let leads = LostLeads::default();
     let companies = held.iter().map(|access| Held::Company(access.company_id));
     let find = legal_hold::also_finding(leads.find(reach::lost_roles(&held)), companies.collect());
+    let former = FormerRoles::default();
+    let find = former.also_finding(find, UserId(id));
     let if_match = client.caller.write.if_match.clone();
     let work = client.caller.work(move |unit| {
         if_match.check(unit, stream)?;
@@ -78,6 +80,7 @@ pub async fn delete_user(
         for access in &held {
             legal_hold::refuse_if_company_held(unit, access.company_id)?;
         }
+        former.refuse_if_held(unit, UserId(id))?;
         for access in &held {
             reach::give_up(unit, UserId(id), access)?;
         }

@@ -31,7 +31,7 @@ use crate::api::problem::Problem;
 use crate::app::App;
 use crate::avatars::{MOST_BYTES, PictureError};
 use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind, Unit};
-use crate::legal_hold;
+use crate::legal_hold::{self, FormerRoles};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -101,7 +101,7 @@ struct CompanyOwner {
     responses((status = 200, description = "User avatar updated successfully", body = users::UserEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"), (status = 404, description = "No such user"),
         (status = 413, description = "Larger than 2 MiB"),
-        (status = 422, description = "Not a picture; `legal_hold`: a company in which the user holds a role is held, and the former picture would be gone")))]
+        (status = 422, description = "Not a picture; `legal_hold`: a company in which the user holds a role, or held one since, is held, and the former picture would be gone")))]
 async fn upload_user_avatar(
     State(app): State<App>,
     caller: Caller,
@@ -119,7 +119,7 @@ async fn upload_user_avatar(
 #[utoipa::path(delete, path = "/users/avatar", tag = "Users", security(("bearer" = [])), params(UserOwner, IfMatch), request_body = Option<UserOwner>,
     responses((status = 200, description = "User avatar removed successfully", body = users::UserEnvelope),
         (status = 401, description = "No or bad token"), (status = 403, description = "Right missing"), (status = 404, description = "No such user"),
-        (status = 422, description = "Another user in the body than in the query; `legal_hold`: a company in which the user holds a role is held")))]
+        (status = 422, description = "Another user in the body than in the query; `legal_hold`: a company in which the user holds a role, or held one since, is held")))]
 async fn remove_user_avatar(
     State(app): State<App>,
     caller: Caller,
@@ -280,6 +280,8 @@ async fn set(
     let (former, new) = (replaced.clone(), avatar.clone());
     let if_match = caller.write.if_match.clone();
     let id = owner.id;
+    let roles = FormerRoles::default();
+    let ended = roles.clone();
     let work = caller
         .work(move |unit| {
             if_match.check(unit, owner)?;
@@ -299,6 +301,7 @@ async fn set(
                     for access in user.accesses() {
                         refuse_if_held(unit, access.company_id, id)?;
                     }
+                    ended.refuse_if_held(unit, UserId(id))?;
                 }
                 before
             };
@@ -309,7 +312,7 @@ async fn set(
     let find = if owner.kind == StreamKind::Company {
         legal_hold::finding(vec![Held::Company(CompanyId(id))])
     } else {
-        companies_of(UserId(id))
+        roles.also_finding(companies_of(UserId(id)), UserId(id))
     };
     app.ledger.commit(work.sweeping(find)).await?;
     let replaced = replaced
