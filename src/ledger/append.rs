@@ -322,7 +322,12 @@ fn write_keys(statement: &mut Statement, keys: Vec<(StreamKey, Uuid, [u8; 32])>)
             .also(ids)
             .also(key_ids)
             .also(bytes)
-            .sql(") AS r");
+            // Only a destroyed key that somebody put back, which was not loaded, is replaced; any other refuses the statement.
+            .sql(
+                ") AS r ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE SET key = excluded.key, key_id = CASE WHEN EXISTS \
+                 (SELECT 1 FROM destroyed_keys d WHERE d.aggregate_type = subject_keys.aggregate_type \
+                 AND d.aggregate_id = subject_keys.aggregate_id AND d.key_id = subject_keys.key_id) THEN excluded.key_id END",
+            );
     });
 }
 

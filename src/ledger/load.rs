@@ -1,4 +1,4 @@
-//! Loading streams: their events folded, their subject's key beside them.
+//! Loading streams: their events folded, their subject's key beside them. A key that was destroyed is not loaded, whoever put it back.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,15 +12,27 @@ use super::sealing::{DestroyedKey, SubjectKey};
 use super::stream::{self, State, StreamKey, StreamKind};
 use super::unit::Loaded;
 
+/// The condition that a key `k` was destroyed and is there again, as after restoring a backup of the keys. A lead's, when register or read
+/// table names the event that erased it, and the ledger has that event: neither of them alone makes a lead unreadable. An import's, when it
+/// is the very key in the register, for an import goes on with a new one.
+const IS_BACK: &str = "(EXISTS (SELECT 1 FROM (SELECT d.position FROM public.destroyed_keys d \
+     WHERE d.aggregate_type = k.aggregate_type AND d.aggregate_id = k.aggregate_id \
+     UNION ALL SELECT l.erased_position FROM public.lead_erasures l \
+     WHERE k.aggregate_type = 'lead' AND l.lead_id = k.aggregate_id) AS told \
+     JOIN public.events e ON e.position = told.position AND e.event_type = 'LeadErased' \
+     AND e.aggregate_type = k.aggregate_type AND e.aggregate_id = k.aggregate_id::text) \
+     OR EXISTS (SELECT 1 FROM public.destroyed_keys d WHERE d.aggregate_type = k.aggregate_type AND d.aggregate_type <> 'lead' \
+     AND d.aggregate_id = k.aggregate_id AND d.key_id = k.key_id))";
+
 /// The keys of these streams, as far as they have one.
 pub(super) async fn keys(
     connection: &mut PgConnection,
     streams: &[StreamKey],
 ) -> Result<HashMap<StreamKey, SubjectKey>, sqlx::Error> {
-    let rows = sqlx::query(
+    let rows = sqlx::query(&format!(
         "SELECT k.aggregate_type, k.aggregate_id, k.key FROM unnest($1::text[], $2::bigint[]) AS w(t, i) \
-         JOIN subject_keys k ON k.aggregate_type = w.t AND k.aggregate_id = w.i",
-    )
+         JOIN subject_keys k ON k.aggregate_type = w.t AND k.aggregate_id = w.i WHERE NOT {IS_BACK}"
+    ))
     .bind(streams.iter().map(|s| s.kind.name()).collect::<Vec<_>>())
     .bind(streams.iter().map(|s| s.id).collect::<Vec<_>>())
     .fetch_all(connection)
@@ -142,11 +154,11 @@ async fn bring_keys_and_snapshots(
     wanted: &[StreamKey],
     loaded: &mut HashMap<StreamKey, Loaded>,
 ) -> Result<(), sqlx::Error> {
-    let rows = sqlx::query(
+    let rows = sqlx::query(&format!(
         "SELECT w.t, w.i, k.key, s.sequence, s.state, k.key_id FROM unnest($1::text[], $2::bigint[]) AS w(t, i) \
-         LEFT JOIN subject_keys k ON k.aggregate_type = w.t AND k.aggregate_id = w.i \
-         LEFT JOIN stream_snapshots s ON s.aggregate_type = w.t AND s.aggregate_id = w.i AND s.shape = $3",
-    )
+         LEFT JOIN subject_keys k ON k.aggregate_type = w.t AND k.aggregate_id = w.i AND NOT {IS_BACK} \
+         LEFT JOIN stream_snapshots s ON s.aggregate_type = w.t AND s.aggregate_id = w.i AND s.shape = $3"
+    ))
     .bind(wanted.iter().map(|s| s.kind.name()).collect::<Vec<_>>())
     .bind(wanted.iter().map(|s| s.id).collect::<Vec<_>>())
     .bind(aggregates::STATE_SHAPE)

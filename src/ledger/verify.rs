@@ -127,6 +127,8 @@ pub async fn run_with(
         wrong.extend(check(&mut transaction, "stream_snapshots", verify).await?);
         let verify = verify_erasures::destroyed_keys;
         wrong.extend(check(&mut transaction, "destroyed_keys", verify).await?);
+        let verify = verify_erasures::keys_that_are_back;
+        wrong.extend(check(&mut transaction, "subject_keys", verify).await?);
     }
     findings.differences.extend(wrong);
     transaction.rollback().await?;

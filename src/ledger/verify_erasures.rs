@@ -1,4 +1,4 @@
-//! The part of `verify` that is about erasures: the register of destroyed keys, which no fold makes.
+//! The part of `verify` that is about erasures: the register of destroyed keys, which no fold makes, and keys that are back.
 
 use std::collections::HashSet;
 
@@ -59,6 +59,34 @@ pub(super) async fn destroyed_keys(
     let mut told = Told::of("destroyed_keys");
     for (lead, what) in found {
         told.tell(format_args!("lead {lead}: {what}"));
+    }
+    Ok(told.into_lines())
+}
+
+/// Names the keys that were destroyed and are there again. They open nothing through this program, and would to whoever reads the tables.
+///
+/// # Errors
+/// What the database answers.
+pub(super) async fn keys_that_are_back(
+    connection: &mut PgConnection,
+) -> Result<Vec<String>, sqlx::Error> {
+    let back: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT k.aggregate_type, k.aggregate_id FROM (SELECT aggregate_id AS lead, position FROM public.destroyed_keys \
+             WHERE aggregate_type = 'lead' UNION SELECT lead_id, erased_position FROM public.lead_erasures) AS told \
+         JOIN public.events e ON e.position = told.position AND e.aggregate_type = 'lead' AND e.aggregate_id = told.lead::text \
+             AND e.event_type = 'LeadErased' \
+         JOIN public.subject_keys k ON k.aggregate_type = 'lead' AND k.aggregate_id = told.lead \
+         UNION SELECT k.aggregate_type, k.aggregate_id FROM public.destroyed_keys d \
+         JOIN public.subject_keys k ON k.aggregate_type = d.aggregate_type AND k.aggregate_id = d.aggregate_id AND k.key_id = d.key_id \
+         WHERE d.aggregate_type <> 'lead' ORDER BY 1, 2",
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut told = Told::of("subject_keys");
+    for (kind, id) in back {
+        told.tell(format_args!(
+            "{kind} {id}: has a key, though it was destroyed"
+        ));
     }
     Ok(told.into_lines())
 }

@@ -74,8 +74,10 @@ pub struct Keyless {
     any: bool,
 }
 
+/// Neither does a fold load one that was destroyed and is there again.
 const WITHOUT_KEY: &str = "SELECT l.id FROM public.leads l WHERE NOT EXISTS (SELECT 1 FROM public.subject_keys k \
-     WHERE k.aggregate_type = 'lead' AND k.aggregate_id = l.id)";
+     WHERE k.aggregate_type = 'lead' AND k.aggregate_id = l.id) \
+     OR l.id IN (SELECT lead_id FROM public.lead_erasures WHERE status = 'erased')";
 
 impl Keyless {
     /// Looks.

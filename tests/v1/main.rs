@@ -70,6 +70,7 @@ mod questions;
 mod erased_everywhere;
 mod erased_imports;
 mod erasure_certificates;
+mod keys_that_are_back;
 mod lead_erasure;
 mod lead_reads;
 mod legal_holds;
