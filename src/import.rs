@@ -17,6 +17,7 @@ mod pace;
 pub mod reading;
 mod remote;
 pub mod rows;
+pub mod rows_of_lead;
 pub mod runner;
 mod running;
 mod search_index;

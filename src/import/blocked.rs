@@ -34,7 +34,8 @@ impl BlockedLeads {
         Ok(Self::reached_by(contacts))
     }
 
-    fn reached_by<'c>(contacts: impl IntoIterator<Item = &'c Contact>) -> Self {
+    /// Those with these contacts, whether they are blocked or not.
+    pub fn reached_by<'c>(contacts: impl IntoIterator<Item = &'c Contact>) -> Self {
         let mut found = Self::default();
         for Contact { email, phone, .. } in contacts {
             let email = email.as_ref().map(|email| email.to_string().to_lowercase());
@@ -47,10 +48,16 @@ impl BlockedLeads {
         found
     }
 
+    /// Whether no row can be of one of them.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.emails.is_empty() && self.phones.is_empty()
+    }
+
     /// Whether a cell of the row holds the address or the number of one of them, however it is written.
     #[must_use]
     pub fn hide<'c>(&self, cells: impl IntoIterator<Item = &'c str>) -> bool {
-        if self.emails.is_empty() && self.phones.is_empty() {
+        if self.is_empty() {
             return false;
         }
         cells.into_iter().any(|cell| {

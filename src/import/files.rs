@@ -193,6 +193,14 @@ impl ImportFiles {
         })
     }
 
+    /// Whether this node's store has the import's file.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn is_kept(&self, code: &str) -> Result<bool, FileError> {
+        self.has(&file_path(code)).await
+    }
+
     /// Removes the import's file. One that stays behind only takes room until it is swept.
     pub async fn remove(&self, code: &str) {
         self.delete(&file_path(code)).await;
@@ -275,13 +283,11 @@ impl ImportFiles {
     }
 
     async fn is_completed(&self, upload: &str) -> Result<bool, FileError> {
-        match self
-            .objects
-            .store()
-            .await?
-            .head(&completed_path(upload))
-            .await
-        {
+        self.has(&completed_path(upload)).await
+    }
+
+    async fn has(&self, path: &ObjectPath) -> Result<bool, FileError> {
+        match self.objects.store().await?.head(path).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(error.into()),

@@ -3,13 +3,13 @@
 //!
 //! What the read tables do is the projections' business. Nodes that hold the stream in memory are told by a trigger.
 
-use aggregates::ids::LeadId;
+use aggregates::ids::{CompanyId, LeadId};
 use aggregates::personal::Personal;
 use chrono::{DateTime, TimeDelta, Utc};
 use projections::lead_erasures::{self, ErasureRow};
 use projections::{DomainEvent, Statement, zone_maps};
 use serde_json::Value;
-use sqlx::{Executor, PgConnection, PgPool, Row};
+use sqlx::{Executor, FromRow, PgConnection, PgPool, Row};
 
 use super::stream::{StreamKey, StreamKind};
 
@@ -48,6 +48,10 @@ const KNOWN: &str = "SELECT i.id, due.position FROM due \
      WHERE i.skipped_rows > 0 AND EXISTS (SELECT 1 FROM import_chunks c \
          WHERE c.import_id = i.id AND jsonb_path_exists(c.outcomes, '$.skipped[*] ? (@.lead_id == $lead)', \
              jsonb_build_object('lead', due.lead)))";
+
+/// Of an import: rows failed, or were never dealt with because it failed or was cancelled. Nobody knows whom these were about.
+const UNKNOWN: &str = "(i.failed_rows > 0 OR i.failure IS NOT NULL OR i.total_rows IS DISTINCT FROM \
+     i.imported_rows + i.updated_rows + i.skipped_rows + i.failed_rows)";
 
 /// Whether the event is the end of its stream's key.
 pub(super) fn destroys_key(event: &DomainEvent) -> bool {
@@ -227,10 +231,41 @@ pub async fn imports_to_forget(pool: &PgPool) -> Result<Vec<String>, sqlx::Error
          SELECT i.import_code FROM imports i JOIN known ON known.id = i.id WHERE i.status NOT IN ({UNDER_WAY}) \
          UNION SELECT i.import_code FROM due JOIN imports i ON i.company_id = due.company \
              WHERE i.status NOT IN ({UNDER_WAY}) AND i.created_at > now() - interval '{FILES_KEPT_FOR}' \
-             AND (i.failed_rows > 0 OR i.failure IS NOT NULL OR i.total_rows IS DISTINCT FROM \
-                 i.imported_rows + i.updated_rows + i.skipped_rows + i.failed_rows)"
+             AND {UNKNOWN}"
     ))
     .fetch_all(pool)
+    .await
+}
+
+/// The file of an import that holds, or may hold, a row about a lead.
+#[derive(Debug, Clone, FromRow)]
+pub struct FileAbout {
+    /// The import's.
+    pub import_code: String,
+    /// Bytes.
+    pub size: i64,
+    /// How it is to be understood: `ImportOptions`.
+    pub options: Value,
+}
+
+/// The files that would be removed if the lead were erased, those of the newest imports first. Some are not kept any more.
+///
+/// # Errors
+/// What the database answers.
+pub async fn files_about(
+    connection: &mut PgConnection,
+    lead: LeadId,
+    company: CompanyId,
+) -> Result<Vec<FileAbout>, sqlx::Error> {
+    sqlx::query_as(&format!(
+        "WITH due AS (SELECT $1::bigint AS lead, 0::bigint AS position, $2::bigint AS company), known AS ({KNOWN}) \
+         SELECT i.import_code, i.file_size AS size, i.options FROM imports i \
+         WHERE i.created_at > now() - interval '{FILES_KEPT_FOR}' \
+         AND (i.id IN (SELECT id FROM known) OR i.company_id = $2 AND {UNKNOWN}) ORDER BY i.id DESC"
+    ))
+    .bind(lead.get())
+    .bind(company.get())
+    .fetch_all(connection)
     .await
 }
 

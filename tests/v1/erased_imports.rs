@@ -153,3 +153,88 @@ async fn failed_rows_of_a_blocked_lead_are_for_owners_only() {
     assert!(shown.contains("bo@example.com"), "{shown}");
     assert!(rows(&scene.ana).await.contains("zoe@example.com"));
 }
+
+/// What an import passed over or refused of a person is held on them as long as the file is kept; of others nothing is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_export_tells_of_rows_that_were_skipped_or_refused() {
+    let scene = Scene::start().await;
+    let server = &scene.server;
+    let lead =
+        json!({"first_name": "Zoe", "email": "zoe@example.com", "phone_number": "+525512345678"});
+    let lead = int(&server.lead(&scene.ana, scene.company, lead).await["id"]);
+    // By its number alone: the e-mail is none.
+    let refused = "first_name,email,phone,remark\nZoe,not one,55 1234 5678,zqremark\nBo,not one,5599999999,zqbo\n";
+    let refused = scene.import(refused, &[]).await;
+    assert_eq!(int(&refused["failed_rows"]), 2, "{refused}");
+    let skipped = "first_name,email\nBo,bo@example.com\nZoe,ZOE@example.com\n";
+    let skipped = scene.import(skipped, &[("duplicates", "skip")]).await;
+    assert_eq!(int(&skipped["skipped_rows"]), 1, "{skipped}");
+    let call = server.post(scene.path()).token(&scene.ana.token);
+    let file = "email,last_name\nzoe@example.com,Ruiz\n";
+    let call = call.upload("zqupdate.csv", file, &[("duplicates", "update")]);
+    let updated = call.expect(201).await["import_file"].take();
+    let updated = scene.ended(code(&updated)).await;
+    assert_eq!(int(&updated["updated_rows"]), 1, "{updated}");
+    let open = scene
+        .import("email\nzoe@example.com\n\"never closed\n", &[])
+        .await;
+    assert_eq!(open["status"], "failed", "{open}");
+
+    let export = async || {
+        let call = server.get(format!("/api/v1/leads/{lead}/personal_data"));
+        let mut export = call.token(&scene.ana.token).expect(200).await;
+        export["personal_data"].take()
+    };
+    let told = export().await;
+    let rows = told["import_rows"].as_array().expect("rows");
+    let of = |import: &Value| -> Vec<&Value> {
+        let found = rows.iter();
+        let found = found.filter(|row| row["import_code"] == import["import_code"]);
+        found.map(|row| &row["row"]).collect()
+    };
+    assert_eq!(of(&refused), [&json!(2)], "{told:#}");
+    assert_eq!(of(&skipped), [&json!(3)], "{told:#}");
+    assert_eq!(of(&updated), [&json!(2)], "{told:#}");
+    assert_eq!(of(&open), [&json!(2)], "{told:#}");
+    let text = told.to_string();
+    assert!(text.contains("zqremark"), "{told:#}");
+    assert!(
+        !text.contains("zqbo") && !text.contains("bo@example.com"),
+        "{told:#}"
+    );
+    assert_eq!(told["unread_imports"], json!([open["import_code"]]));
+    let by = json!([{"import_code": updated["import_code"], "name": "zqupdate.csv"}]);
+    assert_eq!(told["imports"], by);
+    // A file that is not kept any more is not missed.
+    scene.server.app.imports.files.remove(code(&open)).await;
+    assert_eq!(export().await["unread_imports"], json!([]));
+    step(server, &scene.ana, lead, "block").await;
+    assert_eq!(
+        export().await["import_rows"].as_array().map(Vec::len),
+        Some(3)
+    );
+    step(server, &scene.ana, lead, "erase").await;
+    let left = export().await;
+    assert_eq!(left["import_rows"], json!([]), "{left:#}");
+    assert!(!left.to_string().contains("zqupdate"), "{left:#}");
+}
+
+/// What is left out is named: 1,000 rows are given.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_export_says_which_files_it_did_not_read_to_their_end() {
+    let scene = Scene::start().await;
+    let server = &scene.server;
+    let lead = json!({"first_name": "Zoe", "email": "zoe@example.com"});
+    let lead = int(&server.lead(&scene.ana, scene.company, lead).await["id"]);
+    let few = scene.import("email,phone\nzoe@example.com,12\n", &[]).await;
+    assert_eq!(int(&few["failed_rows"]), 1, "{few}");
+    let many = format!("email,phone\n{}", "zoe@example.com,12\n".repeat(1_001));
+    let many = scene.import(&many, &[]).await;
+    assert_eq!(int(&many["failed_rows"]), 1_001, "{many}");
+    let call = server.get(format!("/api/v1/leads/{lead}/personal_data"));
+    let told = call.token(&scene.ana.token).expect(200).await;
+    let told = &told["personal_data"];
+    assert_eq!(told["import_rows"].as_array().map(Vec::len), Some(1_000));
+    let unread = json!([many["import_code"], few["import_code"]]);
+    assert_eq!(told["unread_imports"], unread);
+}

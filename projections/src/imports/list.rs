@@ -83,6 +83,20 @@ pub async fn by_id(
         .await
 }
 
+/// The codes of these imports, and what their files are called; in the order in which they were begun.
+///
+/// # Errors
+/// What the database answers.
+pub async fn names_of(
+    connection: &mut PgConnection,
+    codes: &[String],
+) -> Result<Vec<(String, String)>, sqlx::Error> {
+    sqlx::query_as("SELECT import_code, name FROM imports WHERE import_code = ANY($1) ORDER BY id")
+        .bind(codes)
+        .fetch_all(connection)
+        .await
+}
+
 /// The import with this code.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ use aggregates::lead::erasure::DataStatus;
 use aggregates::lead::{Answer, Contact};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use projections::imports::list;
 use projections::legal_holds::{self, Held};
 use projections::page::{PageFrom, PageRequest};
 use serde::Serialize;
@@ -21,8 +22,10 @@ use crate::api::caller::Caller;
 use crate::api::extract::{Json, Path};
 use crate::api::problem::Problem;
 use crate::app::App;
-use crate::ledger::lead_reads;
+use crate::import::rows_of_lead::{self, FoundRow};
+use crate::import::through::Through;
 use crate::ledger::subject::{self, OpenedEvent, SubjectData};
+use crate::ledger::{erasure, lead_reads};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(export_personal_data))
@@ -51,6 +54,14 @@ struct PersonalDataView {
     legal_holds: Vec<HeldUnder>,
     /// The ways in which data came: `api`, or an import with its row.
     sources: Vec<String>,
+    /// The imports among the ways in which data came, with what their files are called.
+    imports: Vec<HeldImport>,
+    /// Rows with the lead's e-mail or telephone number in the files of imports, while these are kept, as they came: also those that an
+    /// import passed over or refused. The first 1,000 that are found, those of the newest imports first.
+    import_rows: Vec<HeldRow>,
+    /// Codes of imports with a file that may hold more such rows and was not read to its end: 32 MB are read, for some seconds, and a damaged
+    /// file ends where it is damaged.
+    unread_imports: Vec<String>,
     /// Who was shown the data, the latest 1,000; the rest by `GET /leads/{id}/reads`.
     reads: Vec<LeadReadView>,
     /// How often it was shown in all.
@@ -93,6 +104,40 @@ struct HeldAppointmentView {
     starts_at: DateTime<Utc>,
     ends_at: DateTime<Utc>,
     status: &'static str,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct HeldImport {
+    import_code: String,
+    /// Empty once somebody else who came with it is erased.
+    name: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct HeldRow {
+    import_code: String,
+    row: i64,
+    /// What stands in it; empty cells are left out.
+    cells: Vec<HeldCell>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct HeldCell {
+    column: String,
+    value: String,
+}
+
+impl From<FoundRow> for HeldRow {
+    fn from(found: FoundRow) -> Self {
+        let cells = found.cells.into_iter();
+        Self {
+            import_code: found.import_code,
+            row: found.row,
+            cells: cells
+                .map(|(column, value)| HeldCell { column, value })
+                .collect(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -216,6 +261,9 @@ fn view(lead_id: i64, data: SubjectData, legal_holds: Vec<HeldUnder>) -> Persona
         appointments: appointments.collect(),
         legal_holds,
         sources,
+        imports: Vec::new(),
+        import_rows: Vec::new(),
+        unread_imports: Vec::new(),
         reads: Vec::new(),
         read_count: 0,
         events: events.into_iter().map(EventView::from).collect(),
@@ -228,8 +276,8 @@ fn plain<T: Clone + Default>(value: &Personal<T>) -> T {
 
 /// Export everything held on the person behind a lead
 ///
-/// For the person who asks what is known about them: every value, note, answer and appointment, and every change ever made. Also while
-/// the lead is blocked. Takes an owner.
+/// For the person who asks what is known about them: every value, note, answer and appointment, every change ever made, and the rows of
+/// imported files that are still kept. Also while the lead is blocked. Takes an owner.
 #[utoipa::path(get, path = "/leads/{id}/personal_data", tag = "Erasure", security(("bearer" = [])), params(("id" = i64, Path)),
     responses((status = 200, description = "What is held", body = PersonalDataEnvelope), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such lead")))]
@@ -260,7 +308,20 @@ async fn export_personal_data(
         from: PageFrom::Offset(0),
     };
     let (reads, read_count) = lead_reads::page(&mut connection, id, &latest).await?;
+    let contact = data.lead.contact().plain().cloned().unwrap_or_default();
     let mut held = view(id, data, holds.collect());
+    let through = held.sources.iter().map(String::as_str);
+    let codes = through.filter_map(Through::parse);
+    let codes: Vec<String> = codes.map(|through| through.code.to_owned()).collect();
+    let named = list::names_of(&mut connection, &codes).await?.into_iter();
+    held.imports = named
+        .map(|(import_code, name)| HeldImport { import_code, name })
+        .collect();
+    let files = erasure::files_about(&mut connection, lead.id, lead.company).await?;
+    drop(connection);
+    let found = rows_of_lead::search(&app.imports, files, &contact).await;
+    held.import_rows = found.rows.into_iter().map(HeldRow::from).collect();
+    held.unread_imports = found.unread;
     held.reads = reads.rows.into_iter().map(LeadReadView::from).collect();
     held.read_count = read_count;
     let company = lead.company.get();
