@@ -21,6 +21,7 @@ pub mod rows_of_lead;
 pub mod runner;
 mod running;
 mod search_index;
+pub mod shown;
 pub mod through;
 mod touched;
 pub mod undo;

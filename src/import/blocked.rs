@@ -1,4 +1,6 @@
-//! Which rows of a file are of blocked leads: who may not see such a lead does not find it among the rows that failed either.
+//! Which rows of a file are of blocked leads: the read tables do not tell, for they hold nothing of them.
+
+use std::collections::BTreeSet;
 
 use aggregates::ids::CompanyId;
 use aggregates::lead::Contact;
@@ -10,12 +12,12 @@ use crate::ledger;
 /// So many digits at the end of a telephone number tell whose it is, whatever stands before them.
 const TELLING_DIGITS: usize = 8;
 
-/// How blocked leads are reached.
+/// How blocked leads are reached, each with its id.
 #[derive(Debug, Clone, Default)]
 pub struct BlockedLeads {
-    emails: Vec<String>,
+    emails: Vec<(String, i64)>,
     /// The last digits of each.
-    phones: Vec<String>,
+    phones: Vec<(String, i64)>,
 }
 
 impl BlockedLeads {
@@ -30,20 +32,22 @@ impl BlockedLeads {
         let blocked = lead_erasures::blocked(&mut *connection, company).await?;
         let as_of_now: Vec<_> = blocked.into_iter().map(|lead| (lead, i64::MAX)).collect();
         let leads = ledger::leads_at(connection, &as_of_now).await?;
-        let contacts = leads.values().filter_map(|lead| lead.contact().plain());
+        let contacts = leads
+            .iter()
+            .filter_map(|(id, lead)| Some((*id, lead.contact().plain()?)));
         Ok(Self::reached_by(contacts))
     }
 
-    /// Those with these contacts, whether they are blocked or not.
-    pub fn reached_by<'c>(contacts: impl IntoIterator<Item = &'c Contact>) -> Self {
+    /// Those with these contacts, each with the lead's id, whether they are blocked or not.
+    pub fn reached_by<'c>(contacts: impl IntoIterator<Item = (i64, &'c Contact)>) -> Self {
         let mut found = Self::default();
-        for Contact { email, phone, .. } in contacts {
+        for (id, Contact { email, phone, .. }) in contacts {
             let email = email.as_ref().map(|email| email.to_string().to_lowercase());
-            found.emails.extend(email);
+            found.emails.extend(email.map(|email| (email, id)));
             // Without an extension.
             let phone = phone.as_ref().map(ToString::to_string);
             let digits = phone.and_then(|phone| last_digits(phone.split(';').next()?));
-            found.phones.extend(digits);
+            found.phones.extend(digits.map(|digits| (digits, id)));
         }
         found
     }
@@ -54,18 +58,27 @@ impl BlockedLeads {
         self.emails.is_empty() && self.phones.is_empty()
     }
 
-    /// Whether a cell of the row holds the address or the number of one of them, however it is written.
+    /// Those whose address or number a cell of the row holds, however it is written.
     #[must_use]
-    pub fn hide<'c>(&self, cells: impl IntoIterator<Item = &'c str>) -> bool {
+    pub fn named_in<'c>(&self, cells: impl IntoIterator<Item = &'c str>) -> BTreeSet<i64> {
+        let mut named = BTreeSet::new();
         if self.is_empty() {
-            return false;
+            return named;
         }
-        cells.into_iter().any(|cell| {
+        for cell in cells {
             let small = cell.to_lowercase();
             let digits: String = cell.chars().filter(char::is_ascii_digit).collect();
-            self.emails.iter().any(|email| small.contains(email))
-                || self.phones.iter().any(|phone| digits.contains(phone))
-        })
+            let emails = self
+                .emails
+                .iter()
+                .filter(|(email, _)| small.contains(email));
+            let phones = self
+                .phones
+                .iter()
+                .filter(|(phone, _)| digits.contains(phone));
+            named.extend(emails.chain(phones).map(|(_, id)| *id));
+        }
+        named
     }
 }
 
@@ -88,16 +101,17 @@ mod tests {
             phone: Some(Phone::parse("+525512345678", Region::US).unwrap()),
             ..Contact::default()
         };
-        let blocked = BlockedLeads::reached_by([&zoe, &Contact::default()]);
+        let blocked = BlockedLeads::reached_by([(7, &zoe), (8, &Contact::default())]);
         for cell in [
             "Zoe@Example.com",
             "Zoe <zoe@example.com>",
             "55 1234-5678",
             "(55) 1234 5678 ext. 9",
         ] {
-            assert!(blocked.hide(["x", cell]), "{cell}");
+            assert_eq!(blocked.named_in(["x", cell]), [7].into(), "{cell}");
         }
-        assert!(!blocked.hide(["zoe", "bo@example.com", "5512345679", "5678"]));
-        assert!(!BlockedLeads::default().hide([""]));
+        let others = ["zoe", "bo@example.com", "5512345679", "5678"];
+        assert!(blocked.named_in(others).is_empty());
+        assert!(BlockedLeads::default().named_in([""]).is_empty());
     }
 }

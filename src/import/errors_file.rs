@@ -12,11 +12,11 @@ use projections::imports::list::{self, ImportRow};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::blocked::BlockedLeads;
 use super::decision::message;
 use super::engine::{Imports, Wanted};
 use super::files::{FileError, Spooled};
 use super::rows::row_of;
+use super::shown::{Audience, Watch};
 use crate::tabular::{self, CsvWriter};
 
 /// The header of the last column. As the last header of a file it says that the file is one of failed rows that were mended, and the column is passed over.
@@ -28,27 +28,27 @@ const PIECE: usize = 64 * 1024;
 
 type Pieces = mpsc::Sender<io::Result<Bytes>>;
 
-/// The file, without rows of the hidden leads; `None` when the import's file is not kept any more.
+/// The file, as the audience may see it; `None` when the import's file is not kept any more.
 ///
 /// # Errors
 /// What disk, store and database answer.
 pub async fn stream(
     imports: &Imports,
     import: &ImportRow,
-    hidden: BlockedLeads,
+    audience: Audience,
 ) -> Result<Option<impl Stream<Item = io::Result<Bytes>> + use<>>, FileError> {
     let Some(file) = imports.files.fetch(&import.import_code).await? else {
         return Ok(None);
     };
     let (feed, pieces) = mpsc::channel(2);
     let options: ImportOptions = serde_json::from_value(import.options.clone()).unwrap_or_default();
+    let handle = Handle::current();
     let mut writer = Writer {
         beyond: 0,
-        hidden,
         imports: imports.clone(),
         import: import.id,
         until: aggregates::import::FIRST_ROW + import.processed_rows(),
-        handle: Handle::current(),
+        handle: handle.clone(),
     };
     // A file without a header has no rows that could have failed.
     let open = async |file: File| imports.reader(file, Wanted::Rows, &options).await;
@@ -60,12 +60,15 @@ pub async fn stream(
             None
         };
         tokio::task::spawn_blocking(move || {
+            let mut watch = audience.begin(handle);
             if let Some(wide) = wide {
                 writer.beyond = widest(wide);
             }
-            if let Err(error) = writer.write(reader, &feed) {
+            if let Err(error) = writer.write(reader, &feed, &mut watch) {
                 let _ = feed.blocking_send(Err(error));
             }
+            // Also of an answer that was broken off.
+            watch.finish();
             drop::<Spooled>(file);
         });
     }
@@ -121,15 +124,18 @@ struct Writer {
     import: i64,
     /// The first row that is not processed yet, as the import's row says.
     until: i64,
-    /// Whose rows are left out.
-    hidden: BlockedLeads,
     /// How many columns there are beyond the header.
     beyond: usize,
     handle: Handle,
 }
 
 impl Writer {
-    fn write(&self, mut reader: tabular::Reader, feed: &Pieces) -> io::Result<()> {
+    fn write(
+        &self,
+        mut reader: tabular::Reader,
+        feed: &Pieces,
+        watch: &mut Watch,
+    ) -> io::Result<()> {
         let passed_over = earlier_reason(reader.header());
         let header = header(reader.header(), self.beyond);
         let columns = header.len() - 1;
@@ -146,8 +152,8 @@ impl Writer {
             for row in reader.by_ref() {
                 let row = row.map_err(io::Error::other)?;
                 let number = row_of(row.number);
-                let cells = || row.fields.iter().map(String::as_str);
-                if let Some(reason) = failed.get(&number).filter(|_| !self.hidden.hide(cells())) {
+                let cells = row.fields.iter().map(String::as_str);
+                if let Some(reason) = failed.get(&number).filter(|_| watch.shows(cells)) {
                     let fields = row.fields.iter().enumerate();
                     let fields = fields.filter(|(place, _)| Some(*place) != passed_over);
                     let fields = fields.map(|(_, field)| field.as_str());
@@ -159,7 +165,9 @@ impl Writer {
                 }
             }
         }
-        csv.finish()?.flush()
+        let mut last = csv.finish()?;
+        watch.finish();
+        last.flush()
     }
 
     /// What became of the rows of the next few commits; empty after the last.

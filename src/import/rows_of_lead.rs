@@ -51,7 +51,8 @@ pub struct FoundRows {
 
 /// Searches these files, in this order. Whom the lead was mistaken for before is somebody else: only what it is reached by now counts.
 pub async fn search(imports: &Imports, files: Vec<FileAbout>, contact: &Contact) -> FoundRows {
-    let wanted = BlockedLeads::reached_by([contact]);
+    // One lead alone: its id tells nothing apart.
+    let wanted = BlockedLeads::reached_by([(0, contact)]);
     let mut found = FoundRows::default();
     if wanted.is_empty() || files.is_empty() {
         return found;
@@ -130,7 +131,7 @@ fn rows_in(
         let Ok(row) = row else {
             return (found, false);
         };
-        if wanted.hide(row.fields.iter().map(String::as_str)) {
+        if !wanted.named_in(row.fields.iter().map(String::as_str)).is_empty() {
             let name = |place: usize| {
                 let known = header.get(place).filter(|name| !name.trim().is_empty());
                 known.map_or_else(|| format!("column {}", place + 1), Clone::clone)

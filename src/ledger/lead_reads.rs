@@ -87,9 +87,14 @@ impl ReadLog {
     pub fn note(&self, reads: LeadReads) {
         let count = reads.leads.len() as u64;
         if count > 0 && self.queue.try_send(Message::Read(reads)).is_err() {
-            self.lost.fetch_add(count, Ordering::Relaxed);
-            metrics::counter!("lead_reads_lost_total").increment(count);
+            self.lose(count);
         }
+    }
+
+    /// Counts reads of which it is not known whose data they showed.
+    pub fn lose(&self, count: u64) {
+        self.lost.fetch_add(count, Ordering::Relaxed);
+        metrics::counter!("lead_reads_lost_total").increment(count);
     }
 
     /// Waits a little until what is noted is written.

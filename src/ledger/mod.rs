@@ -194,6 +194,11 @@ impl Ledger {
         self.read_log.note(reads);
     }
 
+    /// Counts reads, behind the answer, of which it is not known whose data they showed: a gap on record.
+    pub fn lose_reads(&self, count: u64) {
+        self.read_log.lose(count);
+    }
+
     /// Waits a little until the reads that were noted on this node are in the log.
     pub async fn flush_reads(&self) {
         self.read_log.flush().await;

@@ -1,6 +1,8 @@
 //! What came with an import goes with a person that is erased: files that were never read to their end, parts that never became a
 //! file, and the words that somebody sent along.
 
+use std::fmt::Write as _;
+
 use aggregates::access::Role;
 use leadledger::ledger::{IdempotencyKey, rebuild, verify};
 use serde_json::{Value, json};
@@ -8,7 +10,7 @@ use serde_json::{Value, json};
 use crate::erased_everywhere::{everywhere, in_folder, step};
 use crate::import_uploads::Parts;
 use crate::imports::{Scene, code, people};
-use crate::server::{Person, int};
+use crate::server::{Person, TestServer, int};
 
 /// Of these nobody knows whom their rows are about.
 #[tokio::test(flavor = "multi_thread")]
@@ -237,4 +239,98 @@ async fn the_export_says_which_files_it_did_not_read_to_their_end() {
     assert_eq!(told["import_rows"].as_array().map(Vec::len), Some(1_000));
     let unread = json!([many["import_code"], few["import_code"]]);
     assert_eq!(told["unread_imports"], unread);
+}
+
+async fn read_by(server: &TestServer, by: &Person, lead: i64, whom: &Person) -> usize {
+    let path = format!("/api/v1/leads/{lead}/reads");
+    let found = server.get(path).token(&by.token).expect(200).await;
+    let reads = found["reads"].as_array().expect("reads").iter();
+    let reader = format!("user:{}", whom.id);
+    let shown = reads.filter(|read| {
+        read["operation"] == "GET /import/{import_code}/errors" && read["reader"] == reader
+    });
+    shown.count()
+}
+
+/// Whoever is shown a failed row reads the data of every lead that it names.
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_rows_that_are_shown_are_reads_of_their_leads() {
+    let scene = Scene::start().await;
+    let server = &scene.server;
+    let mut leads = Vec::new();
+    for lead in [
+        json!({"first_name": "Zoe", "email": "zoe@example.com"}),
+        json!({"first_name": "Zoe", "email": "zoe@example.com"}),
+        json!({"first_name": "Bo", "phone_number": "+52 55 1234 5678"}),
+        json!({"first_name": "Cy", "email": "cy@example.com"}),
+        json!({"first_name": "Di", "email": "di@example.com"}),
+    ] {
+        leads.push(int(
+            &server.lead(&scene.ana, scene.company, lead).await["id"],
+        ));
+    }
+    let manager = server.member(scene.company, &scene.ana, Role::Manager, "Max");
+    let manager = manager.await.person;
+    // The fourth is imported, and so is not among the failed rows; the last is in no row.
+    let file = "first_name,email,phone,note\nFail,ZOE@example.com,12,\nFail,zoe@example.com,34,\n\
+                Fail,nobody,,+52 (55) 1234-5678\ncy,cy@example.com,,\n";
+    let failed = scene.import(file, &[("duplicates", "update")]).await;
+    assert_eq!(int(&failed["failed_rows"]), 3, "{failed}");
+    let path = format!("/api/v1/import/{}/errors", code(&failed));
+    let show = async |person: &Person, as_of: &str| {
+        let call = server.get(format!("{path}{as_of}")).token(&person.token);
+        call.expect_answer(200).await.text
+    };
+    let counts = async |whom: &Person| {
+        let mut counts = Vec::new();
+        for lead in &leads {
+            counts.push(read_by(server, &scene.ana, *lead, whom).await);
+        }
+        counts
+    };
+    assert!(show(&manager, "").await.contains("zoe@example.com"));
+    assert_eq!(counts(&manager).await, [1, 1, 1, 0, 0]);
+    assert_eq!(counts(&scene.ana).await, [0; 5]);
+
+    // Of a blocked one, who is shown the row and who is not; also as of before.
+    let before: i64 = sqlx::query_scalar("SELECT position FROM ledger_head")
+        .fetch_one(server.database.pool())
+        .await
+        .expect("the ledger's end");
+    for lead in [leads[0], leads[1]] {
+        let call = server.post(format!("/api/v1/leads/{lead}/erasure"));
+        let block = json!({"step": "block", "reason": "subject_request"});
+        call.token(&scene.ana.token).json(&block).expect(200).await;
+    }
+    for as_of in [String::new(), format!("?as_of={before}")] {
+        assert!(show(&scene.ana, &as_of).await.contains("zoe@example.com"));
+        assert!(!show(&manager, &as_of).await.contains("zoe@example.com"));
+    }
+    assert_eq!(counts(&scene.ana).await, [2, 2, 2, 0, 0]);
+    assert_eq!(counts(&manager).await, [1, 1, 3, 0, 0]);
+}
+
+/// An answer of many rows names each lead once.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_failed_rows_every_lead_is_noted_once() {
+    let scene = Scene::start().await;
+    let server = &scene.server;
+    let mut leads = Vec::new();
+    for name in ["first", "last"] {
+        let lead = json!({"first_name": name, "email": format!("{name}@example.com")});
+        leads.push(int(
+            &server.lead(&scene.ana, scene.company, lead).await["id"],
+        ));
+    }
+    let mut file = "email,phone\nfirst@example.com,1\n".to_owned();
+    for row in 0..3_000 {
+        writeln!(file, "p{row}@example.com,1").expect("writing into a text");
+    }
+    file.push_str("first@example.com,2\nlast@example.com,1\n");
+    let failed = scene.import(&file, &[]).await;
+    assert_eq!(int(&failed["failed_rows"]), 3_003, "{failed}");
+    assert_eq!(scene.failed_rows(&failed).await.lines().count(), 3_004);
+    for lead in leads {
+        assert_eq!(read_by(server, &scene.ana, lead, &scene.ana).await, 1);
+    }
 }

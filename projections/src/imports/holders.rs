@@ -150,6 +150,30 @@ pub async fn each_key(
     Ok(())
 }
 
+/// Every lead of the company that has one of these e-mails or phone numbers (as keys have them), with `BETWEEN` as [`of_keys`].
+///
+/// # Errors
+/// What the database answers.
+pub async fn all_of(
+    connection: &mut PgConnection,
+    company: i64,
+    emails: &[String],
+    phones: &[String],
+) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT l.id FROM unnest($2::text[]) AS k(value) CROSS JOIN LATERAL (SELECT l.id FROM leads l \
+             WHERE l.company_id = $1 AND l.email IS NOT NULL AND l.email BETWEEN k.value AND k.value OFFSET 0) l \
+         UNION SELECT l.id FROM unnest($3::text[]) AS k(value) CROSS JOIN LATERAL (SELECT l.id FROM leads l \
+             WHERE l.company_id = $1 AND l.phone IS NOT NULL \
+             AND split_part(l.phone, ';', 1) BETWEEN k.value AND k.value OFFSET 0) l",
+    )
+    .bind(company)
+    .bind(emails)
+    .bind(phones)
+    .fetch_all(connection)
+    .await
+}
+
 /// The oldest lead of the company that has each key, for the keys that some lead has.
 ///
 /// `BETWEEN` instead of `=` for the same reason as in `duplicates`: the planner shall walk the key's index whatever its

@@ -8,11 +8,13 @@ mod upload;
 mod view;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aggregates::access::Right;
 use aggregates::ids::CompanyId;
 use aggregates::import::{ImportCommand, ImportError, ImportStatus};
+use aggregates::phone::Region;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -35,6 +37,7 @@ use crate::import::blocked::BlockedLeads;
 use crate::import::engine::ImportRefusal;
 use crate::import::errors_file;
 use crate::import::files::{FileError, PartsError};
+use crate::import::shown::{Audience, Noted};
 use view::ImportFileView;
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -257,7 +260,7 @@ async fn changed(app: &App, id: i64, told: i64) -> Option<ImportRow> {
 ///
 /// As CSV in the original columns, with a last column `import_failure_reason`: mend the rows and upload the file again; that column is then passed
 /// over. What a row has beyond the header stands in columns named by their number, as `column 5`. Rows with the e-mail or the telephone number of a
-/// lead that is blocked are left out for who may not erase it.
+/// lead that is blocked are left out for who may not erase it. A row that is shown is a read of each lead whose e-mail or telephone number it has.
 #[utoipa::path(get, path = "/import/{import_code}/errors", tag = "Import", security(("bearer" = [])),
     params(("import_code" = String, Path)),
     responses((status = 200, description = "The failed rows", content_type = "text/csv", body = String),
@@ -271,12 +274,29 @@ async fn failed_rows(
     let row = allowed(&app, &caller, &code).await?;
     let company = CompanyId(row.company_id);
     let scope = caller.scope_of(&app, company, "import").await?;
-    let hidden = match scope.require(Right::Govern) {
-        Ok(_) => BlockedLeads::default(),
+    let today = app.pool.today();
+    let reader = (app.clone(), caller);
+    let audience = Audience {
         // As of now, whatever the moment that is asked for.
-        Err(_) => BlockedLeads::of(&mut *app.pool.today().acquire().await?, company).await?,
+        blocked: BlockedLeads::of(&mut *today.acquire().await?, company).await?,
+        hides_blocked: scope.require(Right::Govern).is_err(),
+        noted: Some(Noted {
+            pool: today.clone(),
+            company: row.company_id,
+            region: Region::parse(&scope.company.region).unwrap_or(app.region),
+            note: Arc::new(move |found| {
+                let (app, caller) = &reader;
+                match found {
+                    Ok(leads) => {
+                        let leads = leads.into_iter().map(|lead| (lead, company.get()));
+                        caller.has_read(app, "GET /import/{import_code}/errors", leads);
+                    }
+                    Err(most) => app.ledger.lose_reads(most),
+                }
+            }),
+        }),
     };
-    let Some(body) = errors_file::stream(&app.imports, &row, hidden).await? else {
+    let Some(body) = errors_file::stream(&app.imports, &row, audience).await? else {
         return Err(Problem::gone(
             "file_not_kept",
             "The uploaded file is not kept any more.",
