@@ -2,6 +2,7 @@
 
 use aggregates::access::Role;
 use chrono::TimeDelta;
+use leadledger::ledger::lead_reads;
 use serde_json::{Value, json};
 
 use crate::server::{Person, TestServer, int};
@@ -188,6 +189,75 @@ async fn a_server_that_died_leaves_a_gap_on_record() {
     assert_eq!(found["gaps"][0]["lost"], 7);
     assert_eq!(found["gaps"][1]["until"], Value::Null);
     assert!(found["gaps"][1]["since"].is_string(), "{found}");
+}
+
+/// What tells of a gap goes no other way than the reads do.
+#[tokio::test]
+async fn a_gap_stays_on_record() {
+    let server = TestServer::start().await;
+    let pool = server.database.pool();
+    let (running, died) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
+    for (writer, hours) in [(running, 0), (died, 2)] {
+        let at = server.app.clock.now() - TimeDelta::hours(hours);
+        sqlx::query(
+            "INSERT INTO lead_read_writers (writer, opened_at, written_until) VALUES ($1, $2, $2)",
+        )
+        .bind(writer)
+        .bind(at)
+        .execute(pool)
+        .await
+        .expect("a writer");
+    }
+    let gaps = async || -> i64 {
+        let mut connection = pool.acquire().await.expect("a connection");
+        let found = lead_reads::gaps(&mut connection, server.app.clock.now());
+        found.await.expect("gaps").len().try_into().expect("few")
+    };
+    assert_eq!(gaps().await, 1);
+    let run = async |statement: &str| sqlx::query(statement).execute(pool).await;
+    // As the server goes on.
+    for statement in [
+        "UPDATE lead_read_writers SET written_until = written_until WHERE opened_at < now() - interval '1 hour'",
+        "UPDATE lead_read_writers SET written_until = written_until + interval '5 seconds', closed_at = NULL \
+         WHERE opened_at < now() - interval '1 hour'",
+    ] {
+        assert_eq!(run(statement).await.expect(statement).rows_affected(), 1);
+    }
+    for statement in [
+        "DELETE FROM lead_read_writers WHERE closed_at IS NULL AND written_until < now() - interval '20 seconds'",
+        "DELETE FROM lead_read_writers",
+        "TRUNCATE lead_read_writers",
+        "UPDATE lead_read_writers SET written_until = written_until - interval '1 second'",
+        "UPDATE lead_read_writers SET opened_at = opened_at + interval '1 second'",
+        "UPDATE lead_read_writers SET writer = gen_random_uuid()",
+        "UPDATE lead_read_writers SET written_until = NULL",
+    ] {
+        let refused = run(statement).await.expect_err(statement).to_string();
+        assert!(refused.contains("append-only"), "{statement}: {refused}");
+    }
+    assert_eq!(gaps().await, 1);
+    // Closed once.
+    let close = "UPDATE lead_read_writers SET closed_at = now() \
+                 WHERE writer = '00000000-0000-0000-0000-000000000001'";
+    run(close).await.expect("closed");
+    for again in [
+        close,
+        "UPDATE lead_read_writers SET closed_at = NULL WHERE closed_at IS NOT NULL",
+    ] {
+        run(again).await.expect_err(again);
+    }
+    let mut transaction = pool.begin().await.expect("a transaction");
+    for statement in [
+        "SET LOCAL leadledger.forget_lead_reads = 'on'",
+        "DELETE FROM lead_read_writers WHERE written_until < now() - interval '1 hour'",
+    ] {
+        sqlx::query(statement)
+            .execute(&mut *transaction)
+            .await
+            .expect("forgetting");
+    }
+    transaction.commit().await.expect("forgetting");
+    assert_eq!(gaps().await, 0);
 }
 
 #[tokio::test]
