@@ -394,9 +394,12 @@ async fn how_far_an_erasure_had_gone_is_told_as_of_then() {
     let server = TestServer::start().await;
     let ana = server.sign_up("Ana").await;
     let company = server.company(&ana, "Acme").await;
+    let auditor = server.member(company, &ana, Role::Auditor, "Di").await;
     let lead = json!({"first_name": "Bo", "email": "bo@example.com"});
     let lead = int(&server.lead(&ana, company, lead).await["id"]);
     let path = format!("/api/v1/leads/{lead}/erasure");
+    let list = format!("/api/v1/companies/{company}/leads");
+    let of_lead = format!("/api/v1/leads/{lead}");
     let mut then: Vec<(i64, Value)> = Vec::new();
     for next in ["none", "block", "back", "block", "erase"] {
         match next {
@@ -422,6 +425,29 @@ async fn how_far_an_erasure_had_gone_is_told_as_of_then() {
             answer["cleared_at"].take();
         }
         assert_eq!(again["erasure"], answer, "as of {position}");
+        // The lead says the same wherever it is shown; whose it was is gone whatever the moment.
+        let single = shown(&server, &ana, format!("{of_lead}?as_of={position}")).await;
+        let listed = shown(&server, &ana, format!("{list}?as_of={position}")).await;
+        let export = server
+            .get(format!("{list}/export?format=jsonl&as_of={position}"))
+            .token(&ana.token);
+        let export = export.expect_answer(200).await.text;
+        let exported: Value = serde_json::from_str(&export).expect("a line");
+        let hides = answer["status"] != "in_use";
+        for told in [&single["lead"], &listed["leads"][0], &exported] {
+            assert_eq!(told["email"], Value::Null, "as of {position}: {told}");
+            assert_eq!(told["erased_at"], answer["erased_at"], "as of {position}");
+            let blocked_at = if hides {
+                &answer["blocked_at"]
+            } else {
+                &Value::Null
+            };
+            assert_eq!(&told["blocked_at"], blocked_at, "as of {position}");
+        }
+        // To who may not erase it, its history is closed as of then, too.
+        let history = format!("{of_lead}/history?as_of={position}");
+        let history = shown(&server, &auditor.person, history).await.to_string();
+        assert!(!history.contains("bo@example.com"), "{history}");
     }
 }
 

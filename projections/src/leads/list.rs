@@ -53,6 +53,8 @@ pub struct LeadRow {
     pub stage_entered_at: DateTime<Utc>,
     pub campaign_name: Option<String>,
     pub cycle_name: Option<String>,
+    /// Whether the personal data is left out, whatever the moment.
+    pub hidden: bool,
     pub blocked_at: Option<DateTime<Utc>>,
     pub erased_at: Option<DateTime<Utc>>,
     /// The position as of which it was read; none today.
@@ -109,6 +111,7 @@ impl LeadRow {
             stage_entered_at: created_at,
             campaign_name: None,
             cycle_name: None,
+            hidden: false,
             blocked_at: None,
             erased_at: None,
             as_of: None,
@@ -118,7 +121,8 @@ impl LeadRow {
 
 /// Columns and joins of [`LeadRow`] around a relation `l` of leads.
 ///
-/// A blocked or erased lead's row holds nothing of the person; as it was earlier, it may: that is not shown either.
+/// A blocked or erased lead's row holds nothing of the person; as it was earlier, it may: that is not shown either. Since when it is blocked or
+/// erased is told as it was at the moment: the row of the erasure tells it of today.
 pub(crate) const LEAD_COLUMNS: &str = "l.id, l.company_id, \
      CASE WHEN erasure.lead_id IS NULL THEN l.first_name END AS first_name, \
      CASE WHEN erasure.lead_id IS NULL THEN l.last_name END AS last_name, \
@@ -133,7 +137,13 @@ pub(crate) const LEAD_COLUMNS: &str = "l.id, l.company_id, \
      u.email AS assignee_email, \
      (SELECT v.file FROM user_avatars v WHERE v.user_id = u.id) AS assignee_avatar, d.duplicate_group, d.matched_on, \
      l.stage_entered_at, s.name AS source_name, t.name AS territory_name, campaign.name AS campaign_name, \
-     cycle.name AS cycle_name, erasure.blocked_at, erasure.erased_at, \
+     cycle.name AS cycle_name, erasure.lead_id IS NOT NULL AS hidden, \
+     CASE WHEN erasure.lead_id IS NULL OR nullif(current_setting('leadledger.as_of', true), '') IS NULL THEN erasure.blocked_at \
+     ELSE (SELECT CASE WHEN v.event_type = 'LeadBlocked' THEN v.recorded_at END FROM events v \
+         WHERE v.aggregate_type = 'lead' AND v.aggregate_id = l.id::text AND v.event_type IN ('LeadBlocked', 'LeadUnblocked') \
+         ORDER BY v.sequence DESC LIMIT 1) END AS blocked_at, \
+     CASE WHEN erasure.erased_position <= coalesce(nullif(current_setting('leadledger.as_of', true), '')::bigint, \
+         erasure.erased_position) THEN erasure.erased_at END AS erased_at, \
      nullif(current_setting('leadledger.as_of', true), '')::bigint AS as_of";
 pub(crate) const LEAD_JOINS: &str = " LEFT JOIN user_accesses a ON a.id = l.user_access_id \
      LEFT JOIN users u ON u.id = a.user_id LEFT JOIN duplicates d ON d.lead_id = l.id \

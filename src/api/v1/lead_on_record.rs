@@ -30,7 +30,7 @@ impl LeadOnRecord {
         let unknown = || Problem::not_found("lead");
         let id = LeadId(lead);
         let (company, hidden) = if let Some(row) = app.reads.lead.get(id).await? {
-            (CompanyId(row.company_id), row.blocked_at.is_some())
+            (CompanyId(row.company_id), row.hidden)
         } else {
             let mut connection = app.pool.acquire().await?;
             let company = subject::company_of(&mut connection, lead).await?;
