@@ -193,7 +193,7 @@ async fn it_comes_as_csv_without_formulas_and_as_cloud_events() {
         "{}",
         csv.text
     );
-    assert!(csv.text.contains(",first_name,,'=1+1\r\n"), "{}", csv.text);
+    assert!(csv.text.contains(",first_name,,'=1+1,\r\n"), "{}", csv.text);
     let next = csv
         .header("link")
         .trim_start_matches('<')
@@ -201,7 +201,7 @@ async fn it_comes_as_csv_without_formulas_and_as_cloud_events() {
         .next()
         .expect("a link");
     let rest = server.get(next).token(&ana.token).expect_answer(200).await;
-    assert!(rest.text.contains(",stage_id,1,2\r\n"), "{}", rest.text);
+    assert!(rest.text.contains(",stage_id,1,2,\r\n"), "{}", rest.text);
     assert_eq!(rest.header("link"), "");
 
     let events = server
@@ -227,6 +227,34 @@ async fn it_comes_as_csv_without_formulas_and_as_cloud_events() {
         events[1]["data"]["changes"][0],
         json!({"field": "stage_id", "from": 1, "to": 2})
     );
+}
+
+/// A person can be called what a withheld value is said to be.
+#[tokio::test]
+async fn csv_tells_a_withheld_value_from_a_word() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let lead = server.lead(&ana, company, json!({"first_name": "erased"}));
+        ids.push(int(&lead.await["id"]));
+    }
+    for step in ["block", "erase"] {
+        let call = server.post(format!("/api/v1/leads/{}/erasure", ids[0]));
+        let body = json!({"step": step, "reason": "subject_request"});
+        call.token(&ana.token).json(&body).expect(200).await;
+    }
+    for (lead, line) in [
+        (ids[0], ",contact,,,erased\r\n"),
+        (ids[1], ",first_name,,erased,\r\n"),
+    ] {
+        let call = server.get(format!("/api/v1/leads/{lead}/history?format=csv"));
+        let csv = call.token(&ana.token).expect_answer(200).await.text;
+        let (header, rest) = csv.split_once("\r\n").expect("a header");
+        assert!(header.ends_with(",field,from,to,withheld"), "{header}");
+        assert!(rest.contains(line), "{rest}");
+    }
 }
 
 #[tokio::test]

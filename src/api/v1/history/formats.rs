@@ -85,7 +85,7 @@ fn weight(parameters: &str) -> u16 {
     digits.collect::<String>().parse().unwrap_or(1_000)
 }
 
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 17] = [
     "position",
     "recorded_at",
     "event_type",
@@ -102,6 +102,7 @@ const COLUMNS: [&str; 16] = [
     "field",
     "from",
     "to",
+    "withheld",
 ];
 
 /// A line for each field of each change; a change of no field has one line. Formulas are neutralised.
@@ -138,13 +139,12 @@ fn write_csv(entries: &[EntryView]) -> io::Result<Vec<u8>> {
         ];
         let common = || common.iter().map(String::as_str);
         if entry.changes.is_empty() {
-            writer.write_row(common().chain(["", "", ""]))?;
+            writer.write_row(common().chain([""; 4]))?;
         }
         for change in &entry.changes {
-            let withheld = change.withheld.as_deref();
+            let withheld = change.withheld.as_deref().unwrap_or_default();
             let (from, to) = (text(&change.from), text(&change.to));
-            let to = withheld.map_or(to.as_str(), |why| why);
-            let changed = [change.field.as_str(), from.as_str(), to];
+            let changed = [change.field.as_str(), from.as_str(), to.as_str(), withheld];
             writer.write_row(common().chain(changed))?;
         }
     }
