@@ -9,8 +9,9 @@ mod lead;
 mod others;
 mod user;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -55,12 +56,16 @@ fn is_part(field: &str, of: &str) -> bool {
 
 /// What the history of one thing has told so far: the last value of each field. It is fed the stream's events from the first one on.
 #[derive(Debug, Clone, Default)]
-pub struct Told(BTreeMap<String, Value>);
+pub struct Told {
+    values: BTreeMap<String, Value>,
+    /// The names of what is never told.
+    secrets: BTreeSet<String>,
+}
 
 impl Told {
-    /// What the stream's next event changed. What came into being lists every field, from null.
-    pub fn changes(&mut self, event: &DomainEvent) -> Vec<FieldChange> {
-        let diff = Diff::after(self);
+    /// What the stream's next event, which was recorded then, changed. What came into being lists every field, from null.
+    pub fn changes(&mut self, event: &DomainEvent, recorded_at: DateTime<Utc>) -> Vec<FieldChange> {
+        let diff = Diff::after(self, recorded_at);
         match event {
             DomainEvent::Lead(event) => lead::changes(diff, event),
             DomainEvent::Company(event) => company::changes(diff, event),

@@ -210,16 +210,17 @@ fn entry(
         metadata.insert("reason".to_owned(), reason);
     }
     let event = stream::decode(stream.kind, stored, cipher).ok();
+    let recorded_at = row.try_get(2)?;
     Ok(Entry {
         position: row.try_get(0)?,
         sequence: row.try_get(1)?,
-        recorded_at: row.try_get(2)?,
+        recorded_at,
         event_type: row.try_get(3)?,
         event_version: row.try_get(4)?,
         metadata,
         changes: event
             .as_ref()
-            .map(|event| told.changes(event))
+            .map(|event| told.changes(event, recorded_at))
             .unwrap_or_default(),
         event,
     })

@@ -1,5 +1,7 @@
 //! Deleting: the roles, tokens and e-mail go; the history and the record stay.
 
+use std::collections::BTreeMap;
+
 use aggregates::access::Role;
 use serde_json::{Value, json};
 
@@ -100,6 +102,53 @@ async fn a_deleted_user_is_gone_but_not_forgotten() {
         .expect(200)
         .await;
     agency.assert_sound().await;
+}
+
+/// What they held is told by their deletion, each field from what was told of it last; of secrets only that they held them.
+#[tokio::test]
+async fn a_deletion_tells_what_the_user_held() {
+    let agency = Agency::start().await;
+    let north = agency.north.to_string();
+    let body = json!({"phone": "+15046218927", "permissions": {"tagsEnabled": false}, "scopes": ["blogs.write"],
+        "locationIds": [north], "twilioPhone": {north.as_str(): "+15046218928"}});
+    let user = agency.create("Ana", body).await;
+    let path = Agency::path(&user);
+    let change = json!({"permissions": {"botService": true}});
+    agency.put(&path, &change).expect(200).await;
+    agency.delete(&path).expect(200).await;
+    let owner = agency.server.owner().await;
+    for person in [&owner, &agency.owner] {
+        let call = agency.server.get(format!("/api/v1{path}/history"));
+        let history = call.token(&person.token).expect(200).await;
+        let entries = history["history"].as_array().unwrap();
+        let mut last: BTreeMap<&str, &Value> = BTreeMap::new();
+        for change in entries
+            .iter()
+            .flat_map(|e| e["changes"].as_array().unwrap())
+        {
+            let field = change["field"].as_str().unwrap();
+            if change["withheld"].is_null() {
+                let before = last.get(field).copied().unwrap_or(&Value::Null);
+                assert_eq!(&change["from"], before, "{field} in {history}");
+                last.insert(field, &change["to"]);
+            }
+        }
+        let left = last.iter().filter(|(_, value)| !value.is_null());
+        let left: Vec<_> = left.map(|(field, _)| *field).collect();
+        assert_eq!(left, ["id", "status"], "{history}");
+        let deleted = entries.last().unwrap();
+        assert_eq!(deleted["event_type"], "UserDeleted");
+        let changes = deleted["changes"].as_array().unwrap();
+        let password = json!({"field": "password", "from": null, "to": null, "withheld": "secret"});
+        for change in [
+            json!({"field": "email", "from": "ana@people.example", "to": null}),
+            json!({"field": "first_name", "from": "Ana", "to": null}),
+            json!({"field": "settings.permissions", "from": {"botService": true, "tagsEnabled": false}, "to": null}),
+            password,
+        ] {
+            assert!(changes.contains(&change), "{change} is not in {deleted}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use aggregates::access::Role;
 use serde_json::{Value, json};
 
 use crate::company_membership::attach;
+use crate::imports::{Scene, code};
 use crate::server::{Person, TestServer, int};
 
 async fn history(server: &TestServer, person: &Person, thing: &str) -> Vec<Value> {
@@ -258,4 +259,69 @@ async fn of_a_user() {
     let whole = history(&server, &owner, &format!("users/{}", bo.person.id)).await;
     let end = adds_up(&whole);
     assert_eq!(end["first_name"], "Robert");
+}
+
+/// What an import changed and its undo took back, and what the undo took away.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_leads_that_an_import_touched() {
+    let scene = Scene::start().await;
+    let (server, ana) = (&scene.server, &scene.ana);
+    let lead = json!({"first_name": "Luz", "email": "luz@example.com"});
+    let lead = server.lead(ana, scene.company, lead).await;
+    let id = int(&lead["id"]);
+    let file = "first name,email,stage,zip\nAna,luz@example.com,won,1\nBo,bo@example.com,won,2\n";
+    let update = [("duplicates", "update"), ("update", "overwrite")];
+    let import = scene.import(file, &update).await;
+    let made = scene.leads().await.into_iter();
+    let mut made = made.filter(|lead| lead["email"] == "bo@example.com");
+    let made = made.next().expect("Bo");
+    let undo = server.post(format!("/api/v1/import/{}/undo", code(&import)));
+    undo.token(&ana.token).expect(202).await;
+    assert_eq!(scene.ended(code(&import)).await["status"], "undone");
+
+    let whole = history(server, ana, &format!("leads/{id}")).await;
+    let end = adds_up(&whole);
+    assert_eq!(end["stage_entered_at"], lead["stage_entered_at"]);
+    assert_eq!(end["stage_id"], 1);
+    assert_eq!(end["first_name"], "Luz");
+
+    let gone = format!("leads/{}", made["id"]);
+    let whole = history(server, ana, &gone).await;
+    let end = adds_up(&whole);
+    let removed = told(&whole, "LeadRemoved");
+    for line in [
+        json!(["email", "bo@example.com", null]),
+        json!(["first_name", "Bo", null]),
+        json!(["stage_id", 5, null]),
+        json!(["stage_entered_at", made["stage_entered_at"], null]),
+        json!(["extra.zip", "2", null]),
+        json!(["removed", null, true]),
+    ] {
+        assert!(removed.contains(&line), "{line} is not among {removed:?}");
+    }
+    let left = end.iter().filter(|(_, value)| !value.is_null());
+    let left: Vec<_> = left.map(|(field, _)| field.as_str()).collect();
+    assert_eq!(
+        left,
+        [
+            "company_id",
+            "data_status",
+            "id",
+            "removed",
+            "removed_by_undoing_import_id"
+        ]
+    );
+    // It is on record still. To who may not erase it, what it held is closed with the rest.
+    let erasure = format!("/api/v1/{gone}/erasure");
+    let block = json!({"step": "block", "reason": "subject_request"});
+    let call = server.post(&erasure).token(&ana.token).json(&block);
+    call.expect(200).await;
+    let bo = server.member(scene.company, ana, Role::Auditor, "Bo").await;
+    let closed = history(server, &bo.person, &gone).await;
+    assert!(!json!(closed).to_string().contains("bo@example.com"));
+    let entry = closed.iter().find(|e| e["event_type"] == "LeadRemoved");
+    let changes = entry.expect("told")["changes"].as_array().expect("changes");
+    let withheld = changes.iter().filter(|c| c["withheld"] == "blocked");
+    let withheld: Vec<_> = withheld.map(|c| c["field"].clone()).collect();
+    assert_eq!(withheld, ["answers", "contact", "extra"]);
 }

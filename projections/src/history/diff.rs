@@ -4,6 +4,7 @@
 //! told yet, so that a history adds up, read forward, whatever its events hold.
 
 use aggregates::Personal;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -12,13 +13,16 @@ use super::{ERASED, FieldChange, Told};
 /// Changes under collection, on top of what was told before.
 pub(super) struct Diff<'t> {
     told: &'t mut Told,
+    /// When the event was recorded.
+    at: DateTime<Utc>,
     changes: Vec<FieldChange>,
 }
 
 impl<'t> Diff<'t> {
-    pub fn after(told: &'t mut Told) -> Self {
+    pub fn after(told: &'t mut Told, at: DateTime<Utc>) -> Self {
         Self {
             told,
+            at,
             changes: Vec::new(),
         }
     }
@@ -50,6 +54,25 @@ impl<'t> Diff<'t> {
         self
     }
 
+    /// Everything that the stream's thing held but for these fields; of secrets that it held them.
+    pub fn everything_gone_but(mut self, stays: &[&str]) -> Self {
+        let held = self.told.fields().map(|(field, _)| field.to_owned());
+        let gone = held.filter(|field| !stays.contains(&field.as_str()));
+        for field in gone.collect::<Vec<_>>() {
+            self = self.push(field, Value::Null, Value::Null);
+        }
+        for secret in std::mem::take(&mut self.told.secrets) {
+            self.changes.push(secret_of(secret));
+        }
+        self
+    }
+
+    /// A time that is the event's own where it does not say another.
+    pub fn since(self, field: &str, from: &impl Serialize, to: Option<DateTime<Utc>>) -> Self {
+        let to = to.unwrap_or(self.at);
+        self.value(field, from, &to)
+    }
+
     /// A field's old and new value; none when they are the same.
     pub fn value(
         self,
@@ -63,7 +86,7 @@ impl<'t> Diff<'t> {
     /// A field that is told though it may be what it was: it says why.
     pub fn stated(mut self, field: &str, to: &impl Serialize) -> Self {
         let to = json(to);
-        if self.told.0.get(field) == Some(&to) {
+        if self.told.values.get(field) == Some(&to) {
             self.changes.push(FieldChange {
                 field: field.to_owned(),
                 from: to.clone(),
@@ -94,10 +117,8 @@ impl<'t> Diff<'t> {
         from: Option<&Personal<T>>,
         to: Option<&Personal<T>>,
     ) -> Self {
-        let closed = from
-            .into_iter()
-            .chain(to)
-            .any(|value| value.plain().is_none());
+        let opened = |value: &Personal<T>| value.plain().is_some();
+        let closed = !from.into_iter().chain(to).all(opened);
         let value = |value: Option<&Personal<T>>| value.map(json).unwrap_or_default();
         let (from, to) = (value(from), value(to));
         if closed {
@@ -157,12 +178,8 @@ impl<'t> Diff<'t> {
 
     /// That a secret was set or replaced.
     pub fn secret(mut self, field: &str) -> Self {
-        self.changes.push(FieldChange {
-            field: field.to_owned(),
-            from: Value::Null,
-            to: Value::Null,
-            withheld: Some("secret"),
-        });
+        self.told.secrets.insert(field.to_owned());
+        self.changes.push(secret_of(field.to_owned()));
         self
     }
 
@@ -184,10 +201,16 @@ impl<'t> Diff<'t> {
     }
 
     fn push(mut self, field: String, from: Value, to: Value) -> Self {
-        let from = match self.told.0.get(&field) {
+        let from = match self.told.values.get(&field) {
             Some(told) => told.clone(),
-            None if from.as_array().is_some_and(Vec::is_empty) => Value::Null,
+            None if is_empty(&from) => Value::Null,
             None => from,
+        };
+        // What held nothing holds nothing still.
+        let to = if from.is_null() && is_empty(&to) {
+            Value::Null
+        } else {
+            to
         };
         let closed = is_closed(&from) || is_closed(&to);
         if from != to || closed {
@@ -204,7 +227,7 @@ impl<'t> Diff<'t> {
                 to: shown(&to),
                 withheld: closed.then_some(ERASED),
             });
-            self.told.0.insert(field, to);
+            self.told.values.insert(field, to);
         }
         self
     }
@@ -213,7 +236,7 @@ impl<'t> Diff<'t> {
 impl Told {
     /// Each field that holds something, in the order of their names; `None` for what nobody can read.
     pub fn fields(&self) -> impl Iterator<Item = (&str, Option<&Value>)> {
-        let held = self.0.iter().filter(|(_, value)| !value.is_null());
+        let held = self.values.iter().filter(|(_, value)| !value.is_null());
         held.map(|(field, value)| (field.as_str(), (!is_closed(value)).then_some(value)))
     }
 
@@ -226,7 +249,25 @@ impl Told {
     }
 
     fn list(&self, field: &str) -> Vec<Value> {
-        list(self.0.get(field).cloned().unwrap_or_default())
+        list(self.values.get(field).cloned().unwrap_or_default())
+    }
+}
+
+fn secret_of(field: String) -> FieldChange {
+    FieldChange {
+        field,
+        from: Value::Null,
+        to: Value::Null,
+        withheld: Some("secret"),
+    }
+}
+
+/// A list or an object of nothing.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
     }
 }
 

@@ -6,6 +6,9 @@ use aggregates::lead::erasure::DataStatus;
 
 use super::diff::Diff;
 
+/// What is still so of a lead that was taken away: whose it was, and how far its data is erased.
+const ON_RECORD: [&str; 4] = ["id", "company_id", "data_status", "data_status_reason"];
+
 #[expect(
     clippy::too_many_lines,
     reason = "one arm an event: to be read as a table"
@@ -33,6 +36,7 @@ pub(super) fn changes<'t>(diff: Diff<'t>, event: &LeadEvent) -> Diff<'t> {
             .new_value("data_status", &DataStatus::InUse)
             .personal("contact", "", None, Some(contact))
             .new_value("stage_id", stage_id)
+            .since("stage_entered_at", &(), None)
             .new_value("source_id", source_id)
             .new_value("campaign_id", campaign_id)
             .new_value("cycle_id", cycle_id)
@@ -51,10 +55,10 @@ pub(super) fn changes<'t>(diff: Diff<'t>, event: &LeadEvent) -> Diff<'t> {
             to_stage_id,
             from_entered_at,
             to_entered_at,
-        } => diff.value("stage_id", from_stage_id, to_stage_id).value(
+        } => diff.value("stage_id", from_stage_id, to_stage_id).since(
             "stage_entered_at",
             from_entered_at,
-            to_entered_at,
+            *to_entered_at,
         ),
         LeadEvent::LeadClassified { from, to } => diff.object("", from, to),
         LeadEvent::LeadAssigned {
@@ -126,6 +130,7 @@ pub(super) fn changes<'t>(diff: Diff<'t>, event: &LeadEvent) -> Diff<'t> {
             .new_value(format!("legal_holds[{legal_hold_id}].until"), until)
             .new_value(format!("legal_holds[{legal_hold_id}].released"), &false),
         LeadEvent::LeadRemoved { import_id } => diff
+            .everything_gone_but(&ON_RECORD)
             .new_value("removed", &true)
             .new_value("removed_by_undoing_import_id", import_id),
         LeadEvent::LeadHoldReleased { legal_hold_id } => diff.value(

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+const THEN: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
 /// Every stored event of this kind of stream, in the samples of every version.
 fn samples<E: DeserializeOwned>(kind: &str, event: impl Fn(E) -> DomainEvent) -> Vec<DomainEvent> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../aggregates/tests/events");
@@ -44,7 +46,7 @@ fn kinds() -> Vec<Vec<DomainEvent>> {
 fn adds_up(told: &mut Told, events: &[&DomainEvent]) -> Result<(), TestCaseError> {
     let mut last: BTreeMap<String, Value> = BTreeMap::new();
     for event in events {
-        for change in told.changes(event) {
+        for change in told.changes(event, THEN) {
             if change.withheld.is_some() {
                 continue;
             }
@@ -83,11 +85,14 @@ fn lead(name: &str, event: &Value) -> DomainEvent {
 #[test]
 fn what_an_event_does_not_hold_comes_from_those_before() {
     let mut told = Told::default();
-    told.changes(&lead(
-        "LeadNoteAdded",
-        &json!({"note_id": 1, "author_id": 4, "content": "Called."}),
-    ));
-    let gone = told.changes(&lead("LeadNoteRemoved", &json!({"note_id": 1})));
+    told.changes(
+        &lead(
+            "LeadNoteAdded",
+            &json!({"note_id": 1, "author_id": 4, "content": "Called."}),
+        ),
+        THEN,
+    );
+    let gone = told.changes(&lead("LeadNoteRemoved", &json!({"note_id": 1})), THEN);
     let gone: Vec<_> = gone
         .iter()
         .map(|change| (change.field.as_str(), &change.from, &change.to))
@@ -109,7 +114,7 @@ fn a_part_of_what_is_withheld_as_a_whole_is_found() {
         "LeadExtraFieldsChanged",
         &json!({"from": {"sealed": "x"}, "to": {"sealed": "y"}}),
     );
-    let changes = told.changes(&event);
+    let changes = told.changes(&event, THEN);
     assert_eq!(changes.len(), 1);
     assert_eq!(changes[0].withheld, Some(ERASED));
     assert!(changes[0].is_of("extra.zip") && changes[0].is_of("extra"));
@@ -122,18 +127,21 @@ fn a_field_of_the_companys_own_keeps_its_name_whatever_it_is() {
     let from = json!({});
     // Stored apart, lest it be taken for a sealed value.
     let to = json!({"plain": {"sealed": "no"}});
-    let changes = told.changes(&lead(
-        "LeadExtraFieldsChanged",
-        &json!({"from": from, "to": to}),
-    ));
+    let changes = told.changes(
+        &lead("LeadExtraFieldsChanged", &json!({"from": from, "to": to})),
+        THEN,
+    );
     assert_eq!(
         (changes[0].field.as_str(), &changes[0].to),
         ("extra.sealed", &json!("no"))
     );
     let to = json!({"plain": {"sealed": "no"}, "phone": "1"});
-    let changes = told.changes(&lead(
-        "LeadExtraFieldsChanged",
-        &json!({"from": {}, "to": {"sealed": "no", "phone": to["phone"]}}),
-    ));
+    let changes = told.changes(
+        &lead(
+            "LeadExtraFieldsChanged",
+            &json!({"from": {}, "to": {"sealed": "no", "phone": to["phone"]}}),
+        ),
+        THEN,
+    );
     assert_eq!(changes[0].field, "extra.phone");
 }

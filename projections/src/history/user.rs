@@ -118,14 +118,13 @@ pub(super) fn changes<'t>(diff: Diff<'t>, event: &UserEvent) -> Diff<'t> {
             .gone(format!("providers[{provider_id}].provider"), provider)
             .all_gone(&format!("providers[{provider_id}]")),
         UserEvent::AccountSettingsChanged { from, to } => diff.object("settings.", from, to),
-        UserEvent::UserDeleted { accesses } => {
-            accesses
-                .iter()
-                .fold(diff.new_value("status", &"deleted"), |diff, access| {
-                    let prefix = format!("user_accesses[{}].", access.id);
-                    diff.gone(format!("{prefix}company_id"), &access.company_id)
-                        .gone(format!("{prefix}role"), &access.role)
-                })
-        }
+        UserEvent::UserDeleted { accesses } => accesses
+            .iter()
+            .fold(diff.new_value("status", &"deleted"), |diff, access| {
+                let prefix = format!("user_accesses[{}].", access.id);
+                diff.gone(format!("{prefix}company_id"), &access.company_id)
+                    .gone(format!("{prefix}role"), &access.role)
+            })
+            .everything_gone_but(&["id", "status"]),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aggregates::access::{Reach, Right};
 use aggregates::ids::{CompanyId, UserAccessId, UserId};
 use aggregates::user::UserEvent;
-use projections::history::ELSEWHERE;
+use projections::history::{ELSEWHERE, FieldChange};
 use projections::{DomainEvent, integration_tokens};
 use serde_json::Value;
 
@@ -189,6 +189,13 @@ impl Part {
                         entry.changes.retain(|change| !change.is_of(&field));
                     }
                 }
+                let primary = |change: &FieldChange| {
+                    let access = change.from.as_i64().map(UserAccessId);
+                    access.is_some_and(|access| self.held.is_of(access, &self.companies))
+                };
+                let kept =
+                    |change: &FieldChange| !change.is_of("primary_access_id") || primary(change);
+                entry.changes.retain(kept);
             }
             _ => {}
         }
