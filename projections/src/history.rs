@@ -44,9 +44,37 @@ impl FieldChange {
     /// Whether a reader who asks for `field` means this one: itself, or a part of it, or a whole that it is withheld in.
     #[must_use]
     pub fn is_of(&self, field: &str) -> bool {
-        is_part(&self.field, field) || (self.withheld.is_some() && is_part(field, &self.field))
+        is_part(&self.field, field)
+            || (self.withheld.is_some()
+                && (is_part(field, &self.field) || is_sealed_in(field, &self.field)))
     }
 }
+
+/// Whether the field is sealed as a part of this whole, and yet not named as one.
+fn is_sealed_in(field: &str, whole: &str) -> bool {
+    match whole {
+        "contact" => CONTACT.contains(&field),
+        "profile" => PROFILE.contains(&field),
+        _ => {
+            let words = whole.strip_suffix("text").zip(field.rsplit_once('.'));
+            words.is_some_and(|(thing, (of, name))| {
+                thing.strip_suffix('.') == Some(of) && APPOINTMENT_TEXT.contains(&name)
+            })
+        }
+    }
+}
+
+const CONTACT: [&str; 4] = ["first_name", "last_name", "email", "phone_number"];
+const PROFILE: [&str; 7] = [
+    "first_name",
+    "last_name",
+    "birthdate",
+    "theme",
+    "lang",
+    "currency",
+    "phone_number",
+];
+const APPOINTMENT_TEXT: [&str; 3] = ["title", "description", "location"];
 
 fn is_part(field: &str, of: &str) -> bool {
     field

@@ -325,3 +325,94 @@ async fn of_leads_that_an_import_touched() {
     let withheld: Vec<_> = withheld.map(|c| c["field"].clone()).collect();
     assert_eq!(withheld, ["answers", "contact", "extra"]);
 }
+
+/// Each part of a nested value is a field, and the whole finds them all.
+#[tokio::test]
+async fn of_the_parts_of_a_lead() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let mut questions = Vec::new();
+    for text in ["Colour?", "Size?"] {
+        let body = json!({"text": text, "question_type": "text"});
+        questions.push(int(&server.question(&ana, company, body).await["id"]));
+    }
+    let [colour, size] = questions[..] else {
+        panic!("two questions were made")
+    };
+    let answer = |question: i64, value: &str| json!({"question_id": question, "value": value});
+    let lead = json!({"first_name": "Luz", "estimated_value": {"amount": "5.00", "currency": "MXN"},
+        "answers": [answer(colour, "red"), answer(size, "L")]});
+    let lead = int(&server.lead(&ana, company, lead).await["id"]);
+    let path = format!("/api/v1/leads/{lead}");
+    for change in [
+        json!({"estimated_value": {"amount": "7.00", "currency": "MXN"}}),
+        json!({"answers": [answer(size, "M")]}),
+        json!({"estimated_value": null}),
+    ] {
+        let call = server.put(&path).token(&ana.token).json(&change);
+        call.expect(200).await;
+    }
+    let meeting = json!({"title": "Visit", "location": "Here", "starts_at": "2037-01-01T10:00:00Z",
+        "ends_at": "2037-01-01T11:00:00Z"});
+    let call = server.post(format!("{path}/appointments"));
+    let meeting = call.token(&ana.token).json(&meeting).expect(201).await;
+    let meeting = int(&meeting["appointment"]["id"]);
+    let appointment = format!("appointments[{meeting}]");
+    for change in [
+        json!({"title": "Call"}),
+        json!({"location": null, "description": "By phone"}),
+        json!({"ends_at": "2037-01-01T12:00:00Z"}),
+    ] {
+        let call = server.put(format!("/api/v1/appointments/{meeting}"));
+        call.token(&ana.token).json(&change).expect(200).await;
+    }
+
+    let found = async |person: &Person, field: &str| -> Vec<Value> {
+        let query = format!("{path}/history?field={field}");
+        let found = server.get(query).token(&person.token).expect(200).await;
+        let entries = found["history"].as_array().expect("a history").iter();
+        entries.map(|entry| entry["event_type"].clone()).collect()
+    };
+    let (made, valued) = ("LeadCreated", "LeadValueChanged");
+    let (scheduled, moved) = ("LeadAppointmentScheduled", "LeadAppointmentChanged");
+    let by_field = [
+        (
+            "estimated_value.amount".to_owned(),
+            vec![made, valued, valued],
+        ),
+        ("estimated_value.currency".to_owned(), vec![made, valued]),
+        ("estimated_value".to_owned(), vec![made, valued, valued]),
+        (format!("answers[{colour}]"), vec![made]),
+        (format!("answers[{size}]"), vec![made, "LeadAnswersChanged"]),
+        ("answers".to_owned(), vec![made, "LeadAnswersChanged"]),
+        (format!("{appointment}.title"), vec![scheduled, moved]),
+        (format!("{appointment}.description"), vec![moved]),
+        (format!("{appointment}.location"), vec![scheduled, moved]),
+        (appointment.clone(), vec![scheduled, moved, moved, moved]),
+        (format!("{appointment}.starts_at"), vec![scheduled]),
+    ];
+    for (field, wanted) in &by_field {
+        assert_eq!(found(&ana, field).await, *wanted, "{field}");
+    }
+    let whole = history(&server, &ana, &format!("leads/{lead}")).await;
+    let end = adds_up(&whole);
+    assert_eq!(end[&format!("{appointment}.title")], "Call");
+    assert_eq!(end["estimated_value.amount"], Value::Null);
+    assert_eq!(end[&format!("answers[{size}]")]["value"], "M");
+    assert!(!end.contains_key("answers") && !end.contains_key(&format!("{appointment}.text")));
+
+    // What is sealed as a whole is closed as a whole, and found by its parts.
+    let call = server.post(format!("{path}/erasure")).token(&ana.token);
+    let block = json!({"step": "block", "reason": "subject_request"});
+    call.json(&block).expect(200).await;
+    let bo = server.member(company, &ana, Role::Auditor, "Bo").await;
+    for field in [format!("{appointment}.title"), format!("answers[{size}]")] {
+        let found = found(&bo.person, &field).await;
+        assert!(found.len() >= 2, "{field}: {found:?}");
+    }
+    assert_eq!(
+        found(&bo.person, &format!("{appointment}.starts_at")).await,
+        [scheduled]
+    );
+}

@@ -4,6 +4,7 @@
 //! told yet, so that a history adds up, read forward, whatever its events hold.
 
 use aggregates::Personal;
+use aggregates::lead::Answer;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -125,6 +126,26 @@ impl<'t> Diff<'t> {
             self.push(name.to_owned(), from, to)
         } else {
             self.objects(prefix, from, to)
+        }
+    }
+
+    /// What was answered to each question, or the word that all of it is erased.
+    pub fn answers(
+        self,
+        from: Option<&Personal<Vec<Answer>>>,
+        to: Option<&Personal<Vec<Answer>>>,
+    ) -> Self {
+        let by_question = |answers: Option<&Personal<Vec<Answer>>>| {
+            let answers = match answers {
+                Some(answers) => answers.plain()?.as_slice(),
+                None => &[],
+            };
+            let named = |answer: &Answer| (format!("[{}]", answer.question_id), json(answer));
+            Some(Value::Object(answers.iter().map(named).collect()))
+        };
+        match (by_question(from), by_question(to)) {
+            (Some(from), Some(to)) => self.objects("answers", from, to),
+            _ => self.push("answers".to_owned(), json(&from), json(&to)),
         }
     }
 

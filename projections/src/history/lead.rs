@@ -1,13 +1,45 @@
 //! What a lead's events changed.
 
 use aggregates::lead::LeadEvent;
-use aggregates::lead::appointments::AppointmentStatus;
+use aggregates::lead::appointments::{Appointment, AppointmentStatus};
 use aggregates::lead::erasure::DataStatus;
 
 use super::diff::Diff;
 
+const VALUE: &str = "estimated_value.";
 /// What is still so of a lead that was taken away: whose it was, and how far its data is erased.
 const ON_RECORD: [&str; 4] = ["id", "company_id", "data_status", "data_status_reason"];
+
+/// Its words are fields like its others, though they are sealed together.
+fn with_appointment<'t>(
+    diff: Diff<'t>,
+    prefix: &str,
+    from: Option<&Appointment>,
+    to: &Appointment,
+) -> Diff<'t> {
+    let text = format!("{prefix}text");
+    diff.value(
+        format!("{prefix}user_id"),
+        &from.map(|from| from.user_id),
+        &to.user_id,
+    )
+    .personal(&text, prefix, from.map(|from| &from.text), Some(&to.text))
+    .value(
+        format!("{prefix}starts_at"),
+        &from.map(|from| from.starts_at),
+        &to.starts_at,
+    )
+    .value(
+        format!("{prefix}ends_at"),
+        &from.map(|from| from.ends_at),
+        &to.ends_at,
+    )
+    .value(
+        format!("{prefix}status"),
+        &from.map(|from| from.status),
+        &to.status,
+    )
+}
 
 #[expect(
     clippy::too_many_lines,
@@ -42,9 +74,9 @@ pub(super) fn changes<'t>(diff: Diff<'t>, event: &LeadEvent) -> Diff<'t> {
             .new_value("cycle_id", cycle_id)
             .new_value("territory_id", territory_id)
             .new_value("user_access_id", user_access_id)
-            .new_value("answers", answers)
+            .answers(None, Some(answers))
             .personal("extra", "extra.", None, Some(extra))
-            .new_value("estimated_value", estimated_value)
+            .object(VALUE, &(), estimated_value)
             .new_value("territory_match", territory_match)
             .new_value("routing", routing),
         LeadEvent::LeadContactChanged { from, to } => {
@@ -65,11 +97,11 @@ pub(super) fn changes<'t>(diff: Diff<'t>, event: &LeadEvent) -> Diff<'t> {
             from_user_access_id,
             to_user_access_id,
         } => diff.value("user_access_id", from_user_access_id, to_user_access_id),
-        LeadEvent::LeadAnswersChanged { from, to } => diff.value("answers", from, to),
+        LeadEvent::LeadAnswersChanged { from, to } => diff.answers(Some(from), Some(to)),
         LeadEvent::LeadExtraFieldsChanged { from, to } => {
             diff.personal("extra", "extra.", Some(from), Some(to))
         }
-        LeadEvent::LeadValueChanged { from, to } => diff.value("estimated_value", from, to),
+        LeadEvent::LeadValueChanged { from, to } => diff.object(VALUE, from, to),
         LeadEvent::LeadNoteAdded {
             note_id,
             author_id,
@@ -81,16 +113,22 @@ pub(super) fn changes<'t>(diff: Diff<'t>, event: &LeadEvent) -> Diff<'t> {
         LeadEvent::LeadAppointmentScheduled {
             appointment_id,
             appointment,
-        } => diff.object(
+        } => with_appointment(
+            diff,
             &format!("appointments[{appointment_id}]."),
-            &(),
+            None,
             appointment,
         ),
         LeadEvent::LeadAppointmentChanged {
             appointment_id,
             from,
             to,
-        } => diff.object(&format!("appointments[{appointment_id}]."), from, to),
+        } => with_appointment(
+            diff,
+            &format!("appointments[{appointment_id}]."),
+            Some(from),
+            to,
+        ),
         LeadEvent::LeadAppointmentCancelled {
             appointment_id,
             from_status,
@@ -114,7 +152,7 @@ pub(super) fn changes<'t>(diff: Diff<'t>, event: &LeadEvent) -> Diff<'t> {
                 .repeated("contact", "", contact)
                 .repeated("extra", "extra.", extra);
             match answers.plain() {
-                Some(answers) => diff.value("answers", answers, answers),
+                Some(_) => diff.answers(Some(answers), Some(answers)),
                 None => diff,
             }
         }

@@ -145,3 +145,30 @@ fn a_field_of_the_companys_own_keeps_its_name_whatever_it_is() {
     );
     assert_eq!(changes[0].field, "extra.phone");
 }
+
+#[test]
+fn what_is_sealed_together_is_found_by_each_field() {
+    let sealed = |field: &str| FieldChange {
+        field: field.to_owned(),
+        from: Value::Null,
+        to: Value::Null,
+        withheld: Some(ERASED),
+    };
+    for (whole, part) in [
+        ("appointments[1].text", "appointments[1].title"),
+        ("appointments[1].text", "appointments[1]"),
+        ("contact", "phone_number"),
+        ("answers", "answers[7]"),
+        ("profile", "lang"),
+    ] {
+        assert!(sealed(whole).is_of(part), "{part} in {whole}");
+    }
+    for (whole, other) in [
+        ("appointments[1].text", "appointments[2].title"),
+        ("appointments[1].text", "appointments[1].starts_at"),
+        ("contact", "stage_id"),
+        ("notes[1].content", "notes[1].title"),
+    ] {
+        assert!(!sealed(whole).is_of(other), "{other} in {whole}");
+    }
+}

@@ -23,7 +23,7 @@ use crate::ledger::history::{Entry, Filter, Part};
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
-    /// Only what changed this field or a part of it, such as `stage_id`, `extra` or `notes[7]`.
+    /// Only what changed this field or a part of it, such as `stage_id`, `estimated_value.amount`, `answers[9]`, `extra` or `notes[7]`.
     field: Option<String>,
     /// Only by this actor: `user:7` or `7`, `token:3`, `system`, `anonymous`.
     actor: Option<String>,
