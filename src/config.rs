@@ -267,6 +267,9 @@ pub struct ImportArgs {
     /// Import the file also when the company imported it before
     #[arg(long)]
     pub force: bool,
+    /// Why, up to 500 characters; the history of every lead tells it
+    #[arg(long)]
+    pub reason: Option<String>,
     /// Send the file through the server at this address instead of writing to the database
     #[arg(long, env = "LEADLEDGER_URL", requires = "token")]
     pub url: Option<String>,

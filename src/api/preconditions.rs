@@ -8,6 +8,7 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::problem::Problem;
+use crate::ledger::Provenance;
 use crate::ledger::{Refusal, StreamKey, Unit};
 
 /// The strong entity tag of a stream's version, such as `"7"`.
@@ -142,11 +143,7 @@ pub fn reason(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     };
     let refused = |why| Problem::malformed_header("X-Reason", why);
     let text = std::str::from_utf8(value.as_bytes()).map_err(|_| refused("must be UTF-8"))?;
-    let text = text.trim();
-    if text.chars().count() > 500 || text.chars().any(char::is_control) {
-        return Err(refused("must be at most 500 characters on one line"));
-    }
-    Ok((!text.is_empty()).then(|| text.to_owned()))
+    Provenance::reason_in(text).map_err(refused)
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>, Problem> {

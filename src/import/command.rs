@@ -54,6 +54,7 @@ pub struct Report {
 pub async fn run(settings: &Settings, args: &ImportArgs) -> anyhow::Result<Report> {
     let began = Instant::now();
     let options = options(args)?;
+    let reason = reason(args)?;
     let file = args.file.display();
     let metadata = tokio::fs::metadata(&args.file).await;
     let metadata = metadata.with_context(|| format!("cannot open {file}"))?;
@@ -67,8 +68,10 @@ pub async fn run(settings: &Settings, args: &ImportArgs) -> anyhow::Result<Repor
         opened.with_context(|| format!("cannot write {}", path.display()))?;
     }
     let report = match (&args.url, &args.token) {
-        (Some(url), Some(token)) => remote::run(url, token, args, &options).await?,
-        _ => direct(settings, args, options).await?,
+        (Some(url), Some(token)) => {
+            remote::run(url, token, args, &options, reason.as_deref()).await?
+        }
+        _ => direct(settings, args, options, reason).await?,
     };
     print(&report, began);
     anyhow::ensure!(
@@ -103,6 +106,11 @@ pub(super) fn why(failure: Option<&str>, detail: Option<&str>) -> Option<String>
     Some(detail.map_or_else(|| code.to_owned(), |detail| format!("{detail} ({code})")))
 }
 
+fn reason(args: &ImportArgs) -> anyhow::Result<Option<String>> {
+    let reason = Provenance::reason_in(args.reason.as_deref().unwrap_or_default());
+    reason.map_err(|why| anyhow::anyhow!("--reason {why}"))
+}
+
 fn options(args: &ImportArgs) -> anyhow::Result<ImportOptions> {
     let mapping = args.mapping.iter().map(|entry| {
         let (header, field) = entry
@@ -128,6 +136,7 @@ async fn direct(
     settings: &Settings,
     args: &ImportArgs,
     options: ImportOptions,
+    reason: Option<String>,
 ) -> anyhow::Result<Report> {
     let database = Database::existing(settings).await?;
     let clock = Clock::system();
@@ -142,7 +151,7 @@ async fn direct(
         files: ImportFiles::new(objects, &settings.data_dir),
         wake: Arc::default(),
     };
-    let report = import(&imports, &database, args, options).await;
+    let report = import(&imports, &database, args, options, reason).await;
     drop(imports);
     tasks.finished().await;
     database.close().await;
@@ -154,6 +163,7 @@ async fn import(
     database: &Database,
     args: &ImportArgs,
     options: ImportOptions,
+    reason: Option<String>,
 ) -> anyhow::Result<Report> {
     let mut connection = imports.pool.acquire().await?;
     let company = companies::by_id(&mut connection, CompanyId(args.company)).await?;
@@ -188,7 +198,8 @@ async fn import(
         }
         return Ok(report);
     }
-    let prepare = |decision| Work::new(Provenance::system("import command"), decision);
+    let provenance = Provenance::console("import", reason);
+    let prepare = |decision| Work::new(provenance, decision);
     let id = imports.begin(new, &spooled, prepare).await;
     let id = id.map_err(|refusal| refused(refusal, args))?.resource_id;
     announce(&read(imports, id).await?.import_code);

@@ -30,6 +30,7 @@ pub async fn run(
     token: &SecretString,
     args: &ImportArgs,
     options: &ImportOptions,
+    reason: Option<&str>,
 ) -> anyhow::Result<Report> {
     let base = Url::parse(url).context("--url is not a URL")?;
     let client = Client::new();
@@ -40,6 +41,10 @@ pub async fn run(
         .bearer_auth(token.expose_secret())
         .header("idempotency-key", key)
         .multipart(form(args, options).await?);
+    let upload = match reason {
+        Some(reason) => upload.header("x-reason", reason.as_bytes()),
+        None => upload,
+    };
     let answer = sent(upload).await?;
     if args.dry_run {
         return Ok(Report {

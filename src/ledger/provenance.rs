@@ -92,6 +92,28 @@ impl Provenance {
         }
     }
 
+    /// An operator at the console, with what kind of command, and why.
+    #[must_use]
+    pub fn console(command: &str, reason: Option<String>) -> Self {
+        Self {
+            user_agent: Some(format!("leadledger {command} (console)")),
+            reason,
+            ..Self::system("console")
+        }
+    }
+
+    /// The words of a reason, trimmed: up to 500 characters on one line. Blank is none.
+    ///
+    /// # Errors
+    /// A message that says so.
+    pub fn reason_in(text: &str) -> Result<Option<String>, &'static str> {
+        let text = text.trim();
+        if text.chars().count() > 500 || text.chars().any(char::is_control) {
+            return Err("must be at most 500 characters on one line");
+        }
+        Ok((!text.is_empty()).then(|| text.to_owned()))
+    }
+
     /// That of the last event of this type in the stream; `None` when there is none, or a foreign program does not say who acted.
     ///
     /// # Errors

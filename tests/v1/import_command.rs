@@ -207,3 +207,67 @@ async fn what_goes_wrong_is_said_in_full_both_ways() {
     assert!(refusal.to_string().contains("--rejected"), "{refusal}");
     server.assert_sound().await;
 }
+
+/// Whoever reads the history of a lead is told that an operator imported it, and why; through a server it is told who did.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_at_the_console_says_so_and_why() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = server.database.url();
+    let to = [
+        "--company",
+        &company.to_string(),
+        "--reason",
+        " Ticket 7, años ",
+    ]
+    .map(str::to_owned);
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    for (name, way, actor) in [
+        ("direct", ["--database-url", &database].as_slice(), "system"),
+        (
+            "remote",
+            &["--url", server.url(), "--token", &ana.token],
+            "user",
+        ),
+    ] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, format!("email\n{name}@example.com\n")).expect("a file");
+        let file = [file.to_str().expect("UTF-8")];
+        let report = run(&[&file[..], way, &to[..]].concat()).await;
+        let code = report.code.expect("a code");
+        let leads = server.get(format!("/api/v1/companies/{company}/leads?search={name}"));
+        let leads = leads.token(&ana.token).expect(200).await;
+        let path = format!("/api/v1/leads/{}/history", leads["leads"][0]["id"]);
+        let history = server.get(path).token(&ana.token).expect(200).await;
+        let entry = &history["history"][0];
+        assert_eq!(entry["through"], format!("import {code} row 2"), "{entry}");
+        assert_eq!(entry["actor"]["type"], actor, "{entry}");
+        assert_eq!(entry["reason"], "Ticket 7, años", "{entry}");
+        let console = entry["user_agent"] == "leadledger import (console)";
+        assert_eq!(console, name == "direct", "{entry}");
+        let stored: String = sqlx::query_scalar(
+            "SELECT metadata->>'source' FROM events WHERE event_type = 'ImportRequested' AND aggregate_id = \
+             (SELECT id::text FROM imports WHERE import_code = $1::text)",
+        )
+        .bind(&code)
+        .fetch_one(server.database.pool())
+        .await
+        .expect("the request");
+        assert_eq!(stored == "console", name == "direct", "{stored}");
+    }
+    let long = "x".repeat(501);
+    let words = [
+        "x.csv",
+        "--company",
+        "1",
+        "--database-url",
+        &database,
+        "--reason",
+        &long,
+    ];
+    let refused = tried(&words).await.expect_err("a refusal").to_string();
+    assert!(refused.contains("--reason"), "{refused}");
+    server.assert_sound().await;
+}

@@ -184,10 +184,11 @@ pub struct EntryView {
     /// The row of the imported file that it came from, or whose doing it takes back.
     pub import: Option<ImportView>,
     pub ip: Option<String>,
+    /// What the client says it is, its first 200 characters; of an import at the console `leadledger import (console)`.
     pub user_agent: Option<String>,
     /// `X-Request-Id` of the request.
     pub request_id: Option<String>,
-    /// `X-Reason` of the request.
+    /// `X-Reason` of the request, or `--reason` at the console.
     pub reason: Option<String>,
     pub changes: Vec<ChangeView>,
 }
