@@ -131,7 +131,10 @@ fn rows_in(
         let Ok(row) = row else {
             return (found, false);
         };
-        if !wanted.named_in(row.fields.iter().map(String::as_str)).is_empty() {
+        if !wanted
+            .named_in(row.fields.iter().map(String::as_str))
+            .is_empty()
+        {
             let name = |place: usize| {
                 let known = header.get(place).filter(|name| !name.trim().is_empty());
                 known.map_or_else(|| format!("column {}", place + 1), Clone::clone)
