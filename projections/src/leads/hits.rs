@@ -10,33 +10,47 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use super::counts;
 use super::list::{self, Wanted};
 use crate::page::Total;
-use crate::total;
+use crate::total::{self, EXACT_UP_TO};
 
 /// A number from 0 to 4,095 that a lead's id is scattered to: multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4), which spreads
 /// ids that follow each other evenly. The conditions of the indexes `leads_sample` and `leads_sample_search` (migration 0040) say the same.
 const SCATTERED: &str = "((l.id & 2147483647::bigint) * 2654435761::bigint >> 20 & 4095::bigint)";
 
-/// A part of the leads that is looked at for all.
-#[derive(Clone, Copy)]
-struct Sample {
-    /// The scattered numbers below this one.
-    below: i64,
-    /// One lead in so many.
-    one_in: i64,
+/// The scattered numbers of the fine sample, which has an index of the text, are below this one: of one lead in 32.
+const FINE: i64 = 128;
+const FINE_ONE_IN: i64 = 32;
+/// Those of the coarse sample, which is walked through, of one lead in 512.
+const COARSE: i64 = 8;
+const COARSE_ONE_IN: i64 = 512;
+
+/// With so many hits in the fine sample the coarse one has some 400, and is good enough: a standard deviation of five in a hundred.
+const MANY: i64 = 400 * COARSE_ONE_IN / FINE_ONE_IN;
+/// With so many in the fine sample there are certainly more than 10,000, of which it would have some 312: ten standard deviations more.
+const CERTAIN: i64 = 2 * EXACT_UP_TO / FINE_ONE_IN;
+
+/// About how many leads contain a text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Estimate {
+    hits: i64,
+    above: bool,
 }
 
-/// Walked through for what most leads of a very large company contain.
-const COARSE: Sample = Sample {
-    below: 8,
-    one_in: 512,
-};
-/// Has an index of the text.
-const FINE: Sample = Sample {
-    below: 128,
-    one_in: 32,
-};
-/// With so many hits in it the coarse sample is good enough: a standard deviation of five in a hundred.
-const ENOUGH: i64 = 400;
+impl Estimate {
+    /// The estimated number.
+    pub fn hits(self) -> i64 {
+        self.hits
+    }
+
+    /// What is told where there are more than can be counted.
+    pub fn total(self) -> Total {
+        Total::estimated(self.hits)
+    }
+
+    /// Whether there are certainly more than can be counted.
+    pub fn is_above(self) -> bool {
+        self.above
+    }
+}
 
 /// How many leads of the list contain the text.
 pub(super) async fn total(
@@ -44,10 +58,18 @@ pub(super) async fn total(
     list: Wanted<'_>,
     text: &str,
 ) -> Result<Total, sqlx::Error> {
-    match exact(connection, list, text).await? {
-        Some(total) => Ok(total),
-        None => estimated(connection, list, text).await,
+    let all = counts::total(connection, list.company, list.filter).await?;
+    if all <= EXACT_UP_TO {
+        let counted = exact(connection, list, text).await?;
+        return Ok(counted.unwrap_or(Total::exact(all)));
     }
+    let estimate = estimate(connection, list, text, all).await?;
+    let counted = if estimate.is_above() {
+        None
+    } else {
+        exact(connection, list, text).await?
+    };
+    Ok(counted.unwrap_or_else(|| estimate.total()))
 }
 
 /// How many, when they are not more than 10,000.
@@ -63,59 +85,42 @@ pub(super) async fn exact(
     .await
 }
 
-/// How many of more than 10,000.
-pub(super) async fn estimated(
+/// About how many of the leads, `all` of which meet the list's filter.
+pub(super) async fn estimate(
     connection: &mut PgConnection,
     list: Wanted<'_>,
     text: &str,
-) -> Result<Total, sqlx::Error> {
-    let all = counts::total(connection, list.company, list.filter).await?;
-    // PostgreSQL would look for a text that it takes for rare by the index of the search of all leads, if it saw it in the condition.
-    let walked = |query: &mut QueryBuilder<'_, Postgres>| {
-        query.push("SELECT 1 FROM (SELECT l.search FROM leads l");
-        list::push_conditions(query, list.company, list.filter, None);
-        list::push_searched(query);
-        push_sample(query, COARSE);
-        query.push(" OFFSET 0) l WHERE ");
-        list::push_contains(query, text);
-    };
-    let looked_up = |query: &mut QueryBuilder<'_, Postgres>| {
+    all: i64,
+) -> Result<Estimate, sqlx::Error> {
+    let looked_up = total::counted(connection, |query| {
         query.push("SELECT 1 FROM leads l");
         list::push_conditions(query, list.company, list.filter, Some(text));
         push_sample(query, FINE);
-    };
-    let mut found = 0;
-    if all >= ENOUGH * COARSE.one_in {
-        found = total::counted(&mut *connection, walked).await? * COARSE.one_in;
+        query.push(" LIMIT ").push(MANY);
+    })
+    .await?;
+    let mut hits = looked_up * FINE_ONE_IN;
+    if looked_up >= MANY {
+        // PostgreSQL would look for a text that it takes for rare by the index of the search of all leads, if it saw it in the condition.
+        let walked = total::counted(connection, |query| {
+            query.push("SELECT 1 FROM (SELECT l.search FROM leads l");
+            list::push_conditions(query, list.company, list.filter, None);
+            list::push_searched(query);
+            push_sample(query, COARSE);
+            query.push(" OFFSET 0) l WHERE ");
+            list::push_contains(query, text);
+        });
+        hits = hits.max(walked.await? * COARSE_ONE_IN);
     }
-    if found < ENOUGH * COARSE.one_in {
-        found = total::counted(&mut *connection, looked_up).await? * FINE.one_in;
-    }
-    Ok(Total::estimated(found.min(all)))
+    Ok(Estimate {
+        hits: hits.min(all),
+        above: looked_up >= CERTAIN,
+    })
 }
 
-fn push_sample(query: &mut QueryBuilder<'_, Postgres>, sample: Sample) {
+fn push_sample(query: &mut QueryBuilder<'_, Postgres>, below: i64) {
     // Not bound: the index is known by it.
-    query.push(format!(" AND {SCATTERED} < {}", sample.below));
-}
-
-/// How many of so many leads contain the text, as the planner expects it: by the share of the leads of all companies today. Good for
-/// choosing a way, not for telling anybody.
-pub(super) async fn expected(
-    connection: &mut PgConnection,
-    leads: i64,
-    text: &str,
-) -> Result<i64, sqlx::Error> {
-    let contain_it = total::planned(connection, |query| {
-        query.push("SELECT 1 FROM leads l WHERE ");
-        list::push_contains(query, text);
-    });
-    let contain_it = i128::from(contain_it.await?);
-    let all = total::planned(connection, |query| {
-        query.push("SELECT 1 FROM leads");
-    });
-    let all = i128::from(all.await?.max(1));
-    Ok(i64::try_from(i128::from(leads) * contain_it / all).unwrap_or(leads))
+    query.push(format!(" AND {SCATTERED} < {below}"));
 }
 
 /// How many rows and versions a company's leads have, as the planner expects it.

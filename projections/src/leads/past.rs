@@ -31,8 +31,8 @@ const SECOND_PIECE: i64 = 32;
 
 /// As many leads as a company had are looked through for a text one by one, instead of finding every version of whatever contains it.
 const FEW: i64 = 1_000;
-/// After so many times the leads that were to be walked through for what contains a text, all that contain it are collected instead: the
-/// statistics, which are of all companies, led astray.
+/// After so many times the leads that were to be walked through for what contains a text, all that contain it are collected instead: they
+/// lie elsewhere in the order than by chance.
 const ASTRAY: i64 = 4;
 
 /// A page of a list of the past.
@@ -85,22 +85,26 @@ async fn containing(
     (all, text): (i64, &str),
     request: &PageRequest<Cursor>,
 ) -> Result<(Total, Ids), sqlx::Error> {
-    let expected = hits::expected(connection, all, text).await?;
+    let estimate = hits::estimate(connection, list, text, all).await?;
     let of_all_times = hits::rows_of_all_times(connection, list.company).await?;
     // Collected rows lie anywhere, and cost more than those that are walked through.
     let walk_is_shorter = |wanted: i64, hits: i64| {
         let [wanted, hits, all] = [wanted, hits, all].map(i128::from);
         hits > 0 && (wanted * all / hits).min(all) * all <= 2 * hits * i128::from(of_all_times)
     };
-    let (counted, unmapped) = if walk_is_shorter(EXACT_UP_TO, expected) {
-        counted(connection, list, (all, expected)).await?
+    let mut unmapped = None;
+    let total = if all > EXACT_UP_TO && estimate.is_above() {
+        estimate.total()
     } else {
-        (None, None)
-    };
-    let total = match counted {
-        Some(counted) if counted <= EXACT_UP_TO => Total::exact(counted),
-        Some(_) => hits::estimated(connection, list, text).await?,
-        None => hits::total(connection, list, text).await?,
+        let mut count = None;
+        if walk_is_shorter(EXACT_UP_TO, estimate.hits()) {
+            (count, unmapped) = counted(connection, list, (all, estimate.hits())).await?;
+        }
+        let exact = match count {
+            Some(count) => (count <= EXACT_UP_TO).then_some(Total::exact(count)),
+            None => hits::exact(connection, list, text).await?,
+        };
+        exact.unwrap_or_else(|| estimate.total())
     };
     let wanted = request.offset() + request.per_page + 1;
     let mut ids = if !total.is_estimate && request.offset() >= total.count {
