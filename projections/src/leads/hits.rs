@@ -25,8 +25,8 @@ const COARSE_ONE_IN: i64 = 512;
 
 /// With so many hits in the fine sample the coarse one has some 400, and is good enough: a standard deviation of five in a hundred.
 const MANY: i64 = 400 * COARSE_ONE_IN / FINE_ONE_IN;
-/// With so many in the fine sample there are certainly more than 10,000, of which it would have some 312: ten standard deviations more.
-const CERTAIN: i64 = 2 * EXACT_UP_TO / FINE_ONE_IN;
+/// With so many in the fine sample there are more than 10,000, of which it would have some 312: five standard deviations more.
+const CERTAIN: i64 = 400;
 
 /// About how many leads contain a text.
 #[derive(Debug, Clone, Copy)]
