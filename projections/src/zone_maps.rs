@@ -7,7 +7,7 @@
 //! what it is for ever, in whichever of the two tables it stands, and so a map is right for every moment up to the one when it was
 //! made.
 //!
-//! Here is which lists can have maps; [`walk`] reads lists by them, [`build`] makes and checks them.
+//! Here is which lists can have maps; `walk` reads lists by them, [`build`] makes and checks them.
 
 pub mod build;
 mod walk;

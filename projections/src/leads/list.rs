@@ -332,7 +332,7 @@ pub async fn page(
     Ok(Page::from_overfetch(rows, request.per_page))
 }
 
-/// How many leads the list has: exact without a text, else as [`hits::total`] says.
+/// How many leads the list has: exact without a text, else as `hits` says.
 ///
 /// # Errors
 /// What the database answers.
