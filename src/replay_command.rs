@@ -14,6 +14,7 @@ use crate::database::Database;
 use crate::ledger::history::{self, Entry, Filter, Part};
 use crate::ledger::moment::{self, Asked, NoMoment};
 use crate::ledger::{Actor, StreamKey, StreamKind};
+use crate::proof::history::visible;
 
 /// What somebody may mean by `--at`.
 ///
@@ -87,8 +88,13 @@ async fn tell(connection: &mut PgConnection, args: &ReplayLeadArgs) -> anyhow::R
     )?;
     for (field, value) in read.told.fields() {
         match value {
-            Some(value) => writeln!(told, "  {field}: {value}")?,
-            None => writeln!(told, "  {field}: {ERASED}")?,
+            Some(value) => writeln!(
+                told,
+                "  {}: {}",
+                visible(field),
+                visible(&value.to_string())
+            )?,
+            None => writeln!(told, "  {}: {ERASED}", visible(field))?,
         }
     }
     Ok(told)
@@ -113,12 +119,14 @@ async fn step(
         .to_rfc3339_opts(SecondsFormat::Micros, true);
     write!(
         told,
-        "{} {time} {} by {by}",
-        entry.position, entry.event_type
+        "{} {time} {} by {}",
+        entry.position,
+        visible(&entry.event_type),
+        visible(&by)
     )?;
     for (word, name) in [("through", "source"), ("from", "ip"), ("because", "reason")] {
         if let Some(text) = of(name) {
-            write!(told, " {word} {text}")?;
+            write!(told, " {word} {}", visible(text))?;
         }
     }
     told.push('\n');
@@ -127,10 +135,10 @@ async fn step(
     }
     for change in &entry.changes {
         if let Some(why) = change.withheld {
-            writeln!(told, "  {}: {why}", change.field)?;
+            writeln!(told, "  {}: {why}", visible(&change.field))?;
         } else {
             let (from, to) = (shown(&change.from), shown(&change.to));
-            writeln!(told, "  {}: {from} -> {to}", change.field)?;
+            writeln!(told, "  {}: {from} -> {to}", visible(&change.field))?;
         }
     }
     Ok(())
@@ -139,6 +147,6 @@ async fn step(
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
-        other => other.to_string(),
+        other => visible(&other.to_string()),
     }
 }
