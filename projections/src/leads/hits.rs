@@ -23,6 +23,12 @@ const FINE_ONE_IN: i64 = 32;
 const COARSE: i64 = 8;
 const COARSE_ONE_IN: i64 = 512;
 
+/// The part of the coarse sample that is looked at first in very large companies: of one lead in 4,096.
+const PROBE: i64 = 1;
+const PROBE_ONE_IN: i64 = 4_096;
+/// With so many hits in it the coarse sample has enough, and the fine one needs not be collected.
+const MOST: i64 = 400 * COARSE_ONE_IN / PROBE_ONE_IN;
+
 /// With so many hits in the fine sample the coarse one has some 400, and is good enough: a standard deviation of five in a hundred.
 const MANY: i64 = 400 * COARSE_ONE_IN / FINE_ONE_IN;
 /// With so many in the fine sample there are more than 10,000, of which it would have some 312: five standard deviations more.
@@ -92,30 +98,46 @@ pub(super) async fn estimate(
     text: &str,
     all: i64,
 ) -> Result<Estimate, sqlx::Error> {
-    let looked_up = total::counted(connection, |query| {
-        query.push("SELECT 1 FROM leads l");
-        list::push_conditions(query, list.company, list.filter, Some(text));
-        push_sample(query, FINE);
-        query.push(" LIMIT ").push(MANY);
-    })
-    .await?;
+    let is_most =
+        all >= MOST * PROBE_ONE_IN && walked(connection, list, text, PROBE).await? >= MOST;
+    let looked_up = if is_most {
+        MANY
+    } else {
+        total::counted(connection, |query| {
+            query.push("SELECT 1 FROM leads l");
+            list::push_conditions(query, list.company, list.filter, Some(text));
+            push_sample(query, FINE);
+            query.push(" LIMIT ").push(MANY);
+        })
+        .await?
+    };
     let mut hits = looked_up * FINE_ONE_IN;
     if looked_up >= MANY {
-        // PostgreSQL would look for a text that it takes for rare by the index of the search of all leads, if it saw it in the condition.
-        let walked = total::counted(connection, |query| {
-            query.push("SELECT 1 FROM (SELECT l.search FROM leads l");
-            list::push_conditions(query, list.company, list.filter, None);
-            list::push_searched(query);
-            push_sample(query, COARSE);
-            query.push(" OFFSET 0) l WHERE ");
-            list::push_contains(query, text);
-        });
-        hits = hits.max(walked.await? * COARSE_ONE_IN);
+        hits = hits.max(walked(connection, list, text, COARSE).await? * COARSE_ONE_IN);
     }
     Ok(Estimate {
         hits: hits.min(all),
         above: looked_up >= CERTAIN,
     })
+}
+
+/// How many of a sample that is walked through contain the text.
+async fn walked(
+    connection: &mut PgConnection,
+    list: Wanted<'_>,
+    text: &str,
+    below: i64,
+) -> Result<i64, sqlx::Error> {
+    // PostgreSQL would look for a text that it takes for rare by the index of the search of all leads, if it saw it in the condition.
+    total::counted(connection, |query| {
+        query.push("SELECT 1 FROM (SELECT l.search FROM leads l");
+        list::push_conditions(query, list.company, list.filter, None);
+        list::push_searched(query);
+        push_sample(query, below);
+        query.push(" OFFSET 0) l WHERE ");
+        list::push_contains(query, text);
+    })
+    .await
 }
 
 fn push_sample(query: &mut QueryBuilder<'_, Postgres>, below: i64) {
