@@ -265,7 +265,7 @@ def main():
     except Wrong as wrong:
         print(f"NOT PROVED: {wrong}")
         return 1
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         print(f"NOT PROVED: not an evidence pack ({type(error).__name__})")
         return 1
     print(f"PROVED: the whole history of {stream}: {count} events among the first {size} of the ledger")

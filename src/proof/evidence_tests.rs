@@ -282,7 +282,7 @@ fn what_an_operator_signs_says_one_thing_or_is_refused() {
         (
             r#"{"LeadNoteAdded":["a\"b","c"]}"#,
             by,
-            "\n   \"a\\\"b\"; \"c\"\n",
+            "\n   [\"a\\\"b\", \"c\"]\n",
         ),
         (
             told,
@@ -304,14 +304,35 @@ fn what_an_operator_signs_says_one_thing_or_is_refused() {
             by,
             "\"e, f\": \"\\u{2028}\"",
         ),
+        (
+            told,
+            r#"{"actor":"user:1 through api","ip":"::1"}"#,
+            "by \"user:1 through api\" from ::1\n",
+        ),
+        (
+            told,
+            r#"{"actor":"user:1","at":"1999-01-01T00:00:00Z"}"#,
+            "by user:1, at \"1999-01-01T00:00:00Z\"\n",
+        ),
+        (
+            r#"{"LeadNoteAdded":{"a":{"b":{"c":1},"d":[[2],"x"]}}}"#,
+            by,
+            "a: {b {c 1}, d [[2], \"x\"]}\n",
+        ),
     ] {
         let (pack, keys) = stored(payload, metadata);
         pack.check(&keys).unwrap();
         let story = history::tell(&pack).unwrap();
         assert!(story.contains(shown), "{payload} {metadata}: {story}");
     }
-    // A sealed reason is told to be one, and with a key that does not open it the pack is refused.
+    // A company's own field may be called as what is sealed is.
     let key = SubjectKey::from_bytes(StreamKey::new(StreamKind::Lead, 1), [9; 32]);
+    let sealed = key.cipher().seal(br#"{"sealed":"AAAA"}"#);
+    let payload = json!({"LeadNoteAdded": {"extra": {"sealed": sealed}}});
+    let (pack, _) = stored(&payload.to_string(), by);
+    let story = history::tell(&pack).unwrap();
+    assert!(story.contains("extra: {sealed \"AAAA\"}\n"), "{story}");
+    // A sealed reason is told to be one, and with a key that does not open it the pack is refused.
     let metadata = |text: &str| json!({"actor": "user:1", "sealed_reason": text}).to_string();
     let (mut pack, _) = stored(told, &metadata(&key.cipher().seal(b"why")));
     assert!(history::tell(&pack).unwrap().contains("because: \"why\""));

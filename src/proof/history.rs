@@ -6,11 +6,12 @@
 use std::fmt::Write as _;
 
 use aggregates::personal::FieldCipher;
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::evidence::{EventEvidence, EvidenceError, EvidencePack};
 use super::{strict_json, to_base64};
-use crate::ledger::{SEALED_REASON, StreamKey, reason_of, sealing::SubjectKey};
+use crate::ledger::{SEALED_REASON, StreamKey, sealing::SubjectKey};
 
 /// What stands for a sealed value where there is no key. Texts stand in quotation marks, and so no text is taken for it.
 const NO_KEY: &str = "(sealed, and the pack has no key)";
@@ -59,27 +60,48 @@ fn cipher_of(
     Ok(stream.map(|stream| SubjectKey::from_bytes(stream, bytes).cipher()))
 }
 
+/// What of a value may be sealed, and with what it is opened.
+#[derive(Clone, Copy)]
+enum Sealing<'a> {
+    /// Nothing: what looks like it is the value itself, such as an extra field of that name.
+    Nothing,
+    /// There is no key.
+    NoKey,
+    Key(&'a dyn FieldCipher),
+}
+
 fn tell_event(
     story: &mut String,
     event: &EventEvidence,
     nth: usize,
     cipher: Option<&dyn FieldCipher>,
 ) -> Option<()> {
-    let when = event.recorded_at().map_or_else(
-        || "at an unknown time".to_owned(),
-        |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
-    );
-    let position = event.position;
-    let name = visible(&sentence(&event.event_type));
+    let recorded_at = event.recorded_at()?;
+    let mut place = vec![format!("position {} of the ledger", event.position)];
+    if let Some(company) = event.company_id {
+        place.push(format!("company {company}"));
+    }
+    if event.event_version != "1" {
+        place.push(format!("version {}", quoted(&event.event_version)));
+    }
     line(
         story,
-        &format!("{nth}. {when}: {name} (position {position} of the ledger)"),
+        &format!(
+            "{nth}. {}: {} ({})",
+            recorded_at.format("%Y-%m-%d %H:%M:%S UTC"),
+            sentence(&event.event_type),
+            place.join(", ")
+        ),
     );
-    let told = provenance(&event.provenance()?, cipher)?;
+    let sealing = cipher.map_or(Sealing::NoKey, Sealing::Key);
+    let told = provenance(&event.provenance()?, recorded_at, sealing)?;
     line(story, &format!("   {told}"));
-    match opened(&event.content()?, cipher)? {
-        Value::Object(fields) => tell_fields(story, &fields),
-        other => line(story, &format!("   {}", plain(&other))),
+    let content = event.content()?;
+    match &content {
+        Value::Object(fields) if sealed_in(&content).is_none() => {
+            tell_fields(story, fields, sealing)?;
+        }
+        other => line(story, &format!("   {}", plain(other, sealing)?)),
     }
     Some(())
 }
@@ -89,63 +111,86 @@ fn line(story: &mut String, text: &str) {
 }
 
 /// By whom, through what, from where and why, and whatever else is said; `None` when what is sealed does not open though there is a key.
-fn provenance(metadata: &Map<String, Value>, cipher: Option<&dyn FieldCipher>) -> Option<String> {
-    let text = |value: &Value| value.as_str().map_or_else(|| plain(value), visible);
-    let by = metadata.get("actor").map(text);
-    let mut parts = vec![format!(
-        "by {}",
-        by.as_deref().unwrap_or("somebody unnamed")
-    )];
-    // What clients choose the words of stands in quotation marks.
-    for (name, words, freely) in [
-        ("source", "through", false),
-        ("ip", "from", false),
-        ("user_agent", "with", true),
-        ("request_id", "request", true),
+fn provenance(
+    metadata: &Map<String, Value>,
+    recorded_at: DateTime<Utc>,
+    sealing: Sealing<'_>,
+) -> Option<String> {
+    let exact = |value: &Value| plain(value, Sealing::Nothing);
+    let by = metadata.get("actor");
+    let mut parts = vec![match by {
+        Some(by) => format!("by {}", bare(by)?),
+        None => "by somebody unnamed".to_owned(),
+    }];
+    for (name, words) in [
+        ("source", "through"),
+        ("ip", "from"),
+        ("user_agent", "with"),
+        ("request_id", "request"),
     ] {
         if let Some(value) = metadata.get(name) {
-            let value = if freely { plain(value) } else { text(value) };
+            let value = match name {
+                "source" | "ip" => bare(value)?,
+                _ => exact(value)?,
+            };
             parts.push(format!("{words} {value}"));
         }
     }
     let mut told = vec![parts.join(" ")];
     if let Some(reason) = metadata.get("reason") {
-        told.push(format!("because: {}", plain(reason)));
+        told.push(format!("because: {}", exact(reason)?));
     }
-    // The reason for a change of a lead is sealed as its data is.
-    if metadata.contains_key(SEALED_REASON) {
-        let reason = match cipher {
-            Some(cipher) => plain(&reason_of(&Value::Object(metadata.clone()), cipher)?.into()),
-            None => NO_KEY.to_owned(),
+    // The reason for a change of a lead is sealed as its data is, and no JSON within.
+    if let Some(sealed) = metadata.get(SEALED_REASON) {
+        let reason = match sealing {
+            Sealing::Key(cipher) => {
+                quoted(&String::from_utf8(cipher.open(sealed.as_str()?)?).ok()?)
+            }
+            Sealing::NoKey | Sealing::Nothing => NO_KEY.to_owned(),
         };
         told.push(format!("because: {reason}"));
     }
     let others = metadata.iter();
     for (name, value) in others.filter(|(name, _)| !TOLD.contains(&name.as_str())) {
-        told.push(format!("{} {}", words(name), plain(value)));
+        told.push(format!("{} {}", words(name), exact(value)?));
+    }
+    // It is the event's time, which has been told.
+    let at = metadata.get("at");
+    let is_that = |at: &Value| {
+        let at = at
+            .as_str()
+            .and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+        at.is_some_and(|at| at == recorded_at)
+    };
+    if let Some(at) = at.filter(|at| !is_that(at)) {
+        told.push(format!("at {}", exact(at)?));
     }
     Some(told.join(", "))
 }
 
-/// Every field in a line; what changed from one value to another, in one line too.
-fn tell_fields(story: &mut String, fields: &Map<String, Value>) {
+/// Every field in a line; what changed from one value to another, in one line too. Fields that say nothing are left out.
+fn tell_fields(
+    story: &mut String,
+    fields: &Map<String, Value>,
+    sealing: Sealing<'_>,
+) -> Option<()> {
     for (name, value) in fields {
+        let told = |value| plain(value, sealing);
         if let Some(what) = name.strip_prefix("from_")
             && let Some(to) = fields.get(&format!("to_{what}"))
         {
-            line(
-                story,
-                &format!("   {}: {} → {}", words(what), plain(value), plain(to)),
-            );
+            let (from, to) = (told(value)?, told(to)?);
+            line(story, &format!("   {}: {from} → {to}", words(what)));
         } else if name
             .strip_prefix("to_")
             .is_some_and(|what| fields.contains_key(&format!("from_{what}")))
         {
             // Told with what it was before.
         } else if !is_nothing(value) {
-            line(story, &format!("   {}: {}", words(name), plain(value)));
+            line(story, &format!("   {}: {}", words(name), told(value)?));
         }
     }
+    Some(())
 }
 
 fn is_nothing(value: &Value) -> bool {
@@ -157,24 +202,45 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// A value in a line.
-fn plain(value: &Value) -> String {
-    match value {
+/// A value in a line: texts in quotation marks, lists and objects in brackets, so that two that differ are told differently; of objects,
+/// what says nothing is left out. `None` when it is sealed and does not open though there is a key.
+fn plain(value: &Value, sealing: Sealing<'_>) -> Option<String> {
+    if let Some(sealed) = sealed_in(value) {
+        match sealing {
+            Sealing::Nothing => {}
+            Sealing::NoKey => return Some(NO_KEY.to_owned()),
+            Sealing::Key(cipher) => {
+                let opened = strict_json::read(&cipher.open(sealed)?)?;
+                return plain(&opened, Sealing::Nothing);
+            }
+        }
+    }
+    Some(match value {
         Value::Null => "nothing".to_owned(),
         Value::String(text) => quoted(text),
-        Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join("; "),
-        Value::Object(_) if sealed_in(value).is_some() => NO_KEY.to_owned(),
+        Value::Array(list) => {
+            let list = list.iter().map(|value| plain(value, sealing));
+            format!("[{}]", list.collect::<Option<Vec<_>>>()?.join(", "))
+        }
         Value::Object(members) => {
-            if let (Some(from), Some(to), 2) =
-                (members.get("from"), members.get("to"), members.len())
-            {
-                return format!("{} → {}", plain(from), plain(to));
-            }
             let told = members.iter().filter(|(_, value)| !is_nothing(value));
-            let told = told.map(|(name, value)| format!("{} {}", words(name), plain(value)));
-            told.collect::<Vec<_>>().join(", ")
+            let told = told
+                .map(|(name, value)| Some(format!("{} {}", words(name), plain(value, sealing)?)));
+            format!("{{{}}}", told.collect::<Option<Vec<_>>>()?.join(", "))
         }
         other => other.to_string(),
+    })
+}
+
+/// The same of who or what did something, without quotation marks where it is one word such as `user:7` or an address.
+fn bare(value: &Value) -> Option<String> {
+    let is_word = |text: &str| {
+        let part_of_one = |byte: u8| byte.is_ascii_alphanumeric() || b":.-_/".contains(&byte);
+        !text.is_empty() && text.bytes().all(part_of_one)
+    };
+    match value.as_str() {
+        Some(text) if is_word(text) => Some(text.to_owned()),
+        _ => plain(value, Sealing::Nothing),
     }
 }
 
@@ -186,40 +252,20 @@ fn sealed_in(value: &Value) -> Option<&str> {
     }
 }
 
-/// The value with every sealed one in it opened; `None` when one does not open though there is a key.
-fn opened(value: &Value, cipher: Option<&dyn FieldCipher>) -> Option<Value> {
-    Some(match value {
-        Value::Object(members) => {
-            if let Some(sealed) = sealed_in(value) {
-                let Some(cipher) = cipher else {
-                    return Some(value.clone());
-                };
-                let opened = strict_json::read(&cipher.open(sealed)?)?;
-                // It would be told as if there were no key.
-                return sealed_in(&opened).is_none().then_some(opened);
-            }
-            let members = members.iter();
-            let members = members.map(|(name, value)| Some((name.clone(), opened(value, cipher)?)));
-            Value::Object(members.collect::<Option<_>>()?)
-        }
-        Value::Array(list) => {
-            let list = list.iter().map(|value| opened(value, cipher));
-            Value::Array(list.collect::<Option<_>>()?)
-        }
-        other => other.clone(),
-    })
-}
-
-/// `LeadStageChanged` as `Lead stage changed`.
+/// `LeadStageChanged` as `Lead stage changed`; in quotation marks when it is not such a name.
 fn sentence(name: &str) -> String {
+    let is_name = name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if !is_name {
+        return quoted(name);
+    }
     let mut text = String::new();
     for c in name.chars() {
-        if c.is_uppercase() && !text.is_empty() {
+        if c.is_ascii_uppercase() && !text.is_empty() {
             text.push(' ');
-            text.extend(c.to_lowercase());
-        } else {
-            text.push(c);
         }
+        let first = text.is_empty();
+        text.push(if first { c } else { c.to_ascii_lowercase() });
     }
     text
 }
@@ -244,9 +290,9 @@ fn quoted(text: &str) -> String {
 #[must_use]
 pub fn visible(text: &str) -> String {
     let shown = |c: char| {
-        // Marks that end a line or turn the writing direction could make it read otherwise than it is.
-        let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns {
+        // Marks that end a line, turn the writing direction or take no room could make it read otherwise than it is.
+        let hidden = matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+        if c.is_control() || hidden {
             c.escape_unicode().to_string()
         } else {
             c.to_string()
