@@ -137,3 +137,28 @@ async fn what_another_tenant_does_with_a_shared_person_is_told_without_who_and_w
     assert_withheld(pictures[0]);
     assert_eq!(pictures[1]["reason"], "For both");
 }
+
+/// Whoever takes somebody in reads their past from then on; of before, as it was: nothing.
+#[tokio::test]
+async fn who_came_to_a_company_later_is_nobody_there_before() {
+    let server = TestServer::start().await;
+    let (ana, eve) = (server.sign_up("Ana").await, server.sign_up("Eve").await);
+    let acme = server.company(&ana, "Acme").await;
+    let elsewhere = server.company(&eve, "Elsewhere").await;
+    let bob = server.member(acme, &ana, Role::Agent, "Bob").await;
+    let path = format!("/api/v1/users/{}/history", bob.person.id);
+    let then: i64 = sqlx::query_scalar("SELECT position FROM ledger_head")
+        .fetch_one(server.database.pool())
+        .await
+        .expect("the ledger's end");
+    let refused = server.get(&path).token(&eve.token).answer().await;
+    let owner = server.owner().await;
+    let call = server.post(format!("/api/v1/users/{}/user_access", bob.person.id));
+    let body = json!({"company_id": elsewhere, "access_id": 4});
+    call.token(&owner.token).json(&body).expect(201).await;
+    assert!(!history(&server, &eve, &path).await.is_empty());
+    let as_of = format!("{path}?as_of={then}");
+    let before = server.get(&as_of).token(&eve.token).answer().await;
+    assert_eq!((before.status, refused.status), (404, 404));
+    assert!(!history(&server, &ana, &as_of).await.is_empty());
+}

@@ -53,7 +53,8 @@ impl Audited {
             return Ok(Self(None));
         }
         let today = app.today();
-        let mut connection = today.pool.acquire().await?;
+        // Of the moment that is asked for: who came to a company later was nobody's there.
+        let mut connection = app.pool.acquire().await?;
         let held = history::roles_held(&mut connection, user.get()).await?;
         drop(connection);
         let (mut companies, mut above) = (BTreeSet::new(), BTreeSet::new());
