@@ -144,8 +144,5 @@ pub async fn page(
         .push(" OFFSET ")
         .push_bind(request.offset());
     let rows = query.build_query_as().fetch_all(connection).await?;
-    Ok((
-        Page::from_overfetch(rows, request.per_page),
-        Total::exact(total),
-    ))
+    Ok((Page::from_overfetch(rows, request.per_page), total))
 }

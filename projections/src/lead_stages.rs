@@ -193,8 +193,5 @@ pub async fn page(
     .bind(request.offset())
     .fetch_all(connection)
     .await?;
-    Ok((
-        Page::from_overfetch(rows, request.per_page),
-        Total::exact(total),
-    ))
+    Ok((Page::from_overfetch(rows, request.per_page), total))
 }

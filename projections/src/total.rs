@@ -8,11 +8,11 @@ use crate::plans;
 /// Counting further would cost more than the page that shows the number.
 pub(crate) const EXACT_UP_TO: i64 = 10_000;
 
-/// The number of rows. `push` appends the query.
+/// The number of all rows. `push` appends the query.
 pub(crate) async fn counted(
     connection: &mut PgConnection,
     push: impl Fn(&mut QueryBuilder<'_, Postgres>),
-) -> Result<i64, sqlx::Error> {
+) -> Result<Total, sqlx::Error> {
     let mut query = QueryBuilder::new("SELECT count(*) FROM (");
     push(&mut query);
     query.push(") AS counted");
@@ -22,7 +22,7 @@ pub(crate) async fn counted(
         .fetch_one(&mut *transaction)
         .await?;
     transaction.commit().await?;
-    Ok(counted)
+    Ok(Total::exact(counted))
 }
 
 /// Exact up to 10,000, an estimate of the planner's above, which may be another one at any time: not for what can be asked of the past.

@@ -16,21 +16,22 @@ use crate::total::{self, EXACT_UP_TO};
 /// ids that follow each other evenly. The conditions of the indexes `leads_sample` and `leads_sample_search` (migration 0040) say the same.
 const SCATTERED: &str = "((l.id & 2147483647::bigint) * 2654435761::bigint >> 20 & 4095::bigint)";
 
-/// The scattered numbers of the fine sample, which has an index of the text, are below this one: of one lead in 32.
+/// How many different numbers there are.
+const NUMBERS: i64 = 4_096;
+
+/// Of the fine sample, which has an index of the text, the numbers are below this one.
 const FINE: i64 = 128;
-const FINE_ONE_IN: i64 = 32;
-/// Those of the coarse sample, which is walked through, of one lead in 512.
+/// Of the coarse sample, which is walked through.
 const COARSE: i64 = 8;
-const COARSE_ONE_IN: i64 = 512;
-
-/// The part of the coarse sample that is looked at first in very large companies: of one lead in 4,096.
+/// Of the part of the coarse sample that is looked at first in very large companies.
 const PROBE: i64 = 1;
-const PROBE_ONE_IN: i64 = 4_096;
-/// With so many hits in it the coarse sample has enough, and the fine one needs not be collected.
-const MOST: i64 = 400 * COARSE_ONE_IN / PROBE_ONE_IN;
 
-/// With so many hits in the fine sample the coarse one has some 400, and is good enough: a standard deviation of five in a hundred.
-const MANY: i64 = 400 * COARSE_ONE_IN / FINE_ONE_IN;
+/// With so many hits the coarse sample is good enough: a standard deviation of five in a hundred.
+const ENOUGH: i64 = 400;
+/// With so many hits in the part that is looked at first the coarse sample has enough, and the fine one needs not be collected.
+const MOST: i64 = ENOUGH * PROBE / COARSE;
+/// With so many hits in the fine sample the coarse one has about enough.
+const MANY: i64 = ENOUGH * FINE / COARSE;
 /// With so many in the fine sample there are more than 10,000, of which it would have some 312: five standard deviations more.
 const CERTAIN: i64 = 400;
 
@@ -99,7 +100,7 @@ pub(super) async fn estimate(
     all: i64,
 ) -> Result<Estimate, sqlx::Error> {
     let is_most =
-        all >= MOST * PROBE_ONE_IN && walked(connection, list, text, PROBE).await? >= MOST;
+        all >= MOST * one_in(PROBE) && walked(connection, list, text, PROBE).await? >= MOST;
     let looked_up = if is_most {
         MANY
     } else {
@@ -110,10 +111,11 @@ pub(super) async fn estimate(
             query.push(" LIMIT ").push(MANY);
         })
         .await?
+        .count
     };
-    let mut hits = looked_up * FINE_ONE_IN;
+    let mut hits = looked_up * one_in(FINE);
     if looked_up >= MANY {
-        hits = hits.max(walked(connection, list, text, COARSE).await? * COARSE_ONE_IN);
+        hits = hits.max(walked(connection, list, text, COARSE).await? * one_in(COARSE));
     }
     Ok(Estimate {
         hits: hits.min(all),
@@ -129,15 +131,20 @@ async fn walked(
     below: i64,
 ) -> Result<i64, sqlx::Error> {
     // PostgreSQL would look for a text that it takes for rare by the index of the search of all leads, if it saw it in the condition.
-    total::counted(connection, |query| {
+    let walked = total::counted(connection, |query| {
         query.push("SELECT 1 FROM (SELECT l.search FROM leads l");
         list::push_conditions(query, list.company, list.filter, None);
         list::push_searched(query);
         push_sample(query, below);
         query.push(" OFFSET 0) l WHERE ");
         list::push_contains(query, text);
-    })
-    .await
+    });
+    Ok(walked.await?.count)
+}
+
+/// Of how many leads one has a number below this one.
+const fn one_in(below: i64) -> i64 {
+    NUMBERS / below
 }
 
 fn push_sample(query: &mut QueryBuilder<'_, Postgres>, below: i64) {
