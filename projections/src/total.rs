@@ -25,7 +25,8 @@ pub(crate) async fn counted(
     Ok(Total::exact(counted))
 }
 
-/// Exact up to 10,000, an estimate of the planner's above, which may be another one at any time: not for what can be asked of the past.
+/// Exact up to 10,000, an estimate of the planner's above, which may be another one at any time: for lists of those alone whose view is narrowed,
+/// for they may not look back.
 pub(crate) async fn of_today(
     connection: &mut PgConnection,
     push: impl Fn(&mut QueryBuilder<'_, Postgres>),

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 
-pub(crate) use walk::{Found, Walk};
+pub(crate) use walk::{ASTRAY, Found, Walk};
 
 /// How many zones are a group.
 const GROUP: i64 = 32;

@@ -21,7 +21,7 @@ use super::list::{self, Cursor, LeadRow, Sort, SortColumn, Wanted};
 use crate::page::{Page, PageFrom, PageRequest, Total};
 use crate::plans;
 use crate::total::EXACT_UP_TO;
-use crate::zone_maps::{Found, ZonedList};
+use crate::zone_maps::{ASTRAY, Found, ZonedList};
 
 /// How many times the rows that are wanted the first piece has.
 const FIRST_PIECE: i64 = 4;
@@ -31,9 +31,6 @@ const SECOND_PIECE: i64 = 32;
 
 /// As many leads as a company had are looked through for a text one by one, instead of finding every version of whatever contains it.
 const FEW: i64 = 1_000;
-/// After so many times the leads that were to be walked through for what contains a text, all that contain it are collected instead: they
-/// lie elsewhere in the order than by chance.
-const ASTRAY: i64 = 4;
 
 /// A page of a list of the past.
 pub struct PastPage {

@@ -32,12 +32,12 @@ const MOMENT: &str = "(SELECT current_setting('leadledger.as_of')::bigint)";
 /// How many zones, in how many groups, one statement may look into. It looks into no more than it needs.
 const AT_MOST: (i64, i64) = (1_024, 256);
 
-/// After so many times the zones in which the rows should have been found, they are expected to lie elsewhere in the order: those of one
-/// import lie together. A zone is taken to have held an eighth of its rows at the moment.
-const ASTRAY: i64 = 4;
+/// After so many times what should have been looked through for some rows, they are taken to lie elsewhere in the order than by chance, as
+/// those of one import do: whoever walks gives up, and they are collected.
+pub(crate) const ASTRAY: i64 = 4;
 /// Zones that are looked into in any case.
 const ANYHOW: i64 = 64;
-/// How many rows a zone can be trusted to have held.
+/// How many of its rows a zone is taken to have held at the moment: an eighth.
 const HELD: i64 = 4;
 
 /// What a walk came to.
