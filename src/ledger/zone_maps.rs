@@ -116,16 +116,7 @@ async fn make(pool: &PgPool, slow: &Slow) -> Result<bool, sqlx::Error> {
     transaction
         .execute("SET LOCAL statement_timeout = '10min'; SET LOCAL work_mem = '32MB'; SET LOCAL jit = off")
         .await?;
-    let there: bool = sqlx::query_scalar(
-        "SELECT NOT pg_try_advisory_xact_lock(hashtextextended('zone map ' || $2, $1)) OR EXISTS (SELECT 1 \
-         FROM past.zone_maps WHERE company_id = $1 AND list = $2 AND as_of >= $3)",
-    )
-    .bind(slow.company.get())
-    .bind(slow.list.name)
-    .bind(slow.moment)
-    .fetch_one(&mut *transaction)
-    .await?;
-    if there {
+    if !build::is_wanted(&mut transaction, slow.company, slow.list, slow.moment).await? {
         return Ok(false);
     }
     let made = make_now(&mut transaction, slow).await?;

@@ -26,8 +26,33 @@ pub async fn rows(
     .await
 }
 
+/// The advisory lock of whoever makes a map of the company `$1`'s list `$2`, until the end of the transaction.
+const LOCK: &str = "hashtextextended('zone map ' || $2, $1)";
+
+/// Whether a map of a company's list that tells about a position is still to be made: there is none, and nobody is making one. Nobody else begins
+/// until the caller's transaction ends.
+///
+/// # Errors
+/// What the database answers.
+pub async fn is_wanted(
+    connection: &mut PgConnection,
+    company: CompanyId,
+    list: &ZonedList,
+    position: i64,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(&format!(
+        "SELECT pg_try_advisory_xact_lock({LOCK}) AND NOT EXISTS (SELECT 1 \
+         FROM past.zone_maps WHERE company_id = $1 AND list = $2 AND as_of >= $3)"
+    ))
+    .bind(company.get())
+    .bind(list.name)
+    .bind(position)
+    .fetch_one(connection)
+    .await
+}
+
 /// Makes the map of a company's list, with zones of so many rows, in place of the one that there is. In a transaction of the caller, which
-/// reads what is committed at each statement, and during which nobody else makes the same map.
+/// reads what is committed at each statement. Waits for whoever makes the same map.
 ///
 /// # Errors
 /// What the database answers.
@@ -37,6 +62,11 @@ pub async fn build(
     list: &ZonedList,
     zone_rows: i64,
 ) -> Result<(), sqlx::Error> {
+    sqlx::query(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
+        .bind(company.get())
+        .bind(list.name)
+        .execute(&mut *connection)
+        .await?;
     sqlx::query("DELETE FROM past.zone_maps WHERE company_id = $1 AND list = $2")
         .bind(company.get())
         .bind(list.name)
