@@ -11,6 +11,7 @@ use projections::companies::{self, CompanyRow, Visible};
 use projections::integration_tokens::{self, IntegrationTokenRow};
 use projections::lead_notes::{self, NoteRow};
 use projections::leads::list::{self, LeadRow};
+use projections::leads::past::PastTotals;
 use projections::users::list::authority;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
@@ -74,6 +75,8 @@ pub struct App {
     pub witness: Witness,
     /// Told of slow pages of the past.
     pub zone_maps: ZoneMaps,
+    /// See [`PastTotals`].
+    pub past_totals: Arc<PastTotals>,
     /// Who is at which idempotency key.
     pub turns: Arc<Turns>,
     /// See [`RateLimits`].

@@ -206,6 +206,7 @@ pub async fn build_app_by(
         witness: Witness::open(settings.witness.as_deref(), &settings.data_dir)?,
         token_uses: Arc::default(),
         zone_maps: ZoneMaps::start(pool),
+        past_totals: Arc::default(),
         turns: Arc::default(),
         rate_limits: Arc::new(RateLimits::new(settings.token_rate)),
         proxies: TrustedProxies::parse(settings.trusted_proxies.as_deref())?,

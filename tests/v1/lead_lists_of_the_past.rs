@@ -256,8 +256,33 @@ async fn what_very_many_contain_is_found_as_it_was_after_all_of_them_were_change
     let moment = format!("&as_of={position}");
     assert_eq!(pages(&moment).await, then, "without a map");
     scene.server.map_zones_of(scene.company, ZONE_ROWS).await;
+    block_and_unblock(&scene, &moment).await;
     assert_eq!(pages(&moment).await, then, "by maps");
     scene.server.map_zones_of(scene.company, 4).await;
+    block_and_unblock(&scene, &moment).await;
     assert_eq!(pages(&moment).await, then, "by maps of small zones");
     scene.server.assert_sound().await;
+}
+
+/// Hides a lead and shows it again: what was counted of the past is counted anew each time.
+async fn block_and_unblock(scene: &Scene, moment: &str) {
+    let Scene { server, ana, .. } = scene;
+    let path = format!(
+        "/api/v1/companies/{}/leads?search=p1&sort=full_name{moment}",
+        scene.company
+    );
+    let found = async || server.get(&path).token(&ana.token).expect(200).await;
+    let then = found().await;
+    let lead = &then["leads"][0]["id"];
+    let erasure = format!("/api/v1/leads/{lead}/erasure");
+    let block = json!({"step": "block", "reason": "subject_request"});
+    let call = server.post(&erasure).token(&ana.token).json(&block);
+    call.expect(200).await;
+    let hidden = found().await;
+    let totals = [&then, &hidden].map(|page| int(&page["meta"]["total_count"]));
+    assert_eq!(totals[1], totals[0] - 1, "{hidden}");
+    let leads = hidden["leads"].as_array().expect("rows");
+    assert!(leads.iter().all(|shown| shown["id"] != *lead), "{hidden}");
+    server.delete(&erasure).token(&ana.token).expect(200).await;
+    assert_eq!(found().await, then);
 }

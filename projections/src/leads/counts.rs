@@ -107,7 +107,7 @@ fn keep(statement: &mut Statement, position: i64) {
 }
 
 /// What leads are counted or listed by. An empty filter means every lead of the company.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct LeadFilter {
     /// Stage id.
     pub stage_id: Option<i64>,

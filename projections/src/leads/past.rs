@@ -10,11 +10,14 @@
 //! On a connection on which the tables are those of the moment (the schema `as_of` first in the search path).
 
 mod map;
+mod totals;
 
 use aggregates::ids::LeadId;
 use sqlx::{PgConnection, QueryBuilder, Row};
 
 use self::map::Map;
+pub use self::totals::PastTotals;
+use self::totals::Search;
 use super::counts;
 use super::hits;
 use super::list::{self, Cursor, LeadRow, Sort, SortColumn, Wanted};
@@ -40,12 +43,22 @@ pub struct PastPage {
     pub unmapped: Option<&'static ZonedList>,
 }
 
+/// The past of the lists.
+#[derive(Debug, Clone, Copy)]
+pub struct Past<'a> {
+    /// The position as of which the tables are, on the connection.
+    pub moment: i64,
+    /// What is known of it already.
+    pub totals: &'a PastTotals,
+}
+
 /// A page, and how many leads the list has: as [`list::page`] and [`list::total`].
 ///
 /// # Errors
 /// What the database answers.
 pub async fn page(
     connection: &mut PgConnection,
+    past: Past<'_>,
     list: Wanted<'_>,
     request: &PageRequest<Cursor>,
 ) -> Result<(Total, PastPage), sqlx::Error> {
@@ -68,7 +81,12 @@ pub async fn page(
         let page = Ids { ids, unmapped }.page(connection, request).await?;
         return Ok((total, page));
     }
-    let (total, ids) = containing(connection, list, (all, text), request).await?;
+    let search = Search::of(connection, past.moment, list, text).await?;
+    let known = past.totals.of(&search);
+    let (total, ids) = containing(connection, list, (all, text, known), request).await?;
+    if known.is_none() {
+        past.totals.remember(search, total);
+    }
     Ok((total, ids.page(connection, request).await?))
 }
 
@@ -79,35 +97,22 @@ pub async fn page(
 async fn containing(
     connection: &mut PgConnection,
     list: Wanted<'_>,
-    (all, text): (i64, &str),
+    (all, text, known): (i64, &str, Option<Total>),
     request: &PageRequest<Cursor>,
 ) -> Result<(Total, Ids), sqlx::Error> {
-    let estimate = hits::estimate(connection, list, text, all).await?;
-    let of_all_times = hits::rows_of_all_times(connection, list.company).await?;
-    // Collected rows lie anywhere, and cost more than those that are walked through.
-    let walk_is_shorter = |wanted: i64, hits: i64| {
-        let [wanted, hits, all] = [wanted, hits, all].map(i128::from);
-        hits > 0 && (wanted * all / hits).min(all) * all <= 2 * hits * i128::from(of_all_times)
+    let passed = Passed {
+        all,
+        of_all_times: hits::rows_of_all_times(connection, list.company).await?,
     };
-    let mut unmapped = None;
-    let total = if all > EXACT_UP_TO && estimate.is_above() {
-        estimate.total()
-    } else {
-        let mut count = None;
-        if walk_is_shorter(EXACT_UP_TO, estimate.hits()) {
-            (count, unmapped) = counted(connection, list, (all, estimate.hits())).await?;
-        }
-        let exact = match count {
-            Some(count) => (count <= EXACT_UP_TO).then_some(Total::exact(count)),
-            None => hits::exact(connection, list, text).await?,
-        };
-        exact.unwrap_or_else(|| estimate.total())
+    let (total, unmapped) = match known {
+        Some(total) => (total, None),
+        None => total(connection, list, text, passed).await?,
     };
     let wanted = request.offset() + request.per_page + 1;
     let mut ids = if !total.is_estimate && request.offset() >= total.count {
         // Nothing is to be looked for behind the end.
         Ids::default()
-    } else if walk_is_shorter(wanted, total.count) {
+    } else if passed.walk_is_shorter(wanted, total.count) {
         let one_in = (all / total.count.max(1)).max(1);
         // A plan for any text would look for this one by the index of the search in every zone.
         let mut transaction = plans::for_values(connection).await?;
@@ -122,6 +127,49 @@ async fn containing(
     };
     ids.unmapped = ids.unmapped.or(unmapped);
     Ok((total, ids))
+}
+
+/// What there is to pass in search of a text.
+#[derive(Debug, Clone, Copy)]
+struct Passed {
+    /// How many leads meet the list's filter.
+    all: i64,
+    /// How many rows and versions the company's leads have, about.
+    of_all_times: i64,
+}
+
+impl Passed {
+    /// Whether a walk to so many of the hits passes fewer leads than collecting all hits of all times. Collected rows lie anywhere, and cost more
+    /// than those that are walked through.
+    fn walk_is_shorter(self, wanted: i64, hits: i64) -> bool {
+        let [wanted, hits, all] = [wanted, hits, self.all].map(i128::from);
+        let of_all_times = i128::from(self.of_all_times);
+        hits > 0 && (wanted * all / hits).min(all) * all <= 2 * hits * of_all_times
+    }
+}
+
+/// How many leads contain the text; and the list without whose map they could not be counted by walking.
+async fn total(
+    connection: &mut PgConnection,
+    list: Wanted<'_>,
+    text: &str,
+    passed: Passed,
+) -> Result<(Total, Option<&'static ZonedList>), sqlx::Error> {
+    let all = passed.all;
+    let estimate = hits::estimate(connection, list, text, all).await?;
+    if all > EXACT_UP_TO && estimate.is_above() {
+        return Ok((estimate.total(), None));
+    }
+    let (count, unmapped) = if passed.walk_is_shorter(EXACT_UP_TO, estimate.hits()) {
+        counted(connection, list, (all, estimate.hits())).await?
+    } else {
+        (None, None)
+    };
+    let exact = match count {
+        Some(count) => (count <= EXACT_UP_TO).then_some(Total::exact(count)),
+        None => hits::exact(connection, list, text).await?,
+    };
+    Ok((exact.unwrap_or_else(|| estimate.total()), unmapped))
 }
 
 /// How many leads contain the text, up to 10,001, counted by walking; or the list without whose map that cannot be done.

@@ -11,7 +11,7 @@ use projections::duplicates;
 use projections::duplicates::Hidden;
 use projections::leads::counts::{self, LeadFilter};
 use projections::leads::list::{self, Cursor, LeadRow, Sort, SortColumn};
-use projections::leads::past;
+use projections::leads::past::{self, Past};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -295,7 +295,11 @@ async fn find(
     };
     let (total, page) = if let Some(moment) = app.pool.moment() {
         let begun = Instant::now();
-        let (total, read) = past::page(&mut connection, leads, &request).await?;
+        let past = Past {
+            moment: moment.position,
+            totals: &app.past_totals,
+        };
+        let (total, read) = past::page(&mut connection, past, leads, &request).await?;
         app.zone_maps.took(company, &read, moment, begun.elapsed());
         (total, read.page)
     } else {
