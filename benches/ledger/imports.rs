@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use leadledger::embedded::EmbeddedPostgres;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
+use crate::floor;
 use crate::http::{self, Call, Load, Outcome};
 use crate::people::{Person, create_body, person};
 use crate::plan::Plan;
@@ -16,6 +17,7 @@ use crate::server::Server;
 
 const BARE: &str = "import, bare unnest loop";
 const OURS: &str = "import, ours";
+const FLOOR: &str = "import, its rows copied by two connections";
 const ALONE: &str = "create p99, idle";
 const BESIDE: &str = "create p99, during an import";
 const MEMORY: &str = "memory, during an import";
@@ -51,6 +53,12 @@ UPDATE counters SET count = count + (SELECT count(*) FROM rows) WHERE slot = 1";
 pub async fn measure(plan: &Plan, postgres: &EmbeddedPostgres, report: &mut Report) -> Result<()> {
     report.compare("import: ours / bare loop", OURS, BARE, Bound::AtLeast(0.8));
     report.compare(
+        "import: its rows copied / bare loop",
+        FLOOR,
+        BARE,
+        Bound::None,
+    );
+    report.compare(
         "create p99: during an import / idle",
         BESIDE,
         ALONE,
@@ -65,6 +73,8 @@ pub async fn measure(plan: &Plan, postgres: &EmbeddedPostgres, report: &mut Repo
         if let Err(error) = outcome {
             report.remark(format!("{OURS}: {error:#}"));
         }
+        let floor = floor::measure(postgres, &database, plan.import_rows).await;
+        report.attempt(FLOOR, Unit::PerSecond, round, floor);
         let outcome = beside(plan, &server, round, report).await;
         if let Err(error) = outcome {
             report.remark(format!("{BESIDE}: {error:#}"));
@@ -111,7 +121,7 @@ async fn bare_loop(postgres: &EmbeddedPostgres, rows: u64) -> Result<f64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below what a double holds")]
-fn per_second(rows: u64, took: Duration) -> f64 {
+pub fn per_second(rows: u64, took: Duration) -> f64 {
     rows as f64 / took.as_secs_f64()
 }
 

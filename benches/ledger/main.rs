@@ -1,6 +1,7 @@
 //! `make bench`: what the ledger costs, beside what PostgreSQL alone and a stock event-sourcing program cost on the same
 //! cluster, with full durability, in the same minutes. Rounds are interleaved because machines change their mind.
 
+mod floor;
 mod http;
 mod imports;
 mod lists;
