@@ -2,16 +2,18 @@
 //! that every answer has, and the promise that no refusal leaves as plain text. What a caller may do is not decided here.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use futures::FutureExt;
+use futures::{FutureExt, stream};
 
 use super::http_metrics::HttpMetrics;
 use super::problem::Problem;
@@ -131,8 +133,21 @@ async fn surround(State(layers): State<Arc<Layers>>, mut request: Request, next:
     } else {
         response
     };
+    if method == Method::HEAD {
+        response = of_unknown_length(response);
+    }
     write_headers(response.headers_mut(), &id);
     response
+}
+
+/// An answer to HEAD whose body was dropped before its length was known. The outermost router would take the length for that of what is left, which is 0,
+/// and a HEAD tells the length of the answer to GET or none (RFC 9110, 8.6).
+fn of_unknown_length(response: Response) -> Response {
+    let dropped = response.size_hint().exact() == Some(0);
+    if !dropped || response.headers().contains_key(header::CONTENT_LENGTH) {
+        return response;
+    }
+    response.map(|_| Body::from_stream(stream::empty::<Result<Bytes, Infallible>>()))
 }
 
 /// Whether the operation's body is a large file, taken in while it comes.
