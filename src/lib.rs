@@ -20,6 +20,7 @@ pub mod lead_answers;
 pub mod lead_files;
 pub mod lead_routing;
 pub mod ledger;
+pub mod left_behind;
 pub mod legal_hold;
 pub mod lineage;
 pub mod mail;

@@ -1,6 +1,7 @@
 //! The object store of an installation: a folder, or a bucket that several servers share. What is kept in it, and under which
 //! names, is the business of those who keep it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
 use tokio::sync::OnceCell;
+
+use crate::left_behind;
 
 /// See the module's text. Cheap to clone.
 #[derive(Clone)]
@@ -66,6 +69,24 @@ impl Objects {
             })
             .await
     }
+
+    /// Removes what killed writers left in the folder, and answers how many files that were. In a bucket unfinished uploads are the business of
+    /// its lifecycle rules.
+    ///
+    /// # Errors
+    /// What the disk answers.
+    pub async fn sweep_unfinished(&self) -> io::Result<u64> {
+        match self.place.as_ref() {
+            Place::Folder(folder) => left_behind::sweep(folder, is_unfinished).await,
+            Place::Remote(_) => Ok(0),
+        }
+    }
+}
+
+/// As `object_store` names what is not yet in its place: the name, `#` and a number.
+fn is_unfinished(name: &str) -> bool {
+    let number = name.rsplit_once('#').map(|(_, number)| number);
+    number.is_some_and(|number| number.parse::<u64>().is_ok())
 }
 
 fn remote(address: &str) -> anyhow::Result<(Arc<dyn ObjectStore>, ObjectPath)> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -19,8 +19,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower::ServiceExt;
 
-use crate::api;
 use crate::api::problem::Problem;
+use crate::api::{self, layers};
 use crate::app::{App, SharedReads, Stopping};
 use crate::auth::invitation_code::InvitationCodes;
 use crate::auth::password::Passwords;
@@ -132,6 +132,9 @@ fn door(opened: Arc<OnceLock<Router>>) -> Router {
         let opened = opened.get().cloned();
         async move {
             match opened {
+                Some(service) if request.method() == Method::HEAD => {
+                    layers::of_unknown_length(service.oneshot(request).await.into_response())
+                }
                 Some(service) => service.oneshot(request).await.into_response(),
                 None if request.uri().path() == "/health/live" => StatusCode::OK.into_response(),
                 None => {
@@ -265,4 +268,44 @@ fn print_banner(address: SocketAddr, settings: &Settings, first: Option<&FirstLo
         "leadledger serves at  http://{address}\ndocumentation         http://{address}/docs\n{login}\n"
     );
     let _ = std::io::stdout().write_all(banner.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::{Arc, OnceLock};
+
+    use axum::Router;
+    use axum::body::{Body, Bytes};
+    use axum::extract::Request;
+    use axum::http::header::CONTENT_LENGTH;
+    use axum::routing::get;
+    use futures::stream;
+    use tower::ServiceExt;
+
+    use super::door;
+    use crate::api::layers::{Layers, wrap};
+    use crate::clock::Clock;
+
+    #[tokio::test]
+    async fn a_head_tells_the_length_of_the_get_or_none() {
+        let streamed = || async {
+            Body::from_stream(stream::iter([Ok::<_, Infallible>(Bytes::from("four"))]))
+        };
+        let routes = Router::new().route("/streamed", get(streamed));
+        let routes = routes.route("/known", get(|| async { "four" }));
+        let opened = Arc::new(OnceLock::new());
+        let layers = Layers::new(Clock::system());
+        opened.set(wrap(routes, layers)).expect("not opened before");
+        for (path, length) in [("/streamed", None), ("/known", Some("4"))] {
+            let request = Request::head(path).body(Body::empty()).unwrap();
+            let answer = door(opened.clone()).oneshot(request).await.unwrap();
+            let told = answer.headers().get(CONTENT_LENGTH);
+            assert_eq!(
+                told.map(|length| length.to_str().unwrap()),
+                length,
+                "{path}"
+            );
+        }
+    }
 }

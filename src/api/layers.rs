@@ -140,9 +140,9 @@ async fn surround(State(layers): State<Arc<Layers>>, mut request: Request, next:
     response
 }
 
-/// An answer to HEAD whose body was dropped before its length was known. The outermost router would take the length for that of what is left, which is 0,
-/// and a HEAD tells the length of the answer to GET or none (RFC 9110, 8.6).
-fn of_unknown_length(response: Response) -> Response {
+/// An answer to HEAD for the next router outwards. Where a router dropped the body before its length was known, the next one would take the length for that of what is
+/// left, which is 0; a HEAD tells the length of the answer to GET or none (RFC 9110, 8.6).
+pub fn of_unknown_length(response: Response) -> Response {
     let dropped = response.size_hint().exact() == Some(0);
     if !dropped || response.headers().contains_key(header::CONTENT_LENGTH) {
         return response;

@@ -18,7 +18,9 @@ pub enum Field {
     FirstName,
     /// Family name.
     LastName,
-    /// Both names: the first word is the given name.
+    /// The second family name, which follows the first.
+    SecondLastName,
+    /// Both names: the first word is the given name, or what follows a comma.
     FullName,
     /// E-mail.
     Email,
@@ -47,9 +49,10 @@ pub enum Field {
 }
 
 impl Field {
-    const NAMED: [(&'static str, Self); 14] = [
+    const NAMED: [(&'static str, Self); 15] = [
         ("first_name", Self::FirstName),
         ("last_name", Self::LastName),
+        ("second_last_name", Self::SecondLastName),
         ("full_name", Self::FullName),
         ("email", Self::Email),
         ("phone_number", Self::Phone),
@@ -93,7 +96,12 @@ impl Field {
     const fn is_contact(self) -> bool {
         matches!(
             self,
-            Self::FirstName | Self::LastName | Self::FullName | Self::Email | Self::Phone
+            Self::FirstName
+                | Self::LastName
+                | Self::SecondLastName
+                | Self::FullName
+                | Self::Email
+                | Self::Phone
         )
     }
 
@@ -179,7 +187,9 @@ impl Columns {
         for place in passed_over.chain(earlier_reason(header)) {
             fields[place].get_or_insert(Field::Ignore);
         }
+        let is_mapped = fields.contains(&Some(Field::Currency));
         recognise(header, &mut fields, catalogue);
+        pair_value_and_currency(header, &mut fields, is_mapped);
         let fields: Vec<Field> = fields
             .into_iter()
             .map(|field| field.unwrap_or(Field::Extra))
@@ -314,6 +324,32 @@ fn recognise(header: &[String], fields: &mut [Option<Field>], catalogue: &Catalo
     }
 }
 
+/// Whether an amount may be called so: it is one where another column says of which currency.
+fn is_amount(plain: &str) -> bool {
+    matches!(
+        plain,
+        "value" | "amount" | "dealamount" | "valor" | "importe" | "monto" | "montante"
+    )
+}
+
+/// A column of amounts is the lead's value only beside one of currencies; and a column of currencies means nothing by itself, so that it is
+/// kept as it is.
+fn pair_value_and_currency(header: &[String], fields: &mut [Option<Field>], is_mapped: bool) {
+    let place = |fields: &[Option<Field>], wanted| fields.iter().position(|f| *f == Some(wanted));
+    let Some(currency) = place(fields, Field::Currency) else {
+        return;
+    };
+    if place(fields, Field::EstimatedValue).is_some() {
+        return;
+    }
+    let mut amounts = (0..header.len()).filter(|n| is_amount(&plain(&header[*n])));
+    if let Some(amount) = amounts.find(|n| fields[*n].is_none()) {
+        fields[amount] = Some(Field::EstimatedValue);
+    } else if !is_mapped {
+        fields[currency] = None;
+    }
+}
+
 /// Gives the column at this place the meaning, unless it has one or another column has that.
 fn take(fields: &mut [Option<Field>], place: usize, field: Field) {
     if fields[place].is_none() && !fields.contains(&Some(field)) {
@@ -330,6 +366,8 @@ fn usual(plain: &str) -> Option<Field> {
         | "primerapellido" | "apellidopaterno" | "sobrenome" | "ultimonome" | "apelido" => {
             Field::LastName
         }
+        "apellidomaterno" | "segundoapellido" | "secondlastname" | "secondsurname"
+        | "segundosobrenome" => Field::SecondLastName,
         "fullname" | "contactname" | "leadname" | "nombrecompleto" | "nombreyapellido"
         | "nombreyapellidos" | "nombresyapellidos" | "nombreapellido" | "nomecompleto"
         | "nomeesobrenome" | "nombredelcontacto" | "nombredecontacto" | "nomedocontato"
@@ -355,17 +393,19 @@ fn usual(plain: &str) -> Option<Field> {
         | "numerodecelular" | "telefone" | "telefone1" | "numerodetelefone" | "telemovel" => {
             Field::Phone
         }
-        "stage" | "stageid" | "leadstage" | "leadstatus" | "etapa" | "fase" | "estagio" => {
-            Field::Stage
-        }
+        "stage" | "stageid" | "leadstage" | "leadstatus" | "pipelinestage" | "etapa" | "fase"
+        | "estagio" | "etapadelembudo" | "etapadeventa" | "etapadofunil" => Field::Stage,
         "source" | "sourceid" | "leadsource" | "fuente" | "origen" | "fonte" | "origem" => {
             Field::Source
         }
         "campaign" | "campaignid" | "campaignname" | "campana" | "campanha" => Field::Campaign,
         "territory" | "territoryid" | "territorio" => Field::Territory,
-        "assignee" | "assignedto" | "useraccess" | "useraccessid" | "leadowner" | "asignado"
-        | "asignadoa" | "responsable" | "responsavel" | "atribuidoa" => Field::Assignee,
-        "estimatedvalue" | "dealvalue" | "valorestimado" | "montoestimado" => Field::EstimatedValue,
+        "assignee" | "assignedto" | "useraccess" | "useraccessid" | "leadowner" | "owner"
+        | "salesrep" | "salesperson" | "asignado" | "asignadoa" | "responsable" | "vendedor"
+        | "vendedora" | "asesor" | "asesora" | "propietario" | "responsavel" | "atribuidoa"
+        | "proprietario" => Field::Assignee,
+        "estimatedvalue" | "dealvalue" | "opportunityvalue" | "valorestimado" | "montoestimado"
+        | "importeestimado" => Field::EstimatedValue,
         "currency" | "currencycode" | "moneda" | "moeda" => Field::Currency,
         _ => return None,
     })

@@ -51,6 +51,49 @@ fn everyday_headers_are_understood_in_three_languages_and_the_rest_is_kept() {
 }
 
 #[test]
+fn both_family_names_and_who_sells_are_understood() {
+    let names = [
+        "Nombre",
+        "Apellido Paterno",
+        "Apellido Materno",
+        "Vendedor",
+        "Etapa de venta",
+    ];
+    let fields = [
+        "first_name",
+        "last_name",
+        "second_last_name",
+        "assignee",
+        "stage",
+    ];
+    assert_eq!(understood(&names, &[]).unwrap(), fields);
+}
+
+#[test]
+fn an_amount_and_a_currency_mean_something_beside_each_other() {
+    for (names, fields) in [
+        (
+            ["email", "Valor", "Moneda"],
+            ["email", "estimated_value", "currency"],
+        ),
+        (
+            ["email", "Currency", "Amount"],
+            ["email", "currency", "estimated_value"],
+        ),
+        (["email", "Valor", "Color"], ["email", "extra", "extra"]),
+        (["email", "Moneda", "Color"], ["email", "extra", "extra"]),
+    ] {
+        assert_eq!(understood(&names, &[]).unwrap(), fields, "{names:?}");
+    }
+    let names = ["email", "Moneda", "Amount"];
+    let mapping = [("Amount", "extra"), ("Moneda", "currency")];
+    assert_eq!(
+        understood(&names, &mapping).unwrap(),
+        ["email", "currency", "extra"]
+    );
+}
+
+#[test]
 fn the_reason_at_the_end_of_a_file_of_failed_rows_is_passed_over() {
     assert_eq!(
         understood(&["email", "import_failure_reason"], &[]).unwrap(),

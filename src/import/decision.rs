@@ -3,6 +3,7 @@
 //!
 //! Runs in the commit, and for a dry run in a [rehearsal](crate::ledger::rehearsal).
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aggregates::Change;
@@ -41,8 +42,17 @@ pub struct Common {
 /// Where the decision leaves what it decided; the last time counts, since it may be taken again.
 pub type Decided = Arc<Mutex<Option<RowOutcomes>>>;
 
-/// Leads that no table knows, because the chunk before was rehearsed and not committed.
-pub type Imagined = Arc<Mutex<Holders>>;
+/// What a rehearsal keeps from chunk to chunk.
+#[derive(Debug, Default)]
+pub struct Rehearsed {
+    /// Leads that no table knows, because the chunk before was rehearsed and not committed.
+    pub fresh: Holders,
+    /// The rows that a lead or an earlier row is like, and that lead.
+    pub like: BTreeMap<i64, i64>,
+}
+
+/// See [`Rehearsed`].
+pub type Imagined = Arc<Mutex<Rehearsed>>;
 
 /// The command that processes these rows. With `imagined` it is for a rehearsal, of an import that is not on record; with `known` rows
 /// that are like nobody are not looked for.
@@ -54,7 +64,7 @@ pub fn work(
     known: Option<KnownKeys>,
 ) -> Work {
     let Chunk { rows, decided } = this.clone();
-    let found: Imagined = Arc::default();
+    let found: Arc<Mutex<Holders>> = Arc::default();
     let keys: Vec<ContactKeys> = leads(&rows).map(|lead| lead.keys.clone()).collect();
     let limits = PlanLimits::of(&common.company);
     let provenance = common.provenance.clone();
@@ -75,14 +85,18 @@ pub fn work(
             let mut known = locked(&found).clone();
             let mut fresh = imagined
                 .as_ref()
-                .map(|imagined| std::mem::take(&mut *locked(imagined)))
+                .map(|imagined| std::mem::take(&mut locked(imagined).fresh))
                 .unwrap_or_default();
             let mut outcomes = RowOutcomes::from(first);
+            let mut like = Vec::new();
             for row in rows.iter() {
-                chunk.decide(unit, row, (&mut known, &mut fresh), &mut outcomes);
+                let lead = chunk.decide(unit, row, (&mut known, &mut fresh), &mut outcomes);
+                like.extend(lead.map(|lead| (row.row, lead)));
             }
             if let Some(imagined) = &imagined {
-                *locked(imagined) = fresh;
+                let mut imagined = locked(imagined);
+                imagined.fresh = fresh;
+                imagined.like.extend(like);
             }
             *decided.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcomes.clone());
             if !rehearsed {
@@ -150,9 +164,9 @@ fn leads(rows: &[ReadyRow]) -> impl Iterator<Item = &RowLead> {
     leads.map(Box::as_ref)
 }
 
-fn locked(holders: &Mutex<Holders>) -> std::sync::MutexGuard<'_, Holders> {
-    // It is only ever replaced as a whole: a panic elsewhere leaves it sound.
-    holders.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(kept: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // What is in it is only ever replaced as a whole: a panic elsewhere leaves it sound.
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A chunk being decided.
@@ -169,16 +183,20 @@ enum Outcome {
 }
 
 impl Deciding<'_> {
+    /// The lead that the row is like, unless it is refused.
     fn decide(
         &self,
         unit: &mut Unit<'_>,
         row: &ReadyRow,
         (known, fresh): (&mut Holders, &mut Holders),
         outcomes: &mut RowOutcomes,
-    ) {
+    ) -> Option<i64> {
         let lead = match &row.lead {
             Ok(lead) => lead,
-            Err(fault) => return outcomes.push_failed(fault.code, fault.column.clone()),
+            Err(fault) => {
+                outcomes.push_failed(fault.code, fault.column.clone());
+                return None;
+            }
         };
         let source = format!("import {} row {}", self.common.code, row.row);
         unit.set_provenance(&Provenance {
@@ -212,10 +230,12 @@ impl Deciding<'_> {
             Ok(Outcome::Skipped(id)) => outcomes.push_skipped(id),
             Err(refusal) => {
                 let fault = fault_of(&refusal, lead);
-                return outcomes.push_failed(fault.code, fault.column);
+                outcomes.push_failed(fault.code, fault.column);
+                return None;
             }
         }
         outcomes.duplicates += i64::from(like.is_some());
+        like
     }
 
     fn create(&self, unit: &mut Unit<'_>, lead: &RowLead) -> Result<Outcome, Refusal> {
@@ -282,8 +302,11 @@ fn changes(lead: &RowLead) -> UpdateLead {
     }
 }
 
+/// What stands between options.
+const SEPARATORS: [char; 3] = [',', ';', '|'];
+
 /// Answers to questions of choice with the options that their words name, without regard to case and accents; several are
-/// separated by `,`, `;` or `|`. What names no option stays as it is, to be refused.
+/// separated by `,`, `;` or `|`, of which the longest are taken that name options to the end. What names none stays as it is, to be refused.
 fn chosen(unit: &Unit<'_>, path: &[i64], answers: &[Answer]) -> Vec<Answer> {
     let options = |answer: &Answer| -> Option<Vec<OptionId>> {
         path.iter().rev().find_map(|company| {
@@ -314,10 +337,36 @@ fn named_options(question: &Question, text: &str) -> Option<Vec<OptionId>> {
         let option = options.find(|option| search::fold(&option.value) == wanted);
         option.map(|option| option.option_id)
     };
-    if let Some(whole) = find(text) {
-        return Some(vec![whole]);
+    // Where the pieces begin, and where one more would: separators stand in the texts of options too.
+    let mut begins = vec![0];
+    begins.extend(text.match_indices(SEPARATORS).map(|(at, _)| at + 1));
+    begins.push(text.len() + 1);
+    let pieces = begins.len() - 1;
+    let in_options = question
+        .options
+        .iter()
+        .map(|option| option.value.matches(SEPARATORS).count() + 1);
+    let most = in_options.max()?;
+    // For each piece, from the last on, the option that begins with it and the piece after that, if options go on to the end from there.
+    let mut named: Vec<Option<(OptionId, usize)>> = vec![None; pieces];
+    for first in (0..pieces).rev() {
+        let longest = most.min(pieces - first);
+        named[first] = (1..=longest).rev().find_map(|count| {
+            let next = first + count;
+            if next < pieces && named[next].is_none() {
+                return None;
+            }
+            Some((find(&text[begins[first]..begins[next] - 1])?, next))
+        });
     }
-    text.split([',', ';', '|']).map(find).collect()
+    let mut options = Vec::new();
+    let mut piece = 0;
+    while piece < pieces {
+        let (option, next) = named[piece]?;
+        options.push(option);
+        piece = next;
+    }
+    Some(options)
 }
 
 /// The code of a refusal, and the column that is to blame.
@@ -352,6 +401,7 @@ pub fn message(code: &str, column: Option<&str>) -> String {
         "invalid_name" => "is not a name",
         "invalid_email" => "is not an e-mail address",
         "invalid_phone_number" => "is not a phone number",
+        "formula_error" => "holds the error of a formula",
         "invalid_text" => "is too long or has control characters",
         "invalid_estimated_value" => "is not an amount with a currency, such as 1200.50 MXN",
         "invalid_answer" => "is not an answer to this question",

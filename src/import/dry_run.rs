@@ -1,6 +1,6 @@
 //! A dry run: every row of a file decided as in an import, by the same decision, and nothing of it kept.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, PoisonError};
 
@@ -32,6 +32,8 @@ const BYTES_A_PERMIT: u64 = 100_000;
 pub struct DryRun {
     /// What would become of the rows.
     pub outcomes: Vec<RowOutcomes>,
+    /// The rows that are like a lead or an earlier row, and that lead.
+    pub like: BTreeMap<i64, i64>,
     /// Leads with a higher id are imagined.
     pub last_lead_id: i64,
     /// To be kept as long as the outcomes, or what is made of them.
@@ -119,6 +121,7 @@ impl Imports {
         let mut run = DryRun {
             outcomes: Vec::new(),
             last_lead_id: rehearsal.last_id(IdKind::Lead),
+            like: BTreeMap::new(),
             room,
         };
         while let Some(rows) = ahead.recv().await {
@@ -141,13 +144,15 @@ impl Imports {
             outcome.map_err(CommitError::Refused)?;
             let wanted: HashSet<i64> = {
                 let mut imagined = imagined.lock().unwrap_or_else(PoisonError::into_inner);
-                imagined.keep(|key| last_rows.is_after(key, last));
-                imagined.leads().collect()
+                imagined.fresh.keep(|key| last_rows.is_after(key, last));
+                imagined.fresh.leads().collect()
             };
             rehearsal.keep_leads(&wanted);
             let decided = decided.lock().unwrap_or_else(PoisonError::into_inner);
             run.outcomes.extend(decided.clone());
         }
+        let mut imagined = imagined.lock().unwrap_or_else(PoisonError::into_inner);
+        run.like = std::mem::take(&mut imagined.like);
         Ok(run)
     }
 }

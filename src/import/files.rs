@@ -6,7 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -15,10 +16,10 @@ use futures::TryStreamExt;
 use object_store::buffered::BufWriter;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
-use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
+use crate::left_behind;
 use crate::objects::Objects;
 
 /// The largest file: 200 MB.
@@ -40,8 +41,8 @@ static KEEPING: Semaphore = Semaphore::const_new(4);
 /// Why the parts of an upload are no file.
 #[derive(Debug, thiserror::Error)]
 pub enum PartsError {
-    /// There are none.
-    #[error("the upload has no parts")]
+    /// There is no such upload.
+    #[error("there is no such upload")]
     None,
     /// One before the last is not there.
     #[error("part {0} is missing")]
@@ -81,10 +82,10 @@ pub struct ImportFiles {
     spool: PathBuf,
 }
 
-/// A file that came in, on the node's own disk until it is dropped.
+/// A file that came in, on the node's own disk until it is dropped. It has no name there: however the process ends, nothing of it stays.
 #[derive(Debug)]
 pub struct Spooled {
-    file: NamedTempFile,
+    file: File,
     /// SHA-256 of its bytes.
     pub digest: Vec<u8>,
     /// Bytes.
@@ -97,15 +98,14 @@ impl Spooled {
     /// # Errors
     /// What the disk answers.
     pub fn open(&self) -> io::Result<File> {
-        let mut file = self.file.reopen()?;
-        file.seek(SeekFrom::Start(0))?;
-        Ok(file)
+        // A clone would share its place with all others.
+        File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
     }
 }
 
 /// A file that is coming in.
 pub struct Spool {
-    file: NamedTempFile,
+    file: File,
     writer: tokio::io::BufWriter<tokio::fs::File>,
     digest: Context,
     size: u64,
@@ -162,8 +162,8 @@ impl ImportFiles {
     /// What the disk answers.
     pub fn spool(&self) -> Result<Spool, FileError> {
         std::fs::create_dir_all(&self.spool)?;
-        let file = NamedTempFile::new_in(&self.spool)?;
-        let writer = tokio::fs::File::from_std(file.reopen()?);
+        let file = tempfile::tempfile_in(&self.spool)?;
+        let writer = tokio::fs::File::from_std(file.try_clone()?);
         Ok(Spool {
             file,
             writer: tokio::io::BufWriter::with_capacity(256 * 1024, writer),
@@ -206,6 +206,17 @@ impl ImportFiles {
         self.delete(&file_path(code)).await;
     }
 
+    /// Notes that there is such an upload.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn begin_upload(&self, upload: &str) -> Result<(), FileError> {
+        let store = self.objects.store().await?;
+        let nothing = object_store::PutPayload::new();
+        store.put(&begun_path(upload), nothing).await?;
+        Ok(())
+    }
+
     /// Keeps a part of an upload; a part that is sent again replaces the former.
     ///
     /// # Errors
@@ -231,7 +242,11 @@ impl ImportFiles {
             return Err(PartsError::Completed);
         }
         let numbers = self.parts_of(upload).await?;
-        let last = numbers.last().copied().ok_or(PartsError::None)?;
+        let last = match numbers.last() {
+            Some(last) => *last,
+            None if self.has(&begun_path(upload)).await? => return Err(PartsError::Missing(1)),
+            None => return Err(PartsError::None),
+        };
         let mut spool = self.spool()?;
         for part in 1..=last {
             if !self.append(&part_path(upload, part), &mut spool).await? {
@@ -319,13 +334,15 @@ impl ImportFiles {
         Ok(())
     }
 
-    /// Removes what was kept long enough, and answers how many objects that were.
+    /// Removes what was kept long enough, and answers how many objects that were; and what killed writers left unfinished in the store and in
+    /// the spool directory, where nothing has a name but the files of former versions.
     ///
     /// # Errors
-    /// What the store answers.
+    /// What disk and store answer.
     pub async fn sweep(&self, now: DateTime<Utc>) -> Result<u64, FileError> {
         let store = self.objects.store().await?;
-        let mut removed = 0;
+        let mut removed = self.objects.sweep_unfinished().await?;
+        removed += left_behind::sweep(&self.spool, |_| true).await?;
         for (folder, kept_for) in [(FILES, KEPT_FOR), (PARTS, PARTS_KEPT_FOR)] {
             let all: Vec<_> = store
                 .list(Some(&ObjectPath::from(folder)))
@@ -378,6 +395,11 @@ fn file_path(code: &str) -> ObjectPath {
 
 fn part_path(upload: &str, part: u32) -> ObjectPath {
     ObjectPath::from(format!("{PARTS}/{upload}/{part}"))
+}
+
+/// Stands where an upload was begun, until it is swept.
+fn begun_path(upload: &str) -> ObjectPath {
+    ObjectPath::from(format!("{PARTS}/{upload}/begun"))
 }
 
 /// Stands where an upload was completed, until it is swept; no part is taken after that, because its address has run out by then.

@@ -94,6 +94,7 @@ pub fn read(columns: &Columns, row: &tabular::Row, region: Region) -> Result<Rea
     let mut read = ReadRow::default();
     let mut value = None;
     let mut currency = None;
+    let mut second_last_name = None;
     for (place, cell) in row.fields.iter().enumerate() {
         let cell = cell.trim();
         if cell.is_empty() {
@@ -106,11 +107,17 @@ pub fn read(columns: &Columns, row: &tabular::Row, region: Region) -> Result<Rea
             });
         };
         let fault = |code| RowFault::of(code, column);
+        if !matches!(field, Field::Extra | Field::Ignore) && is_formula_error(cell) {
+            return Err(fault("formula_error"));
+        }
         match field {
             Field::FirstName => read.contact.first_name = Some(name(cell, column)?),
             Field::LastName => read.contact.last_name = Some(name(cell, column)?),
+            Field::SecondLastName => second_last_name = Some((name(cell, column)?, column)),
             Field::FullName => {
-                let (first, last) = cell.split_once(char::is_whitespace).unwrap_or((cell, ""));
+                let (first, last) = family_name_first(cell)
+                    .or_else(|| cell.split_once(char::is_whitespace))
+                    .unwrap_or((cell, ""));
                 let contact = &mut read.contact;
                 contact.first_name.get_or_insert(name(first, column)?);
                 if !last.trim().is_empty() {
@@ -147,12 +154,41 @@ pub fn read(columns: &Columns, row: &tabular::Row, region: Region) -> Result<Rea
             Field::Ignore => {}
         }
     }
+    if let Some((second, column)) = second_last_name {
+        let last = &mut read.contact.last_name;
+        *last = Some(match last.take() {
+            Some(first) => name(&format!("{} {}", first.as_str(), second.as_str()), column)?,
+            None => second,
+        });
+    }
     if let Some((column, cell)) = value {
         let money = money(cell, currency.map(|(_, code)| code));
         let money = money.ok_or_else(|| RowFault::of("invalid_estimated_value", column))?;
         read.estimated_value = Some(money);
     }
     Ok(read)
+}
+
+/// What spreadsheet programs show, and write to a CSV, where a formula came to nothing: no name, no stage and no amount of anybody.
+fn is_formula_error(cell: &str) -> bool {
+    const ERRORS: [&str; 9] = [
+        "#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#SPILL!", "#CALC!",
+    ];
+    cell.starts_with('#') && ERRORS.contains(&cell)
+}
+
+/// `Pérez López, Ana`: given name and family name, unless what follows the comma belongs to a company's name or is a title.
+fn family_name_first(cell: &str) -> Option<(&str, &str)> {
+    const TITLES: [&str; 14] = [
+        "jr", "sr", "ii", "iii", "iv", "md", "phd", "esq", "inc", "llc", "ltd", "ltda", "sa",
+        "corp",
+    ];
+    let (last, first) = cell.split_once(',')?;
+    let (last, first) = (last.trim(), first.trim());
+    let is_of_a_name = |c: char| c.is_alphabetic() || c.is_whitespace() || "-'’".contains(c);
+    let is_name = !first.is_empty() && first.chars().all(is_of_a_name);
+    let is_title = TITLES.contains(&search::fold(first).as_str());
+    (is_name && !is_title && !last.is_empty()).then_some((first, last))
 }
 
 fn name(cell: &str, column: &str) -> Result<PersonName, RowFault> {

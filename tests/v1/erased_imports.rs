@@ -60,6 +60,54 @@ async fn files_that_were_not_read_to_their_end_are_gone() {
     server.assert_sound().await;
 }
 
+/// However a server ends, nothing of a file that it was reading stays on its disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_read_has_no_name_in_the_spool() {
+    let scene = Scene::start().await;
+    let begun = scene.upload(&people(3_000, "example.com"), &[]).await;
+    let spool = scene.server.data.path().join("spool");
+    let read = async |code: &str| {
+        let call = scene.server.get(format!("/api/v1/import/{code}"));
+        let mut about = call.token(&scene.ana.token).expect(200).await;
+        about["import_file"].take()
+    };
+    loop {
+        let named: Vec<_> = std::fs::read_dir(&spool).unwrap().collect();
+        assert!(named.is_empty(), "{named:?}");
+        if read(code(&begun)).await["status"] == "completed" {
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_writer_left_is_swept() {
+    let scene = Scene::start().await;
+    let server = &scene.server;
+    scene.import("email\nzoe@example.com\n", &[]).await;
+    let folder = |name: &str| server.data.path().join(name);
+    let kept = in_folder(&folder("objects"), &["zoe@example.com".to_owned()]);
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let hours_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 60 * 60);
+    for (name, is_old) in [
+        ("spool/.tmpOld", true),
+        ("objects/imports/old#1", true),
+        ("objects/imports/new#12", false),
+    ] {
+        let file = std::fs::File::create(folder(name)).unwrap();
+        if is_old {
+            file.set_modified(hours_ago).unwrap();
+        }
+    }
+    let files = &server.app.imports.files;
+    assert_eq!(files.sweep(server.app.clock.now()).await.unwrap(), 2);
+    assert!(folder("objects/imports/new#12").exists());
+    assert_eq!(
+        in_folder(&folder("objects"), &["zoe@example.com".to_owned()]),
+        kept
+    );
+}
+
 /// What the file is called, and why it was imported: sealed with the key of the import, which goes with the file.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_words_that_came_with_an_import_are_gone() {

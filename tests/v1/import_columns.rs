@@ -230,3 +230,42 @@ async fn a_filled_template_and_an_export_give_all_answers_whatever_is_asked() {
     assert_eq!((&*fields[0], &*fields[2]), ("email", "phone_number"));
     scene.server.assert_sound().await;
 }
+
+/// As people in Mexico have them: two family names, the name turned round, and what a spreadsheet writes where a formula came to nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_put_together_and_errors_of_formulas_are_no_names() {
+    let scene = Scene::start().await;
+    let file = "Nombre,Apellido paterno,Apellido materno,Valor,Moneda,Notas\n\
+                Ana,Pérez,López,1200.50,MXN,#REF!\n\
+                Eva,,Ruiz,,,\n\
+                #N/A,Gil,,,,\n";
+    let import = scene.import(file, &[]).await;
+    assert_eq!(int(&import["imported_rows"]), 2, "{import:#}");
+    let error = &import["errors"][0];
+    assert_eq!(error["message"], "Nombre: holds the error of a formula");
+    let mut leads = scene.leads().await;
+    leads.sort_by_key(|lead| int(&lead["id"]));
+    assert_eq!(leads[0]["last_name"], "Pérez López");
+    assert_eq!(
+        leads[0]["estimated_value"],
+        json!({"amount": "1200.50", "currency": "MXN"})
+    );
+    assert_eq!(leads[0]["extra"]["Notas"], "#REF!");
+    assert_eq!(leads[1]["last_name"], "Ruiz");
+
+    let file =
+        "Nombre completo\n\"Pérez López, Ana María\"\n\"Acme, S.A. de C.V.\"\n\"John Doe, Jr\"\n";
+    scene.import(file, &[]).await;
+    let mut leads = scene.leads().await;
+    leads.sort_by_key(|lead| int(&lead["id"]));
+    let names: Vec<_> = leads[2..]
+        .iter()
+        .map(|lead| json!([lead["first_name"], lead["last_name"]]))
+        .collect();
+    let expected = [
+        json!(["Ana María", "Pérez López"]),
+        json!(["Acme,", "S.A. de C.V."]),
+        json!(["John", "Doe, Jr"]),
+    ];
+    assert_eq!(names, expected);
+}

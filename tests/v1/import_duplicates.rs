@@ -58,6 +58,9 @@ async fn rehearsed_and_imported(scene: &Scene, fields: &[(&str, &str)]) -> Value
         })
         .collect();
     assert_eq!(told, outcomes);
+    let rows = dry["rows"].as_array().expect("rows").iter();
+    let duplicates = rows.filter(|row| row["duplicate"] == true).count();
+    assert_eq!(duplicates as i64, int(&dry["duplicate_rows"]), "{dry:#}");
     import
 }
 
@@ -195,4 +198,56 @@ async fn rows_name_what_the_company_has() {
         assert_eq!(lead["answers"][0]["value"], chosen);
     }
     server.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_that_creates_tells_whom_each_row_is_like() {
+    let (scene, ana) = with_ana().await;
+    let file = "email\nana@example.com\nbo@example.com\nbo@example.com\nno address\n";
+    let dry = scene.server.post(format!("{}?dry_run=true", scene.path()));
+    let dry = dry.token(&scene.ana.token).upload("leads.csv", file, &[]);
+    let dry = dry.expect(200).await;
+    let told = dry["rows"].as_array().expect("rows").iter();
+    let told: Vec<_> = told
+        .map(|row| json!([row["outcome"], row["duplicate"], row["lead_id"]]))
+        .collect();
+    let expected = [
+        json!(["created", true, ana]),
+        json!(["created", false, null]),
+        json!(["created", true, null]),
+        json!(["failed", false, null]),
+    ];
+    assert_eq!(told, expected);
+}
+
+/// The texts of options may have what stands between options in them.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_options_are_found_whatever_stands_in_their_texts() {
+    let scene = Scene::start().await;
+    let options = ["Casa", "Depa, grande", "Lote", "Casa, con patio; o sin"];
+    let options: Vec<Value> = options
+        .iter()
+        .map(|value| json!({"value": value}))
+        .collect();
+    let wishes =
+        json!({"text": "Intereses", "question_type": "multiple_choice", "options": options});
+    scene
+        .server
+        .question(&scene.ana, scene.company, wishes)
+        .await;
+    let file = "Nombre;Intereses\nA;Lote, Depa, grande\nB;\"casa, con patio; o sin, lote\"\nC;Casa|Depa, grande,Lote\nD;Depa, Lote\nE;\"Casa,\"\n";
+    let import = scene.import(file, &[]).await;
+    assert_eq!(counts(&import), [3, 0, 0, 2, 0], "{import:#}");
+    let mut leads = scene.leads().await;
+    leads.sort_by_key(|lead| int(&lead["id"]));
+    let chosen: Vec<_> = leads
+        .iter()
+        .map(|lead| lead["answers"][0]["value"].clone())
+        .collect();
+    let expected = [
+        "Depa, grande, Lote",
+        "Lote, Casa, con patio; o sin",
+        "Casa, Depa, grande, Lote",
+    ];
+    assert_eq!(chosen, expected);
 }

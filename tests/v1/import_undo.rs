@@ -281,7 +281,7 @@ async fn a_file_may_come_in_parts() {
         let call = server.post(text("complete_url")).token(&scene.ana.token);
         call.json(&json!({"name": "In parts", "duplicates": "skip"}))
     };
-    complete().expect(404).await;
+    complete().expect(422).await;
     let file = people(100, "example.com");
     let (first, second) = file.split_at(777);
     let put = |part: &str, bytes: &str| {

@@ -46,7 +46,15 @@ async fn a_missing_part_is_named_and_a_completed_upload_takes_no_more() {
     let (first, rest) = file.split_at(200);
     let (second, third) = rest.split_at(200);
     let parts = Parts::begin(&scene).await;
-    parts.complete().expect(404).await;
+    let refused = parts.complete().expect(422).await;
+    assert_eq!(refused["code"], "part_missing", "{refused}");
+    let unknown = uuid::Uuid::now_v7();
+    let nowhere = format!(
+        "/api/v1/companies/{}/import/uploads/{unknown}/complete",
+        scene.company
+    );
+    let nowhere = scene.server.post(nowhere).token(&scene.ana.token);
+    nowhere.json(&json!({})).expect(404).await;
     parts.put("3", third).expect(200).await;
     for (missing, bytes) in [("1", first), ("2", second)] {
         let refused = parts.complete().expect(422).await;

@@ -81,6 +81,10 @@ async fn begin_upload(
     let company = CompanyId(company_id);
     caller.scope_with(&app, company, Right::Configure).await?;
     let id = app.clock.new_id().to_string();
+    app.imports
+        .files
+        .begin_upload(&folder(company_id, &id))
+        .await?;
     let expires_at = app.clock.now() + OPEN_FOR;
     let expires = expires_at.timestamp();
     let signature = signed(&app.links, &id, company_id, expires);

@@ -132,6 +132,8 @@ struct DryRow {
     row: i64,
     /// `created`, `updated`, `skipped` or `failed`.
     outcome: &'static str,
+    /// Whether it is like a lead or an earlier row.
+    duplicate: bool,
     /// The lead that would change or that the row is like; null when the file itself brings it.
     lead_id: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -412,30 +414,32 @@ impl From<DryRun> for DryRunView {
             view.skipped_rows += counts.skipped;
             view.failed_rows += counts.failed;
             view.duplicate_rows += counts.duplicates;
-            view.rows.extend(dry_rows(outcomes, run.last_lead_id));
+            view.rows
+                .extend(dry_rows(outcomes, &run.like, run.last_lead_id));
         }
         view
     }
 }
 
-fn dry_rows(outcomes: RowOutcomes, last_lead_id: i64) -> Vec<DryRow> {
-    let there = |id: i64| Some(id).filter(|id| *id <= last_lead_id);
-    let row = |row, outcome, lead_id| DryRow {
-        row,
-        outcome,
-        lead_id,
-        error: None,
+fn dry_rows(outcomes: RowOutcomes, like: &BTreeMap<i64, i64>, last_lead_id: i64) -> Vec<DryRow> {
+    let row = |row, outcome| {
+        let lead = like.get(&row).copied();
+        DryRow {
+            row,
+            outcome,
+            duplicate: lead.is_some(),
+            lead_id: lead.filter(|id| *id <= last_lead_id),
+            error: None,
+        }
     };
     let created = outcomes.created.iter();
     let created = created.flat_map(|run| (0..run.count).map(|n| run.row + n));
-    let mut rows: Vec<DryRow> = created.map(|n| row(n, "created", None)).collect();
-    let updated = outcomes.updated.iter();
-    rows.extend(updated.map(|r| row(r.row, "updated", there(r.lead_id.get()))));
-    let skipped = outcomes.skipped.iter();
-    rows.extend(skipped.map(|r| row(r.row, "skipped", there(r.lead_id.get()))));
+    let mut rows: Vec<DryRow> = created.map(|n| row(n, "created")).collect();
+    rows.extend(outcomes.updated.iter().map(|r| row(r.row, "updated")));
+    rows.extend(outcomes.skipped.iter().map(|r| row(r.row, "skipped")));
     rows.extend(outcomes.failed.into_iter().map(|failed| DryRow {
         error: Some(RowErrorView::new(failed.row, failed.code, failed.column)),
-        ..row(failed.row, "failed", None)
+        ..row(failed.row, "failed")
     }));
     rows.sort_unstable_by_key(|row| row.row);
     rows
