@@ -109,11 +109,17 @@ async fn containing(
         None => total(connection, list, text, passed).await?,
     };
     let wanted = request.offset() + request.per_page + 1;
+    let one_in = (all / total.count.max(1)).max(1);
+    // Without a map a walk passes the versions of other times too.
+    let times = if Map::of(connection, list, total.count).await?.is_some() {
+        1
+    } else {
+        (passed.of_all_times / all.max(1)).max(1)
+    };
     let mut ids = if !total.is_estimate && request.offset() >= total.count {
         // Nothing is to be looked for behind the end.
         Ids::default()
-    } else if passed.walk_is_shorter(wanted, total.count) {
-        let one_in = (all / total.count.max(1)).max(1);
+    } else if passed.walk_is_shorter(wanted.saturating_mul(times), total.count) {
         // A plan for any text would look for this one by the index of the search in every zone.
         let mut transaction = plans::for_values(connection).await?;
         let ids = in_order(&mut transaction, list, Leads { all, one_in }, request).await?;

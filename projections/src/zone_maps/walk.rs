@@ -37,6 +37,8 @@ const AT_MOST: (i64, i64) = (1_024, 256);
 pub(crate) const ASTRAY: i64 = 4;
 /// Zones that are looked into in any case.
 const ANYHOW: i64 = 64;
+/// Where so many rows are to be looked through, whole groups of zones are, which of a row that has changed often hold a few rows each.
+const LONG: i64 = 8_192;
 /// How many of its rows a zone is taken to have held at the moment: an eighth.
 const HELD: i64 = 4;
 
@@ -80,6 +82,13 @@ impl Walked {
     }
 }
 
+/// What is looked into at a time.
+#[derive(Debug, Clone, Copy)]
+enum Pieces {
+    Zones,
+    Groups,
+}
+
 /// What comes before a part of a list.
 struct Before {
     /// The map that tells, by the position as of which it was made.
@@ -110,12 +119,17 @@ impl Walk<'_> {
         }
         let wanted = request.offset() - passed + request.per_page + 1;
         let astray = wanted.saturating_mul(self.one_in).saturating_mul(ASTRAY) / HELD + ANYHOW;
+        let pieces = if self.one_in > 1 && wanted.saturating_mul(self.one_in) >= LONG {
+            Pieces::Groups
+        } else {
+            Pieces::Zones
+        };
         let mut looked_into = 0;
         let mut at_once = wanted;
         let mut ids: Vec<i64> = Vec::new();
         loop {
             let first = looked_into == 0;
-            let mut query = self.rows_in_zones(&|query| {
+            let mut query = self.rows_in(pieces, &|query| {
                 // One plan for every first page: see `PageRequest::push_window`.
                 if first && request.offset() == 0 {
                     query.push(at_once);
@@ -153,7 +167,11 @@ impl Walk<'_> {
             };
             self.after = Some(Place::read(self.list, last, 3, 4)?);
             zones.dedup();
-            looked_into += i64::try_from(zones.len()).unwrap_or(i64::MAX);
+            let zones = i64::try_from(zones.len()).unwrap_or(i64::MAX);
+            looked_into += match pieces {
+                Pieces::Zones => zones,
+                Pieces::Groups => zones.saturating_mul(GROUP),
+            };
             if self.one_in > 1 && looked_into > astray {
                 return Ok(Found::Astray);
             }
@@ -236,7 +254,7 @@ impl Walk<'_> {
         (self.rows)(&mut query);
         let ZonedList { key, id, .. } = self.list;
         for (side, end) in [(">=", "first"), ("<=", "last")] {
-            // Both, as in `rows_in_zones`.
+            // Both, as in `rows_in`.
             query.push(format!(
                 " AND l.{key} {side} z.{end}_{kind} AND (l.{key}, l.{id}) {side} (z.{end}_{kind}, z.{end}_id)"
             ));
@@ -292,19 +310,29 @@ impl Walk<'_> {
     }
 
     /// Appends the relation `z` of the next zones, in the order of the list: of one group after the other, each when it is needed. To have
-    /// them sorted, PostgreSQL would look at the zones of all groups first.
-    fn push_next(&self, query: &mut QueryBuilder<'_, Postgres>) {
+    /// them sorted, PostgreSQL would look at the zones of all groups first. Or of the next groups.
+    fn push_next(&self, pieces: Pieces, query: &mut QueryBuilder<'_, Postgres>) {
         let kind = self.list.kind;
         let (far, _) = self.ends();
         let near = if self.descending { "last" } else { "first" };
         let direction = self.direction();
         let (zones, groups) = AT_MOST;
+        let columns = format!(
+            "z.zone, z.{near}_{kind} AS near, z.{near}_id AS near_id, z.{far}_{kind} AS far, z.{far}_id AS far_id"
+        );
+        if matches!(pieces, Pieces::Groups) {
+            query.push(format!(
+                "(SELECT {columns} FROM past.zones z WHERE z.level = 1"
+            ));
+            self.push_zones(query);
+            query.push(format!(" ORDER BY z.zone {direction} LIMIT {groups}) z"));
+            return;
+        }
         query.push("(SELECT z.* FROM (SELECT z.zone FROM past.zones z WHERE z.level = 1");
         self.push_zones(query);
         // The limit inside too: else PostgreSQL may look at every zone for its group, instead of at the zones of each group.
         query.push(format!(
-            " ORDER BY z.zone {direction} LIMIT {groups}) g CROSS JOIN LATERAL (SELECT z.zone, z.{near}_{kind} AS near, \
-             z.{near}_id AS near_id, z.{far}_{kind} AS far, z.{far}_id AS far_id FROM past.zones z \
+            " ORDER BY z.zone {direction} LIMIT {groups}) g CROSS JOIN LATERAL (SELECT {columns} FROM past.zones z \
              WHERE z.level = 0 AND z.zone >= g.zone * {GROUP} AND z.zone < (g.zone + 1) * {GROUP}"
         ));
         self.push_zones(query);
@@ -329,10 +357,11 @@ impl Walk<'_> {
             ));
     }
 
-    /// The map, zone and id of each of the first rows in the next zones, and the place behind which to go on; of a zone without such a row its
+    /// The map, zone (or group) and id of each of the first rows in the next ones, and the place behind which to go on; of a zone without such a row its
     /// end; or the map alone.
-    fn rows_in_zones(
+    fn rows_in(
         &self,
+        pieces: Pieces,
         push_rows: &dyn Fn(&mut QueryBuilder<'_, Postgres>),
     ) -> QueryBuilder<'_, Postgres> {
         let ZonedList { key, id, .. } = self.list;
@@ -342,7 +371,7 @@ impl Walk<'_> {
         query.push(
             " LEFT JOIN (SELECT z.zone, l.id, coalesce(l.key, z.far) AS place, coalesce(l.id, z.far_id) AS place_id FROM ",
         );
-        self.push_next(&mut query);
+        self.push_next(pieces, &mut query);
         query.push(format!(
             " LEFT JOIN LATERAL (SELECT l.{key} AS key, l.{id} AS id"
         ));
