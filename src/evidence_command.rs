@@ -9,7 +9,7 @@ use anyhow::Context;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::evidence::EvidencePack;
 use crate::proof::history;
-use crate::proof::keys::{TrustedKey, keys_in, narrowed};
+use crate::proof::keys::{TrustedKey, ambiguous, keys_in, narrowed};
 use crate::proof::note::VerifierKey;
 
 /// The largest file that is read.
@@ -89,7 +89,7 @@ fn verdict(pack: &EvidencePack, checkpoint: &Checkpoint) -> String {
 /// The keys that are given as text or as files, each with the times that one of the files says.
 ///
 /// # Errors
-/// A file that cannot be read, or a key that is none.
+/// A file that cannot be read, a key that is none, or two that cannot be told apart.
 pub fn trusted(given: &[String]) -> anyhow::Result<Vec<TrustedKey>> {
     let mut keys = Vec::new();
     for one in given {
@@ -104,6 +104,9 @@ pub fn trusted(given: &[String]) -> anyhow::Result<Vec<TrustedKey>> {
         let found = keys_in(&text).map_err(|error| anyhow::anyhow!("--key {one}: {error}"))?;
         anyhow::ensure!(!found.is_empty(), "--key {one}: there is no key in it");
         keys.extend(found);
+    }
+    if let Some(found) = ambiguous(&keys) {
+        anyhow::bail!("--key: another key has the name and hash of {}", found.key);
     }
     Ok(narrowed(&keys, &[]))
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::keys::TrustedKey;
 use super::note::{self, NoteError, Signer};
-use super::{Hash, hash_from_base64, to_base64};
+use super::{Hash, hash_from_base64, rfc3339, to_base64};
 
 const STREAMS: &str = "leadledger-streams ";
 const TIME: &str = "leadledger-time ";
@@ -120,7 +120,7 @@ impl Checkpoint {
         };
         let (map, time) = ("root of the map of streams", "time");
         let (streams, made) = (after(STREAMS, map)?, after(TIME, time)?);
-        let made = made.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        let made = made.and_then(rfc3339::read);
         let missing = CheckpointError::Missing;
         Ok(Self {
             origin: origin.ok_or(missing("origin"))?.to_owned(),
@@ -129,7 +129,7 @@ impl Checkpoint {
                 .ok_or(missing("tree size"))?,
             root: root.ok_or(missing("root"))?,
             streams: streams.and_then(hash_from_base64).ok_or(missing(map))?,
-            time: made.ok_or(missing(time))?.to_utc(),
+            time: made.ok_or(missing(time))?,
         })
     }
 }

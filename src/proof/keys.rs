@@ -1,8 +1,14 @@
 //! The keys that somebody trusts, and when each signed: a key that is retired proves nothing that is said to be signed later.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 
 use super::note::VerifierKey;
+use super::rfc3339;
+
+/// What stands between words.
+const SPACE: [char; 2] = [' ', '\t'];
 
 /// A key, and the time within which what it signs counts: in whole seconds, as checkpoints tell theirs, with both ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,34 +49,50 @@ impl TrustedKey {
 
     /// The key in a line: `name+hash+base64`, and behind it since when and until when, where that is said. `-` is no end.
     fn parse(line: &str) -> Result<Self, String> {
+        if line.starts_with(SPACE) {
+            return Err(format!("{line:?} begins with white space"));
+        }
         let mut words = line
-            .split_whitespace()
+            .split(SPACE)
+            .filter(|word| !word.is_empty())
             .take_while(|word| !word.starts_with('#'));
         let word = words.next().unwrap_or_default();
         let key = VerifierKey::parse(word).map_err(|error| format!("{word:?} {error}"))?;
         let mut time = || match words.next() {
             None | Some("-") => Ok(None),
-            Some(word) => DateTime::parse_from_rfc3339(word)
-                .map(|time| Some(time.to_utc()))
-                .map_err(|_| format!("{word:?} behind a key is no time")),
+            Some(word) => rfc3339::read(word)
+                .map(Some)
+                .ok_or_else(|| format!("{word:?} behind a key is no time")),
         };
-        Ok(Self {
-            key,
-            from: time()?,
-            until: time()?,
-        })
+        let (from, until) = (time()?, time()?);
+        match words.next() {
+            None => Ok(Self { key, from, until }),
+            Some(word) => Err(format!("{word:?} stands behind the times of a key")),
+        }
     }
 }
 
-/// The keys in a text, one at the beginning of each line that is not empty and no comment (`#`), with their times if they
+/// The keys in a text, one at the very beginning of each line that is not empty and no comment (`#`), with their times if they
 /// are there.
 ///
 /// # Errors
 /// The first line that is no key.
 pub fn keys_in(text: &str) -> Result<Vec<TrustedKey>, String> {
-    let lines = text.lines().map(str::trim);
+    let lines = text.split('\n');
+    // Some editors end lines with a carriage return.
+    let lines = lines.map(|line| line.trim_end_matches([' ', '\t', '\r']));
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(TrustedKey::parse).collect()
+}
+
+/// A key for which another of these can be taken: signatures name theirs by its name and hash alone.
+#[must_use]
+pub fn ambiguous(keys: &[TrustedKey]) -> Option<&TrustedKey> {
+    let mut named = HashMap::new();
+    keys.iter().find(|trusted| {
+        let key = &trusted.key;
+        *named.entry((&key.name, key.hash())).or_insert(key) != key
+    })
 }
 
 /// Each of these keys within the times that it has here and wherever else it is among them, or among the others: a key that is

@@ -10,6 +10,7 @@ pub mod history;
 pub mod keys;
 pub mod merkle;
 pub mod note;
+mod rfc3339;
 pub mod stream_map;
 mod strict_json;
 

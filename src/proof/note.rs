@@ -56,7 +56,7 @@ impl VerifierKey {
                 key: key.try_into().ok()?,
             };
             let right = is_name(name) && kind == ED25519_TYPE && key.hash_text() == hash;
-            right.then_some(key)
+            (right && is_canonical(&key.key)).then_some(key)
         };
         read().ok_or(NoteError::NotAKey)
     }
@@ -85,6 +85,17 @@ impl std::fmt::Display for VerifierKey {
         let key = to_base64(&[&[ED25519_TYPE], self.key.as_slice()].concat());
         write!(f, "{}+{}+{key}", self.name, self.hash_text())
     }
+}
+
+/// Whether the point of a key is written as RFC 8032 writes it: verifiers differ in whether they read another spelling.
+fn is_canonical(key: &[u8; 32]) -> bool {
+    let (first, middle, last) = (key[0], &key[1..31], key[31]);
+    let (sign, high) = (last >> 7, last & 0x7f);
+    let from_prime =
+        |above: u8| first >= above && middle.iter().all(|&b| b == 0xff) && high == 0x7f;
+    let is_one = first == 1 && middle.iter().all(|&b| b == 0) && high == 0;
+    // At 1 and at -1, which is 0xec, the other coordinate is 0, and has no sign.
+    !from_prime(0xed) && (sign == 0 || !(is_one || from_prime(0xec)))
 }
 
 /// Whether a key may be called so: not empty, without white space and plus signs.
@@ -153,6 +164,10 @@ pub fn open_by_all<'k>(
     note: &str,
     keys: impl IntoIterator<Item = &'k VerifierKey>,
 ) -> Result<(String, Vec<&'k VerifierKey>), NoteError> {
+    // The format allows none, and readers differ in which of them end a line.
+    if note.contains(|c: char| c < ' ' && c != '\n') {
+        return Err(NoteError::NotANote);
+    }
     let end = note.rfind("\n\n").ok_or(NoteError::NotANote)?;
     let (text, signatures) = (&note[..=end], &note[end + 2..]);
     if !signatures.ends_with('\n') {
