@@ -39,14 +39,10 @@ impl SubjectKey {
     /// The key as it was stored.
     #[must_use]
     pub fn from_bytes(stream: StreamKey, bytes: [u8; 32]) -> Self {
-        let key = UnboundKey::new(&AES_256_GCM, &bytes).expect("32 bytes make an AES-256 key");
         Self {
             bytes,
             id: None,
-            cipher: Arc::new(StreamCipher {
-                key: LessSafeKey::new(key),
-                subject: stream.to_string(),
-            }),
+            cipher: Arc::new(StreamCipher::new(stream.to_string(), &bytes)),
         }
     }
 
@@ -76,6 +72,22 @@ impl SubjectKey {
     pub fn cipher(&self) -> Arc<dyn FieldCipher> {
         self.cipher.clone()
     }
+}
+
+impl StreamCipher {
+    fn new(subject: String, key: &[u8; 32]) -> Self {
+        let key = UnboundKey::new(&AES_256_GCM, key).expect("32 bytes make an AES-256 key");
+        Self {
+            key: LessSafeKey::new(key),
+            subject,
+        }
+    }
+}
+
+/// The cipher of a subject by its name, such as `lead/7`, which somebody else says: it need be none of ours.
+#[must_use]
+pub fn cipher_of(subject: String, key: &[u8; 32]) -> Arc<dyn FieldCipher> {
+    Arc::new(StreamCipher::new(subject, key))
 }
 
 impl FieldCipher for StreamCipher {

@@ -3,7 +3,9 @@
 //! [`EvidencePack::check`] is the verifier. It trusts nothing in the pack: only the keys that it is given from elsewhere.
 //! What a file may say is anybody's: nothing in it may make the check panic.
 
-use chrono::{DateTime, Utc};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Datelike as _, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -11,13 +13,14 @@ use utoipa::ToSchema;
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::keys::TrustedKey;
 use super::stream_map::{self, StreamEnd};
+use super::strict_json::Unreadable;
 use super::{Hash, hash_from_base64, merkle, strict_json};
 use crate::ledger::leaf;
 
 /// What this version of packs is called.
 pub const FORMAT: &str = "leadledger.evidence.v1";
 
-/// A pack. Additional members are passed over.
+/// A pack. Additional members are passed over; what may be null must be there all the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EvidencePack {
     /// `leadledger.evidence.v1`
@@ -33,6 +36,7 @@ pub struct EvidencePack {
     /// Proof that the checkpoint's map says so: base64 hashes, from the stream up.
     pub stream_proof: Vec<String>,
     /// The key that opens the sealed values, base64; null when it is destroyed or there never was one.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub subject_key: Option<String>,
     /// Every event of the stream, in their order.
     pub events: Vec<EventEvidence>,
@@ -56,6 +60,7 @@ pub struct EventEvidence {
     /// When it was recorded: microseconds since 1970.
     pub recorded_at_micros: i64,
     /// The company that it belongs to, if any.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub company_id: Option<i64>,
     /// RFC 9162 inclusion proof: base64 hashes, from the leaf up.
     pub inclusion_path: Vec<String>,
@@ -76,6 +81,9 @@ pub enum EvidenceError {
     /// Something about one event, which is named by its place in the pack, from 1.
     #[error("event {0}: {1}")]
     Event(usize, &'static str),
+    /// A text of one event, by its place and what it is, that could be taken for another.
+    #[error("event {0}: its {1} {2}")]
+    Unreadable(usize, &'static str, Unreadable),
     /// The history is not whole.
     #[error("{0}")]
     Incomplete(String),
@@ -90,8 +98,14 @@ impl EvidencePack {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, EvidenceError> {
-        let pack: Self = serde_json::from_str(text)
-            .map_err(|error| EvidenceError::NotAPack(error.to_string()))?;
+        let no_pack = |what: &dyn std::fmt::Display| EvidenceError::NotAPack(what.to_string());
+        let value = strict_json::read(text).map_err(|error| no_pack(&format!("it {error}")))?;
+        // `serde` takes a list of the members for the struct as well.
+        let events = value.get("events").and_then(Value::as_array);
+        if !events.is_some_and(|events| events.iter().all(Value::is_object)) {
+            return Err(no_pack(&"it has no list of events that are objects"));
+        }
+        let pack: Self = serde_json::from_value(value).map_err(|error| no_pack(&error))?;
         if pack.format == FORMAT {
             Ok(pack)
         } else {
@@ -99,13 +113,14 @@ impl EvidencePack {
         }
     }
 
-    /// Checks everything: the checkpoint's signature and that its key held then, that each event is in the ledger as it stands here and says one thing
+    /// Checks everything but what is sealed: the checkpoint's signature and that its key held then, that each event is in the ledger as it stands here and says one thing
     /// only, that their numbers run from 1 without a gap and their times do not go back, and that there are no more of them.
     ///
     /// # Errors
     /// The first thing that is wrong.
     pub fn check(&self, keys: &[TrustedKey]) -> Result<Checkpoint, EvidenceError> {
         let checkpoint = Checkpoint::open(&self.checkpoint, keys)?;
+        self.subject()?;
         let mut last = None;
         let mut before = 0;
         let mut earlier = i64::MIN;
@@ -126,17 +141,19 @@ impl EvidencePack {
                 return Err(wrong("it was recorded earlier than the event before it"));
             }
             earlier = event.recorded_at_micros;
-            if event.content().is_none() {
+            let unreadable = |what| move |why| EvidenceError::Unreadable(nth, what, why);
+            let content = event.content().map_err(unreadable("payload"))?;
+            if content.is_none() {
                 return Err(wrong(
                     "its payload is not a JSON object with one member, called as its type",
                 ));
             }
-            if event.provenance().is_none() {
+            let provenance = event.provenance().map_err(unreadable("metadata"))?;
+            if provenance.is_none() {
                 return Err(wrong("its metadata are not a JSON object"));
             }
-            let leaf = self
-                .leaf_of(event)
-                .ok_or_else(|| wrong("its time is no time"))?;
+            let leaf = event.recorded_at().and_then(|_| self.leaf_of(event));
+            let leaf = leaf.ok_or_else(|| wrong("its time is no time"))?;
             let path = hashes(&event.inclusion_path)
                 .ok_or_else(|| wrong("its proof is not a list of hashes"))?;
             let index = event.position.wrapping_sub(1);
@@ -150,11 +167,19 @@ impl EvidencePack {
         Ok(checkpoint)
     }
 
+    /// The key of the personal data, if there is one.
+    pub(super) fn subject(&self) -> Result<Option<[u8; 32]>, EvidenceError> {
+        let bytes = self.subject_key.as_ref().map(|key| STANDARD.decode(key));
+        let bytes = bytes.transpose().map_err(|_| EvidenceError::Key)?;
+        let key = bytes.map(<[u8; 32]>::try_from).transpose();
+        key.map_err(|_| EvidenceError::Key)
+    }
+
     /// The place in the pack, from 1, of the first event that was recorded after the checkpoint was made, by the clocks of the servers. One
     /// that ran ahead can do that; so can whoever chooses the times. A checkpoint's are whole seconds.
     #[must_use]
     pub fn later_than(&self, checkpoint: &Checkpoint) -> Option<usize> {
-        let end = checkpoint.time.timestamp_micros().saturating_add(1_000_000);
+        let end = (checkpoint.time.timestamp() + 1).saturating_mul(1_000_000);
         let later = |event: &EventEvidence| event.recorded_at_micros >= end;
         self.events.iter().position(later).map(|index| index + 1)
     }
@@ -198,7 +223,7 @@ impl EvidencePack {
             event_version: &event.event_version,
             payload: &event.payload,
             metadata: &event.metadata,
-            recorded_at: event.recorded_at()?,
+            recorded_at: DateTime::from_timestamp_micros(event.recorded_at_micros)?,
             company_id: event.company_id,
         });
         hash.try_into().ok()
@@ -206,27 +231,28 @@ impl EvidencePack {
 }
 
 impl EventEvidence {
-    /// When it was recorded; `None` when that is out of all calendars.
+    /// When it was recorded; `None` when that is not in the years 1 to 9999.
     #[must_use]
     pub fn recorded_at(&self) -> Option<DateTime<Utc>> {
         DateTime::from_timestamp_micros(self.recorded_at_micros)
+            .filter(|time| (1..=9999).contains(&time.year()))
     }
 
-    /// What happened, as stored: what the one member of the payload says, which is called as the type. `None` when the payload is anything
-    /// else, or an object in it has a member twice.
-    pub(super) fn content(&self) -> Option<Value> {
-        match strict_json::read(self.payload.as_bytes())? {
+    /// What happened, as stored: what the one member of the payload says, which is called as the type. `None` when the payload is any
+    /// other JSON.
+    pub(super) fn content(&self) -> Result<Option<Value>, Unreadable> {
+        Ok(match strict_json::read(&self.payload)? {
             Value::Object(mut members) if members.len() == 1 => members.remove(&self.event_type),
             _ => None,
-        }
+        })
     }
 
-    /// The metadata; `None` when they are no object, or have a member twice.
-    pub(super) fn provenance(&self) -> Option<Map<String, Value>> {
-        match strict_json::read(self.metadata.as_bytes())? {
+    /// The metadata; `None` when they are no object.
+    pub(super) fn provenance(&self) -> Result<Option<Map<String, Value>>, Unreadable> {
+        Ok(match strict_json::read(&self.metadata)? {
             Value::Object(members) => Some(members),
             _ => None,
-        }
+        })
     }
 }
 

@@ -10,8 +10,9 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::evidence::{EventEvidence, EvidenceError, EvidencePack};
-use super::{strict_json, to_base64};
-use crate::ledger::{SEALED_REASON, StreamKey, sealing::SubjectKey};
+use super::{rfc3339, strict_json, to_base64};
+use crate::ledger::SEALED_REASON;
+use crate::ledger::sealing::{self, SubjectKey};
 
 /// What stands for a sealed value where there is no key. Texts stand in quotation marks, and so no text is taken for it.
 const NO_KEY: &str = "(sealed, and the pack has no key)";
@@ -31,14 +32,14 @@ const TOLD: [&str; 8] = [
 /// The story of a pack that was checked before.
 ///
 /// # Errors
-/// [`EvidenceError`] when the key in the pack does not open its sealed values.
+/// [`EvidenceError`] when the key in the pack does not open its sealed values, or one of them could be taken for another.
 pub fn tell(pack: &EvidencePack) -> Result<String, EvidenceError> {
     let cipher = cipher_of(pack)?;
     let mut story = String::new();
     for (event, nth) in pack.events.iter().zip(1..) {
         tell_event(&mut story, event, nth, cipher.as_deref()).ok_or(EvidenceError::Event(
             nth,
-            "the key in the pack does not open its sealed values",
+            "a value in it is not what was sealed with the key in the pack",
         ))?;
     }
     Ok(story)
@@ -47,17 +48,9 @@ pub fn tell(pack: &EvidencePack) -> Result<String, EvidenceError> {
 fn cipher_of(
     pack: &EvidencePack,
 ) -> Result<Option<std::sync::Arc<dyn FieldCipher>>, EvidenceError> {
-    use base64::Engine as _;
-    let Some(key) = &pack.subject_key else {
-        return Ok(None);
-    };
-    let bytes = base64::engine::general_purpose::STANDARD.decode(key);
-    let bytes: [u8; 32] = bytes
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or(EvidenceError::Key)?;
-    let stream = StreamKey::from_stored(&pack.aggregate_type, &pack.aggregate_id);
-    Ok(stream.map(|stream| SubjectKey::from_bytes(stream, bytes).cipher()))
+    let subject = format!("{}/{}", pack.aggregate_type, pack.aggregate_id);
+    let key = pack.subject()?;
+    Ok(key.map(|key| sealing::cipher_of(subject, &key)))
 }
 
 /// What of a value may be sealed, and with what it is opened.
@@ -94,9 +87,9 @@ fn tell_event(
         ),
     );
     let sealing = cipher.map_or(Sealing::NoKey, Sealing::Key);
-    let told = provenance(&event.provenance()?, recorded_at, sealing)?;
+    let told = provenance(&event.provenance().ok()??, recorded_at, sealing)?;
     line(story, &format!("   {told}"));
-    let content = event.content()?;
+    let content = event.content().ok()??;
     match &content {
         Value::Object(fields) if sealed_in(&content).is_none() => {
             tell_fields(story, fields, sealing)?;
@@ -157,9 +150,7 @@ fn provenance(
     // It is the event's time, which has been told.
     let at = metadata.get("at");
     let is_that = |at: &Value| {
-        let at = at
-            .as_str()
-            .and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+        let at = at.as_str().and_then(rfc3339::read);
         at.is_some_and(|at| at == recorded_at)
     };
     if let Some(at) = at.filter(|at| !is_that(at)) {
@@ -210,7 +201,8 @@ fn plain(value: &Value, sealing: Sealing<'_>) -> Option<String> {
             Sealing::Nothing => {}
             Sealing::NoKey => return Some(NO_KEY.to_owned()),
             Sealing::Key(cipher) => {
-                let opened = strict_json::read(&cipher.open(sealed)?)?;
+                let opened = String::from_utf8(cipher.open(sealed)?).ok()?;
+                let opened = strict_json::read(&opened).ok()?;
                 return plain(&opened, Sealing::Nothing);
             }
         }
