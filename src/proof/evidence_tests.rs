@@ -14,6 +14,9 @@ use super::*;
 use crate::ledger::sealing::SubjectKey;
 use crate::ledger::{StreamKey, StreamKind};
 
+#[path = "two_verifiers_tests.rs"]
+mod two_verifiers;
+
 /// A ledger of one's own, with a key of one's own.
 struct Forge {
     signer: Signer,
