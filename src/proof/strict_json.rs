@@ -155,9 +155,10 @@ fn number(text: &str) -> Result<Number, Unreadable> {
         return whole.filter(|_| !negative_zero).ok_or(inexact);
     }
     let nearest: f64 = text.parse().map_err(|_| inexact)?;
-    let shortest = format!("{nearest:e}");
-    let told = Decimal::of(&shortest);
     let number = Number::from_f64(nearest).ok_or(inexact)?;
+    // Formatting by `{}` takes the upper of two that are as short and as near, where this and other programs take the even one.
+    let shortest = number.to_string();
+    let told = Decimal::of(&shortest);
     match (decimal.normal(), told.and_then(Decimal::normal)) {
         (Some(signed), Some(told)) if signed == told => Ok(number),
         _ => Err(inexact),
@@ -289,6 +290,7 @@ mod tests {
             ("1e21", "1e+21"),
             ("1.5e-7", "1.5e-7"),
             ("5e-324", "5e-324"),
+            ("2.9802322387695312e-8", "2.9802322387695312e-8"),
             ("1.7976931348623157e308", "1.7976931348623157e+308"),
             ("-0.0", "-0.0"),
             ("4.50", "4.5"),
@@ -304,6 +306,7 @@ mod tests {
             "-0",
             "9007199254740993.0",
             "0.10000000000000000555",
+            "2.9802322387695313e-8",
             "1e-400",
             "1e999",
             "-1e999",
