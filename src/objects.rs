@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
@@ -75,9 +76,9 @@ impl Objects {
     ///
     /// # Errors
     /// What the disk answers.
-    pub async fn sweep_unfinished(&self) -> io::Result<u64> {
+    pub async fn sweep_unfinished(&self, now: DateTime<Utc>) -> io::Result<u64> {
         match self.place.as_ref() {
-            Place::Folder(folder) => left_behind::sweep(folder, is_unfinished).await,
+            Place::Folder(folder) => left_behind::sweep(folder, is_unfinished, now).await,
             Place::Remote(_) => Ok(0),
         }
     }

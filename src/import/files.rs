@@ -341,8 +341,8 @@ impl ImportFiles {
     /// What disk and store answer.
     pub async fn sweep(&self, now: DateTime<Utc>) -> Result<u64, FileError> {
         let store = self.objects.store().await?;
-        let mut removed = self.objects.sweep_unfinished().await?;
-        removed += left_behind::sweep(&self.spool, |_| true).await?;
+        let mut removed = self.objects.sweep_unfinished(now).await?;
+        removed += left_behind::sweep(&self.spool, |_| true, now).await?;
         for (folder, kept_for) in [(FILES, KEPT_FOR), (PARTS, PARTS_KEPT_FOR)] {
             let all: Vec<_> = store
                 .list(Some(&ObjectPath::from(folder)))

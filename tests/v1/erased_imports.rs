@@ -88,7 +88,8 @@ async fn what_a_killed_writer_left_is_swept() {
     let folder = |name: &str| server.data.path().join(name);
     let kept = in_folder(&folder("objects"), &["zoe@example.com".to_owned()]);
     assert_eq!(kept.len(), 1, "{kept:?}");
-    let hours_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 60 * 60);
+    let now = server.app.clock.now();
+    let hours_ago = std::time::SystemTime::from(now - chrono::TimeDelta::hours(2));
     for (name, is_old) in [
         ("spool/.tmpOld", true),
         ("objects/imports/old#1", true),
@@ -100,7 +101,7 @@ async fn what_a_killed_writer_left_is_swept() {
         }
     }
     let files = &server.app.imports.files;
-    assert_eq!(files.sweep(server.app.clock.now()).await.unwrap(), 2);
+    assert_eq!(files.sweep(now).await.unwrap(), 2);
     assert!(folder("objects/imports/new#12").exists());
     assert_eq!(
         in_folder(&folder("objects"), &["zoe@example.com".to_owned()]),

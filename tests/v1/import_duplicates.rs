@@ -60,7 +60,7 @@ async fn rehearsed_and_imported(scene: &Scene, fields: &[(&str, &str)]) -> Value
     assert_eq!(told, outcomes);
     let rows = dry["rows"].as_array().expect("rows").iter();
     let duplicates = rows.filter(|row| row["duplicate"] == true).count();
-    assert_eq!(duplicates as i64, int(&dry["duplicate_rows"]), "{dry:#}");
+    assert_eq!(json!(duplicates), dry["duplicate_rows"], "{dry:#}");
     import
 }
 

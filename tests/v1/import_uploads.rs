@@ -48,7 +48,7 @@ async fn a_missing_part_is_named_and_a_completed_upload_takes_no_more() {
     let parts = Parts::begin(&scene).await;
     let refused = parts.complete().expect(422).await;
     assert_eq!(refused["code"], "part_missing", "{refused}");
-    let unknown = uuid::Uuid::now_v7();
+    let unknown = scene.server.app.clock.new_id();
     let nowhere = format!(
         "/api/v1/companies/{}/import/uploads/{unknown}/complete",
         scene.company
