@@ -136,8 +136,9 @@ GOOD = {
     "POST /api/v1/leads/{id}/legal_holds/{hold_id}/release": lambda: (
         {"id": SEEDED["lead"], "hold_id": take("lead_holds")}, None),
     "DELETE /api/v1/leads/{lead_id}/notes/{id}": a_note,
-    "GET /api/v1/proofs/inclusion": lambda: (None, None, {"position": 1 + number() % 50}),
-    "GET /api/v1/proofs/consistency": lambda: (None, None, {"from": 1 + number() % 50}),
+    # Of a tree that the seed has made: the latest checkpoint may be older than that.
+    "GET /api/v1/proofs/inclusion": lambda: (None, None, {"position": 1 + number() % 50, "tree_size": 50}),
+    "GET /api/v1/proofs/consistency": lambda: (None, None, {"from": 1 + number() % 50, "to": 50}),
     "GET /api/v1/avatars/{file}": lambda: ({"file": SEEDED["picture"]}, None),
     "POST /api/v1/companies/{company_id}/import/leads": lambda: ({"company_id": COMPANY}, a_file()),
     "POST /api/v1/companies/{company_id}/import/uploads/{upload_id}/complete": lambda: (
