@@ -200,11 +200,14 @@ async fn a_number_of_hits_that_is_estimated_is_the_one_of_then() {
 async fn what_very_many_contain_is_found_as_it_was_after_all_of_them_were_changed() {
     const LEADS: usize = 10_500;
     const DUPLICATES: usize = 1_200;
-    const PAGES: [(&str, &str, &str); 8] = [
+    const PAGES: [(&str, &str, &str); 10] = [
         ("", "search=then.example", ""),
         ("", "search=then.example&sort=full_name", "&page=3"),
         ("", "search=then.example&sort=-updated_at&per_page=100", ""),
         ("", "search=p1&sort=full_name", ""),
+        // So deep that whole groups of zones are looked through.
+        ("", "search=p1&sort=-created_at", "&page=60"),
+        ("", "search=p1&sort=full_name", "&page=60"),
         ("", "sort=-created_at", "&page=400"),
         ("", "sort=full_name", "&page=300"),
         ("", "sort=-id&per_page=100", "&page=60"),
