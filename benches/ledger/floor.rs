@@ -1,6 +1,6 @@
 //! The least that PostgreSQL needs for the rows of an import: the very rows that one left behind, copied once more into the same tables with
 //! the same indexes, by two connections at a time. No server decides, seals or hashes anything, nothing is looked up, and neither triggers nor
-//! references are checked: no writer of these tables can be faster on this machine.
+//! references are checked: an importer has all of that to do besides.
 
 use std::time::Instant;
 
