@@ -43,7 +43,7 @@ static KEEPING: Semaphore = Semaphore::const_new(4);
 pub enum PartsError {
     /// There is no such upload.
     #[error("there is no such upload")]
-    None,
+    NoUpload,
     /// One before the last is not there.
     #[error("part {0} is missing")]
     Missing(u32),
@@ -245,7 +245,7 @@ impl ImportFiles {
         let last = match numbers.last() {
             Some(last) => *last,
             None if self.has(&begun_path(upload)).await? => return Err(PartsError::Missing(1)),
-            None => return Err(PartsError::None),
+            None => return Err(PartsError::NoUpload),
         };
         let mut spool = self.spool()?;
         for part in 1..=last {

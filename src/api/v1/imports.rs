@@ -363,7 +363,7 @@ impl From<FileError> for Problem {
 impl From<PartsError> for Problem {
     fn from(error: PartsError) -> Self {
         match error {
-            PartsError::None => Self::not_found("upload"),
+            PartsError::NoUpload => Self::not_found("upload"),
             PartsError::Missing(part) => {
                 let detail = format!("Part {part} is missing: put it, and complete again.");
                 Self::refused("part_missing", detail)
