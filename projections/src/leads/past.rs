@@ -111,11 +111,10 @@ async fn containing(
     let wanted = request.offset() + request.per_page + 1;
     let one_in = (all / total.count.max(1)).max(1);
     // Without a map a walk passes the versions of other times too.
-    let times = if Map::of(connection, list, total.count).await?.is_some() {
-        1
-    } else {
-        (passed.of_all_times / all.max(1)).max(1)
-    };
+    let mut times = (passed.of_all_times / all.max(1)).max(1);
+    if times > 1 && Map::of(connection, list, total.count).await?.is_some() {
+        times = 1;
+    }
     let mut ids = if !total.is_estimate && request.offset() >= total.count {
         // Nothing is to be looked for behind the end.
         Ids::default()
