@@ -46,7 +46,10 @@ impl Cases {
 
     fn add(&mut self, name: &str, pack: String, proved: bool) {
         let keys = self.key();
-        let name = name.to_owned();
+        self.add_with(name.to_owned(), pack, keys, proved);
+    }
+
+    fn add_with(&mut self, name: String, pack: String, keys: String, proved: bool) {
         self.found.push(Case {
             name,
             pack,
@@ -110,14 +113,7 @@ impl Cases {
 
     /// The honest pack, before these keys.
     fn keys(&mut self, keys: String, proved: bool) {
-        let name = format!("keys {keys:?}");
-        let pack = self.text();
-        self.found.push(Case {
-            name,
-            pack,
-            keys,
-            proved,
-        });
+        self.add_with(format!("keys {keys:?}"), self.text(), keys, proved);
     }
 }
 
