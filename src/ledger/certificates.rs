@@ -5,8 +5,6 @@
 //! else than the event, nothing is signed. So it does not matter when a certificate is made: also after a crash between
 //! the erasure and its certificate.
 
-use std::collections::BTreeMap;
-
 use aggregates::lead::LeadEvent;
 use chrono::{DateTime, SecondsFormat, Utc};
 use projections::DomainEvent;
@@ -18,7 +16,7 @@ use super::checkpoints::{self, ProofError};
 use super::sealing::DestroyedKey;
 use super::stream::{self, StreamKind};
 use super::tree::unsigned;
-use super::{leaf, proofs};
+use super::{leaf, proofs, provenance};
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::keys::TrustedKey;
 use crate::proof::note;
@@ -36,11 +34,7 @@ const AT_MOST: i64 = 100;
 
 /// The metadata of an event that destroys its stream's key, naming the key.
 pub(super) fn naming_key(metadata: &str, key: Option<Uuid>) -> String {
-    let Ok(mut map) = serde_json::from_str::<BTreeMap<String, String>>(metadata) else {
-        return metadata.to_owned();
-    };
-    map.insert(KEY.to_owned(), key_text(key));
-    serde_json::to_string(&map).expect("a map of texts always serialises")
+    provenance::saying(metadata, KEY, &key_text(key))
 }
 
 fn key_text(key: Option<Uuid>) -> String {

@@ -22,6 +22,7 @@ mod inbox;
 pub mod lead_past;
 pub mod lead_reads;
 pub mod leaf;
+pub mod likenesses;
 mod load;
 pub mod mail_deliveries;
 pub mod moment;

@@ -171,6 +171,15 @@ impl Provenance {
     }
 }
 
+/// The metadata with one more member; as it is, where it is no map of texts.
+pub(super) fn saying(metadata: &str, name: &str, what: &str) -> String {
+    let Ok(mut map) = serde_json::from_str::<BTreeMap<String, String>>(metadata) else {
+        return metadata.to_owned();
+    };
+    map.insert(name.to_owned(), what.to_owned());
+    serde_json::to_string(&map).expect("a map of texts always serialises")
+}
+
 /// The metadata as it is stored with an event of this kind of stream. Why somebody changed a lead, or imported some, are free words,
 /// which may tell about the person: they are sealed like the events' own, under another name.
 pub(super) fn sealed<'a>(

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use projections::DomainEvent;
 use projections::facts::{Fact, FactValue};
 
-use super::provenance::Provenance;
+use super::provenance::{self, Provenance};
 use super::refusal::Refusal;
 use super::sealing::SubjectKey;
 use super::stream::{State, StreamKey, StreamKind, Streamed};
@@ -230,6 +230,11 @@ impl<'a> Unit<'a> {
     /// From here on, events say that they come from there. For a command that carries out many wishes.
     pub fn set_provenance(&mut self, provenance: &Provenance) {
         self.metadata = provenance.metadata(self.now).into();
+    }
+
+    /// From here on, the metadata of events says this too.
+    pub(super) fn say(&mut self, name: &str, what: &str) {
+        self.metadata = provenance::saying(&self.metadata, name, what).into();
     }
 
     /// The layers that this command sees, the last word first.

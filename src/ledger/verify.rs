@@ -6,11 +6,11 @@ use projections::{Batch, Table, zone_maps};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
+use super::likenesses::{self, Unknown};
 use super::rebuild::unknown;
 use super::verify_careful::{CarefulFold, check};
 use super::verify_claims::Claimed;
 use super::verify_head::{self, KnownAtEnd};
-use super::verify_past::Keyless;
 use super::verify_proofs::{Recomputed, Witnessed};
 use super::{
     catch_up, replay, snapshots, verify_erasures, verify_kept, verify_past, verify_versions,
@@ -103,9 +103,9 @@ pub async fn run_with(
         depth,
     };
     let mut findings = fold_apart(&mut transaction, &mut batch, checks, &mut progress).await?;
-    let keyless = Keyless::look_for(&mut transaction).await?;
+    let unknown = Unknown::look_for(&mut transaction).await?;
     for table in &tables {
-        compare(&mut transaction, table, &keyless, &mut findings).await?;
+        compare(&mut transaction, table, &unknown, &mut findings).await?;
         let lost = versions::out_of_reach(&mut transaction, table).await?;
         if lost > 0 {
             findings.differences.push(format!(
@@ -162,6 +162,7 @@ pub async fn fold_apart(
     let (mut stops, sampled) = verify_versions::begin(connection, &tables, checks.depth).await?;
     findings.sampled = sampled;
     let moments = verify_past::moments(connection).await?;
+    let unknown = Unknown::look_for(connection).await?;
     stops.extend(&moments);
     let mut known_at_end = KnownAtEnd::default();
     let mut claimed = Claimed::default();
@@ -195,7 +196,7 @@ pub async fn fold_apart(
         findings.events = position;
         progress(position, end.unwrap_or(position));
         if moments.contains(&position) {
-            verify_past::compare(connection, &tables, position, &mut findings).await?;
+            verify_past::compare(connection, &tables, &unknown, position, &mut findings).await?;
         }
     }
     for (position, reason) in fold.refused {
@@ -222,37 +223,61 @@ pub async fn fold_apart(
 pub async fn compare(
     connection: &mut PgConnection,
     table: &Table,
-    keyless: &Keyless,
+    unknown: &Unknown,
     findings: &mut Findings,
 ) -> Result<(), sqlx::Error> {
-    let live = format!("public.{}", table.name);
-    let row = match verify_versions::exact(connection, table, keyless).await? {
+    let row = match verify_versions::exact(connection, table, unknown).await? {
         None => "to_jsonb(t) - 'since'".to_owned(),
         Some(exact) => {
             verify_versions::compare(connection, table, &exact, findings).await?;
             exact.row
         }
     };
-    compare_with(connection, table, &live, &row, table.counts_when, findings).await
+    let unlike = likenesses::unlike_recorded(connection, table.name).await?;
+    findings.differences.extend(unlike);
+    let sides = Sides {
+        other: &format!("public.{}", table.name),
+        row: &row,
+        condition: table.counts_when,
+        kept: "",
+    };
+    compare_with(connection, table, &sides, findings).await
 }
 
-/// Compares what a table in another schema than the temporary one shows of its rows that meet the condition with what the
-/// table of the fold shows. `row` makes JSON of a row `t`.
+/// How the table of the fold is compared with what is there.
+pub(super) struct Sides<'a> {
+    /// What is there, with its schema.
+    pub other: &'a str,
+    /// SQL that makes JSON of a row `t`.
+    pub row: &'a str,
+    /// Which rows `t` are compared.
+    pub condition: &'a str,
+    /// SQL, beginning with ` AND`: which rows of the fold are there, too.
+    pub kept: &'a str,
+}
+
+/// Compares what a table in another schema than the temporary one shows with what the table of the fold shows.
 ///
 /// # Errors
 /// What the database answers.
 pub(super) async fn compare_with(
     connection: &mut PgConnection,
     table: &Table,
-    other: &str,
-    row: &str,
-    condition: &str,
+    sides: &Sides<'_>,
     findings: &mut Findings,
 ) -> Result<(), sqlx::Error> {
+    let Sides {
+        other,
+        row,
+        condition,
+        kept,
+    } = sides;
     let name = table.name;
     let keys = table.key.join(", ");
-    let side = |from: &str| format!("SELECT {keys}, {row} AS row FROM {from} t WHERE {condition}");
-    let sides = (side(other), side(&format!("pg_temp.{name}")));
+    let side = |from: &str, kept: &str| {
+        format!("SELECT {keys}, {row} AS row FROM {from} t WHERE {condition}{kept}")
+    };
+    let sides = (side(other, ""), side(&format!("pg_temp.{name}"), kept));
     compare_rows(connection, name, table.key, sides, findings).await?;
     let compared: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM pg_temp.{name}"))
         .fetch_one(connection)

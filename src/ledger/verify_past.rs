@@ -8,7 +8,8 @@
 use projections::Table;
 use sqlx::PgConnection;
 
-use super::verify::{self, Findings};
+use super::likenesses::Unknown;
+use super::verify::{self, Findings, Sides};
 use super::verify_kept;
 
 /// The positions: this many, in equal distances.
@@ -31,13 +32,14 @@ pub(super) async fn moments(connection: &mut PgConnection) -> Result<Vec<i64>, s
 
 /// Compares the past as of this position with the temporary tables, which are folded up to it.
 ///
-/// Leads whose key is gone are left out: a fold of today does not know any more whom they were like.
+/// Left out is what a fold does not know any more: whom erased leads were like.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn compare(
     connection: &mut PgConnection,
     tables: &[Table],
+    unknown: &Unknown,
     position: i64,
     findings: &mut Findings,
 ) -> Result<(), sqlx::Error> {
@@ -48,77 +50,25 @@ pub async fn compare(
     .bind(position)
     .execute(&mut *connection)
     .await?;
-    let keyless = Keyless::look_for(connection).await?;
     for table in tables {
         // Whatever somebody wrote into `past.kept_tables`.
-        let is_kept = verify_kept::kept(table.name).is_some();
-        let left = keyless.leave_out(connection, table).await?;
-        let Some(left) = left.filter(|_| is_kept) else {
+        if verify_kept::kept(table.name).is_none() {
             continue;
+        }
+        let told = unknown.of(table.name);
+        let condition = format!("{} AND {} <= {position}", table.counts_when, told.until);
+        let sides = Sides {
+            other: &format!("as_of.{}", table.name),
+            row: "to_jsonb(t) - 'since'",
+            condition: &condition,
+            kept: told.kept,
         };
-        let condition = format!("{}{left}", table.counts_when);
         let mut found = Findings::default();
-        let shown = format!("as_of.{}", table.name);
-        let row = "to_jsonb(t) - 'since'";
-        verify::compare_with(connection, table, &shown, row, &condition, &mut found).await?;
+        verify::compare_with(connection, table, &sides, &mut found).await?;
         let told = found.differences.into_iter();
         findings
             .differences
             .extend(told.map(|difference| format!("as of position {position}: {difference}")));
     }
     Ok(())
-}
-
-/// Whether there are leads whose key is gone: a fold of today does not know any more what they were, nor whom they were like.
-pub struct Keyless {
-    any: bool,
-}
-
-/// Neither does a fold load one that was destroyed and is there again.
-const WITHOUT_KEY: &str = "SELECT l.id FROM public.leads l WHERE NOT EXISTS (SELECT 1 FROM public.subject_keys k \
-     WHERE k.aggregate_type = 'lead' AND k.aggregate_id = l.id) \
-     OR l.id IN (SELECT lead_id FROM public.lead_erasures WHERE status = 'erased')";
-
-impl Keyless {
-    /// Looks.
-    ///
-    /// # Errors
-    /// What the database answers.
-    pub async fn look_for(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let any = format!("SELECT EXISTS ({WITHOUT_KEY})");
-        Ok(Self {
-            any: sqlx::query_scalar(&any).fetch_one(connection).await?,
-        })
-    }
-
-    /// The condition, beginning with ` AND`, that leaves them out of a table's past; `None` when none of it can be told.
-    ///
-    /// # Errors
-    /// What the database answers.
-    pub(super) async fn leave_out(
-        &self,
-        connection: &mut PgConnection,
-        table: &Table,
-    ) -> Result<Option<String>, sqlx::Error> {
-        if !self.any {
-            return Ok(Some(String::new()));
-        }
-        if table.name.starts_with("duplicate") {
-            return Ok(None);
-        }
-        let of_leads: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM information_schema.columns WHERE table_schema = 'public' AND table_name = $1 \
-             AND column_name = 'lead_id')",
-        )
-        .bind(table.name)
-        .fetch_one(connection)
-        .await?;
-        let lead = match table.name {
-            "leads" => Some("id"),
-            _ if of_leads => Some("lead_id"),
-            _ => None,
-        };
-        let condition = lead.map(|lead| format!(" AND coalesce({lead}, 0) NOT IN ({WITHOUT_KEY})"));
-        Ok(Some(condition.unwrap_or_default()))
-    }
 }

@@ -14,9 +14,9 @@ use std::collections::BTreeSet;
 use projections::Table;
 use sqlx::{Executor, PgConnection, Row};
 
+use super::likenesses::{Told, Unknown};
 use super::verify::{self, Depth, Findings};
 use super::verify_kept;
-use super::verify_past::Keyless;
 
 /// How a table keeps its versions: its row of `past.kept_tables`.
 struct Kept {
@@ -159,21 +159,22 @@ async fn stops(
 
 /// How a table's versions are compared with those of the fold.
 pub(super) struct Exact {
-    kept_from: i64,
+    /// SQL of a row `t`: the position from which on its versions can be told.
+    from: String,
     /// Makes JSON of a row `t`, with the position since which readers see it.
     pub row: String,
-    /// Which versions can be told; begins with ` AND`.
-    told: String,
+    /// Which rows of the fold are kept, too.
+    kept: &'static str,
 }
 
-/// How the table is compared; `None` when its versions are not, or cannot be told any more.
+/// How the table is compared; `None` when its versions are not.
 ///
 /// # Errors
 /// What the database answers.
 pub(super) async fn exact(
     connection: &mut PgConnection,
     table: &Table,
-    keyless: &Keyless,
+    unknown: &Unknown,
 ) -> Result<Option<Exact>, sqlx::Error> {
     let begun: bool = sqlx::query_scalar("SELECT to_regclass('pg_temp.past_' || $1) IS NOT NULL")
         .bind(table.name)
@@ -182,24 +183,18 @@ pub(super) async fn exact(
     if !begun {
         return Ok(None);
     }
-    let Some(kept) = kept(connection, table).await? else {
+    let Some(Kept { since, kept_from }) = kept(connection, table).await? else {
         return Ok(None);
     };
-    let Some(told) = keyless.leave_out(connection, table).await? else {
-        return Ok(None);
-    };
-    let kept_from = kept.kept_from;
-    // What became so before versions were kept says nothing about when.
-    let row = if kept.since == "since" {
-        format!("to_jsonb(t) || jsonb_build_object('since', greatest(t.since, {kept_from}))")
+    let Told { until, kept } = unknown.of(table.name);
+    let from = format!("greatest({kept_from}, {until})");
+    // What became so before says nothing about when.
+    let row = if since == "since" {
+        format!("to_jsonb(t) || jsonb_build_object('since', greatest(t.since, {from}))")
     } else {
         "to_jsonb(t)".to_owned()
     };
-    Ok(Some(Exact {
-        kept_from,
-        row,
-        told,
-    }))
+    Ok(Some(Exact { from, row, kept }))
 }
 
 /// Compares the table's versions with those of the fold.
@@ -214,25 +209,21 @@ pub(super) async fn compare(
         counts_when,
         ..
     }: &Table,
-    Exact {
-        kept_from,
-        row,
-        told,
-    }: &Exact,
+    Exact { from, row, kept }: &Exact,
     findings: &mut Findings,
 ) -> Result<(), sqlx::Error> {
     let keys = key.join(", ");
-    let side = |versions: &str| {
+    let side = |versions: &str, kept: &str| {
         format!(
             "SELECT {keys}, valid_until, row_number() OVER (PARTITION BY {keys}, valid_until) AS nth, \
-             {row} || jsonb_build_object('valid_from', greatest(t.valid_from, {kept_from})) AS row \
-             FROM {versions} t WHERE {counts_when} AND valid_until > {kept_from}{told}"
+             {row} || jsonb_build_object('valid_from', greatest(t.valid_from, {from})) AS row \
+             FROM {versions} t WHERE {counts_when} AND valid_until > {from}{kept}"
         )
     };
     let key: Vec<&str> = key.iter().copied().chain(["valid_until", "nth"]).collect();
     let sides = (
-        side(&format!("past.{name}")),
-        side(&format!("pg_temp.past_{name}")),
+        side(&format!("past.{name}"), ""),
+        side(&format!("pg_temp.past_{name}"), kept),
     );
     let name = format!("past.{name}");
     verify::compare_rows(connection, &name, &key, sides, findings).await

@@ -1,16 +1,20 @@
 //! Nodes on a test's database, the commands that they are given, and what must hold of the database afterwards.
 
+use std::sync::Arc;
+
 use aggregates::email::Email;
 use aggregates::ids::{CompanyId, LeadId, NoteId, UserId};
+use aggregates::lead::erasure::{ErasureCommand, ErasureReason};
 use aggregates::lead::{
     Classification, Contact, CreateLead, ExtraFields, Lead, LeadCommand, UpdateLead,
 };
 use aggregates::person_name::PersonName;
 use aggregates::stage::Stage;
 use leadledger::clock::Clock;
+use leadledger::ledger::likenesses::ToRecord;
 use leadledger::ledger::{
-    CommitError, Committed, IdKind, Ledger, Provenance, Secrets, StreamKey, StreamKind, Work,
-    checkpoints, leaf, verify,
+    CommitError, Committed, FindStreams, IdKind, Ledger, Provenance, Secrets, StreamKey,
+    StreamKind, Work, checkpoints, leaf, verify,
 };
 use sqlx::Row;
 
@@ -105,6 +109,40 @@ pub async fn update(
     ledger
         .commit(work.on(StreamKey::new(StreamKind::Lead, lead_id)))
         .await
+}
+
+/// Blocks the lead, and erases it: as the API does, or without recording whom it was like.
+pub async fn erase(ledger: &Ledger, lead_id: i64, recorded: bool) {
+    let stream = StreamKey::new(StreamKind::Lead, lead_id);
+    let reason = ErasureReason::SubjectRequest;
+    let block = Work::new(Provenance::system("test"), move |unit| {
+        let command = ErasureCommand::Block { reason };
+        unit.execute::<Lead>(lead_id, LeadCommand::Erasure(command))?;
+        Ok(lead_id)
+    });
+    ledger.commit(block.on(stream)).await.unwrap();
+    let likeness = ToRecord::default();
+    let to_record = likeness.clone();
+    let erase = Work::new(Provenance::system("test"), move |unit| {
+        if recorded {
+            likeness.record(unit);
+        }
+        let now = unit.now();
+        let command = ErasureCommand::Erase { reason, now };
+        unit.execute::<Lead>(lead_id, LeadCommand::Erasure(command))?;
+        Ok(lead_id)
+    });
+    let find: FindStreams = Arc::new(move |connection| {
+        let to_record = to_record.clone();
+        Box::pin(async move {
+            to_record.look(connection, lead_id).await?;
+            Ok(Vec::new())
+        })
+    });
+    ledger
+        .commit(erase.on(stream).sweeping(find))
+        .await
+        .unwrap();
 }
 
 /// Positions and sequences without gaps, every leaf hash that of its row, and every read row that which the events make.

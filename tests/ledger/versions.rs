@@ -8,6 +8,7 @@ use aggregates::email::Email;
 use aggregates::ids::LeadId;
 use aggregates::lead::{Lead, LeadCommand, UpdateLead};
 use aggregates::stage::Stage;
+use leadledger::ledger::likenesses::Unknown;
 use leadledger::ledger::verify::{Depth, Findings};
 use leadledger::ledger::verify_proofs::Witnessed;
 use leadledger::ledger::{
@@ -16,7 +17,7 @@ use leadledger::ledger::{
 use projections::Batch;
 use sqlx::{ConnectOptions, Connection, Executor};
 
-use crate::node::{add_note, contact, create, open};
+use crate::node::{add_note, contact, create, erase, open};
 use crate::support::database::TestDatabase;
 
 /// Tables whose past nobody can ask for, and why.
@@ -132,6 +133,7 @@ async fn differences_of_the_past(database: &TestDatabase) -> (usize, Vec<String>
     let options = options.options([("search_path", "pg_temp,public")]);
     let mut connection = options.connect().await.unwrap();
     let mut transaction = connection.begin().await.unwrap();
+    let unknown = Unknown::look_for(&mut transaction).await.unwrap();
     let mut batch = Batch::default();
     let tables = batch.tables();
     for table in &tables {
@@ -157,7 +159,7 @@ async fn differences_of_the_past(database: &TestDatabase) -> (usize, Vec<String>
                 .unwrap()
                 .last;
         }
-        verify_past::compare(&mut transaction, &tables, *end, &mut findings)
+        verify_past::compare(&mut transaction, &tables, &unknown, *end, &mut findings)
             .await
             .unwrap();
     }
@@ -188,6 +190,67 @@ async fn the_past_is_what_the_ledger_folds_to_at_every_end_of_a_commit() {
     live(&ledger, 2).await;
     let (_, differences) = differences_of_the_past(&database).await;
     assert_eq!(differences, Vec::<String>::new());
+}
+
+/// Whom erased leads were like cannot be worked out any more. What is kept of it is compared with what their erasures recorded, and
+/// whatever happened since as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_erasures_the_past_of_duplicates_is_compared_too() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    live(&ledger, 3).await;
+    for (lead, recorded) in [(2, true), (5, false), (9, true)] {
+        erase(&ledger, lead, recorded).await;
+        live(&ledger, 1).await;
+    }
+    let (_, differences) = differences_of_the_past(&database).await;
+    assert_eq!(differences, Vec::<String>::new());
+    rebuild::run(&database.connect_options(), &[], |_, _| ())
+        .await
+        .unwrap();
+    erase(&ledger, 14, true).await;
+    live(&ledger, 2).await;
+    for depth in [Depth::USUAL, Depth(0)] {
+        let (found, _) = verified(&database, depth).await;
+        assert_eq!(found, Vec::<String>::new());
+    }
+    let last = "(SELECT max(erased_position) FROM lead_erasures)";
+    for (table, condition) in [
+        // What erasures recorded.
+        ("duplicates", format!("valid_until < {last}")),
+        ("duplicate_counts", format!("valid_until < {last}")),
+        // What happened since.
+        ("duplicates", format!("valid_from > {last}")),
+        ("duplicate_counts", format!("valid_from > {last}")),
+    ] {
+        for change in [
+            "valid_from = valid_from - 1",
+            "valid_until = valid_until + 1",
+        ] {
+            let one = format!("(SELECT max(ctid) FROM past.{table} WHERE {condition})");
+            let change = format!("UPDATE past.{table} SET {change} WHERE ctid = {one}");
+            let mut connection = database.pool().acquire().await.unwrap();
+            let kept = format!("CREATE TEMP TABLE kept AS SELECT * FROM past.{table}");
+            sqlx::raw_sql(&kept)
+                .execute(&mut *connection)
+                .await
+                .unwrap();
+            let done = sqlx::raw_sql(&change).execute(&mut *connection).await;
+            assert_eq!(done.unwrap().rows_affected(), 1, "{change}");
+            let (found, _) = verified(&database, Depth::USUAL).await;
+            let tells = format!("past.{table}: ");
+            let tells = |difference: &String| difference.starts_with(&tells);
+            assert!(found.iter().any(tells), "{change}: {found:?}");
+            let back = format!(
+                "DELETE FROM past.{table}; INSERT INTO past.{table} SELECT * FROM kept; DROP TABLE kept"
+            );
+            sqlx::raw_sql(&back)
+                .execute(&mut *connection)
+                .await
+                .unwrap();
+        }
+    }
+    assert_eq!(verified(&database, Depth::USUAL).await, (Vec::new(), 0));
 }
 
 /// What a counter said is found through its row, also when nobody is counted by it any more.

@@ -23,6 +23,7 @@ use crate::api::extract::{Json, Path};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 use crate::app::App;
+use crate::ledger::likenesses::ToRecord;
 use crate::ledger::{FindStreams, Refusal, StreamKey, StreamKind, certificates, erasure};
 use crate::legal_hold;
 use crate::worker::erasures;
@@ -88,14 +89,22 @@ fn check(body: &ErasureStep) -> Result<(bool, ErasureReason), FieldErrors> {
     }
 }
 
-/// Finds the holds, and whether the ledger holds anything about the person that no key seals.
-fn finding(lead: &LeadOnRecord, unsealed: Arc<AtomicBool>) -> FindStreams {
+/// Finds the holds, whether the ledger holds anything about the person that no key seals, and what an erasure has to record.
+fn finding(
+    lead: &LeadOnRecord,
+    unsealed: Arc<AtomicBool>,
+    likeness: Option<ToRecord>,
+) -> FindStreams {
     // The company by name too: the list of leads does not tell it of a lead that was taken away.
     let holds = legal_hold::finding(vec![Held::Lead(lead.id), Held::Company(lead.company)]);
     let stream = StreamKey::new(StreamKind::Lead, lead.id.get());
     Arc::new(move |connection| {
         let (holds, unsealed) = (holds.clone(), unsealed.clone());
+        let likeness = likeness.clone();
         Box::pin(async move {
+            if let Some(likeness) = likeness {
+                likeness.look(&mut *connection, stream.id).await?;
+            }
             let found = erasure::holds_unsealed(&mut *connection, stream).await?;
             unsealed.store(found, Ordering::Relaxed);
             holds(connection).await
@@ -160,7 +169,9 @@ async fn erase_lead(
     let stream = StreamKey::new(StreamKind::Lead, id);
     let if_match = caller.write.if_match.clone();
     let unsealed = Arc::new(AtomicBool::new(false));
-    let find = finding(&lead, unsealed.clone());
+    let likeness = ToRecord::default();
+    let to_record = erase.then(|| likeness.clone());
+    let find = finding(&lead, unsealed.clone(), to_record);
     let work = caller.work(move |unit| {
         if_match.check(unit, stream)?;
         let is_erased = |lead: &Lead| lead.data_status() == DataStatus::Erased;
@@ -169,6 +180,7 @@ async fn erase_lead(
         }
         let now = unit.now();
         let command = if erase {
+            likeness.record(unit);
             ErasureCommand::Erase { reason, now }
         } else {
             ErasureCommand::Block { reason }
