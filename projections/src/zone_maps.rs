@@ -7,9 +7,11 @@
 //! what it is for ever, in whichever of the two tables it stands, and so a map is right for every moment up to the one when it was
 //! made.
 //!
-//! Here is which lists can have maps; `walk` reads lists by them, [`build`] makes and checks them.
+//! Here is which lists can have maps; `walk` reads lists by them, [`build`] makes and checks them, [`survey`] tells which are to be made
+//! before anybody asks.
 
 pub mod build;
+pub mod survey;
 mod walk;
 
 use chrono::{DateTime, Utc};
@@ -35,6 +37,8 @@ pub struct ZonedList {
     since: &'static str,
     /// What the list is of, such as a stage; of the type `bigint`.
     part: &'static str,
+    /// SQL: the rows that are in some part.
+    within: &'static str,
     /// The first column of the order, and in which columns of `past.zones` its values stand.
     key: &'static str,
     kind: &'static str,
@@ -49,9 +53,18 @@ impl ZonedList {
             table: "leads",
             since: "position",
             part,
+            within: "true",
             key: "created_at",
             kind: "at",
             id: "id",
+        }
+    }
+
+    /// Of the leads that have something of what the list is of: nobody asks for the others.
+    const fn of_leads_with(name: &'static str, part: &'static str, within: &'static str) -> Self {
+        Self {
+            within,
+            ..Self::of_leads(name, part)
         }
     }
 
@@ -86,19 +99,24 @@ pub const OF_STAGE: ZonedList = ZonedList::of_leads("stage", "stage_id");
 /// Those of an assignee, or of nobody.
 pub const OF_ASSIGNEE: ZonedList = ZonedList::of_leads("assignee", "coalesce(user_access_id, 0)");
 /// Those from a source.
-pub const OF_SOURCE: ZonedList = ZonedList::of_leads("source", "coalesce(source_id, 0)");
+pub const OF_SOURCE: ZonedList =
+    ZonedList::of_leads_with("source", "source_id", "source_id IS NOT NULL");
 /// Those of a campaign.
-pub const OF_CAMPAIGN: ZonedList = ZonedList::of_leads("campaign", "coalesce(campaign_id, 0)");
+pub const OF_CAMPAIGN: ZonedList =
+    ZonedList::of_leads_with("campaign", "campaign_id", "campaign_id IS NOT NULL");
 /// Those of a territory.
-pub const OF_TERRITORY: ZonedList = ZonedList::of_leads("territory", "coalesce(territory_id, 0)");
+pub const OF_TERRITORY: ZonedList =
+    ZonedList::of_leads_with("territory", "territory_id", "territory_id IS NOT NULL");
 /// Those of a sales cycle.
-pub const OF_CYCLE: ZonedList = ZonedList::of_leads("cycle", "coalesce(cycle_id, 0)");
+pub const OF_CYCLE: ZonedList =
+    ZonedList::of_leads_with("cycle", "cycle_id", "cycle_id IS NOT NULL");
 /// The duplicates, group by group.
 pub const DUPLICATES: ZonedList = ZonedList {
     name: "duplicates",
     table: "duplicates",
     since: "since",
     part: "0",
+    within: "true",
     key: "duplicate_group",
     kind: "number",
     id: "lead_id",

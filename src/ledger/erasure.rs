@@ -18,7 +18,7 @@ use super::stream::{StreamKey, StreamKind};
 const LAST_PASS_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 /// States of imports in which their file is read.
-const UNDER_WAY: &str = "'pending', 'processing', 'undoing'";
+pub(super) const UNDER_WAY: &str = "'pending', 'processing', 'undoing'";
 /// A day longer than the files of imports are kept.
 const FILES_KEPT_FOR: &str = "31 days";
 

@@ -2,6 +2,7 @@
 //! in pieces and by zone maps.
 
 use projections::zone_maps::build::ZONE_ROWS;
+use projections::zone_maps::survey;
 use serde_json::{Value, json};
 
 use crate::imports::{Scene, people};
@@ -288,4 +289,78 @@ async fn block_and_unblock(scene: &Scene, moment: &str) {
     assert!(leads.iter().all(|shown| shown["id"] != *lead), "{hidden}");
     server.delete(&erasure).token(&ana.token).expect(200).await;
     assert_eq!(found().await, then);
+}
+
+/// The lists that are to get maps before anybody asks, of those with at least so many rows and versions.
+async fn wanted(server: &TestServer, least: i64) -> Vec<(i64, &'static str)> {
+    let mut connection = server.database.pool().acquire().await.expect("connected");
+    let wanted = survey::wanted(&mut connection, least)
+        .await
+        .expect("looking");
+    let wanted = wanted.into_iter();
+    wanted
+        .map(|(company, list)| (company.get(), list.name))
+        .collect()
+}
+
+#[tokio::test]
+async fn lists_that_have_grown_get_their_maps_before_anybody_asks() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let small = server.company(&ana, "Small").await;
+    server.lead(&ana, small, json!({"first_name": "One"})).await;
+    let large = server.company(&ana, "Large").await;
+    let mut leads = Vec::new();
+    for n in 0..12 {
+        let body = json!({"first_name": "Lead", "email": format!("{}@people.example", n / 6)});
+        leads.push(int(&server.lead(&ana, large, body).await["id"]));
+    }
+    // Nothing has a source, campaign, territory or cycle.
+    let every = [
+        "created_at",
+        "id",
+        "updated_at",
+        "full_name",
+        "stage",
+        "assignee",
+        "duplicates",
+    ];
+    let of_large = |names: Vec<(i64, &'static str)>| {
+        assert!(
+            names.iter().all(|(company, _)| *company == large),
+            "{names:?}"
+        );
+        names.into_iter().map(|(_, name)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(wanted(&server, 13).await, []);
+    let names = of_large(wanted(&server, 12).await);
+    assert_eq!(names, every);
+    server.map_zones(large).await;
+    assert_eq!(
+        wanted(&server, 1).await.len(),
+        6,
+        "those of the small company"
+    );
+    // As many versions as rows: it has grown, though nobody came.
+    for lead in &leads {
+        let path = format!("/api/v1/leads/{lead}");
+        let change = server.put(path).token(&ana.token);
+        change
+            .json(&json!({"first_name": "Other"}))
+            .expect(200)
+            .await;
+    }
+    assert_eq!(
+        wanted(&server, 13).await,
+        [],
+        "the statistics do not tell of versions yet"
+    );
+    sqlx::raw_sql("ANALYZE past.leads")
+        .execute(server.database.pool())
+        .await
+        .expect("analyzing");
+    assert_eq!(wanted(&server, 13).await, [], "less than 13 came since");
+    assert_eq!(of_large(wanted(&server, 12).await), every[..6]);
+    server.map_zones(large).await;
+    assert_eq!(wanted(&server, 12).await, []);
 }

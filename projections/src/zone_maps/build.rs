@@ -15,11 +15,11 @@ pub const ZONE_ROWS: i64 = 32;
 pub async fn rows(
     connection: &mut PgConnection,
     company: CompanyId,
-    ZonedList { table, .. }: &ZonedList,
+    ZonedList { table, within, .. }: &ZonedList,
 ) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(&format!(
-        "SELECT (SELECT count(*) FROM public.{table} WHERE company_id = $1) \
-         + (SELECT count(*) FROM past.{table} WHERE company_id = $1)"
+        "SELECT (SELECT count(*) FROM public.{table} WHERE company_id = $1 AND {within}) \
+         + (SELECT count(*) FROM past.{table} WHERE company_id = $1 AND {within})"
     ))
     .bind(company.get())
     .fetch_one(connection)
@@ -72,10 +72,11 @@ pub async fn build(
         .bind(list.name)
         .execute(&mut *connection)
         .await?;
+    let entries = rows(connection, company, list).await?;
     // One statement, and so one snapshot: the ledger's end, and the tables as they are then.
     let statement = format!(
-        "WITH map AS (INSERT INTO past.zone_maps (company_id, list, as_of, zone_rows) \
-         SELECT $1, $2, position, $3 FROM public.ledger_head RETURNING *) \
+        "WITH map AS (INSERT INTO past.zone_maps (company_id, list, as_of, zone_rows, entries) \
+         SELECT $1, $2, position, $3, $4 FROM public.ledger_head RETURNING *) \
          INSERT INTO past.zones (company_id, list, {}) SELECT $1, $2, zones.* FROM ({}) AS zones",
         columns(list),
         zones(list, "(SELECT position FROM public.ledger_head)")
@@ -84,6 +85,7 @@ pub async fn build(
         .bind(company.get())
         .bind(list.name)
         .bind(zone_rows)
+        .bind(entries)
         .execute(&mut *connection)
         .await?;
     // Erasures that were recorded meanwhile saw no map. Those to come will: they are cleared for a minute.
@@ -107,6 +109,7 @@ fn zones(list: &ZonedList, as_of: &str) -> String {
         table,
         since,
         part,
+        within,
         key,
         id,
         ..
@@ -122,9 +125,9 @@ fn zones(list: &ZonedList, as_of: &str) -> String {
              (rank - 1) / $3 IS DISTINCT FROM (lead(rank) OVER ordered - 1) / $3 AS last \
            FROM (SELECT *, rank() OVER ({order}) AS rank \
              FROM (SELECT CAST({part} AS bigint) AS part, {key} AS key, {id} AS id, {since} AS valid_from, \
-                   CAST(NULL AS bigint) AS valid_until FROM public.{table} WHERE company_id = $1 AND {since} <= {as_of} \
+                   CAST(NULL AS bigint) AS valid_until FROM public.{table} WHERE company_id = $1 AND {within} AND {since} <= {as_of} \
                UNION ALL SELECT {part}, {key}, {id}, valid_from, CASE WHEN valid_until <= {as_of} THEN valid_until END \
-                 FROM past.{table} WHERE company_id = $1 AND valid_from <= {as_of}) AS r) AS r \
+                 FROM past.{table} WHERE company_id = $1 AND {within} AND valid_from <= {as_of}) AS r) AS r \
            WINDOW ordered AS ({order})) AS r \
          GROUP BY part, zone) \
          SELECT part, CAST(0 AS smallint) AS level, zone, first, first_id, last, last_id, held, \
