@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::digest::{Context, SHA256};
 use futures::TryStreamExt;
 use serde_json::Value;
+use sqlx::postgres::PgRow;
 use sqlx::{Executor, PgConnection, Row};
 
 use super::unit::Unit;
@@ -33,6 +34,10 @@ const VERSIONS: &str = "versions AS NOT MATERIALIZED (\
 const TOGETHER: &str = "o.company_id = own.company_id AND o.duplicate_group = own.duplicate_group \
      AND (own.valid_until IS NULL OR o.valid_from < own.valid_until) AND (o.valid_until IS NULL OR own.valid_from < o.valid_until)";
 
+/// Since when a version was seen, until when, as far as that is not later than `$2`, and since when once more, as the row has it.
+const SEEN: &str =
+    "valid_from, coalesce(CASE WHEN valid_until <= $2 THEN valid_until END::text, '-'), since";
+
 /// What an erasure records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Likeness {
@@ -47,37 +52,6 @@ struct Likeness {
 }
 
 impl Likeness {
-    async fn of(
-        connection: &mut PgConnection,
-        lead: i64,
-        company: Option<i64>,
-        (after, until): (i64, i64),
-    ) -> Result<Self, sqlx::Error> {
-        let duplicates = format!(
-            "WITH {VERSIONS}, alike AS (SELECT DISTINCT o.lead_id FROM versions own JOIN versions o ON {TOGETHER} WHERE own.lead_id = $1) \
-             SELECT concat_ws(' ', lead_id, company_id, duplicate_group, array_to_string(matched_on, ','), valid_from, \
-             coalesce(CASE WHEN valid_until <= $2 THEN valid_until END::text, '-'), since) \
-             FROM alike JOIN versions USING (lead_id) WHERE valid_from <= $2 ORDER BY lead_id, valid_from, valid_until"
-        );
-        let duplicates = sqlx::query(&duplicates).bind(lead).bind(until);
-        let duplicates = digest(connection, duplicates).await?;
-        // Counters that came back to zero do not count, as ever.
-        let counts = sqlx::query(
-            "SELECT concat_ws(' ', company_id, count, valid_from, coalesce(CASE WHEN valid_until <= $2 THEN valid_until END::text, '-'), since) \
-             FROM (SELECT company_id, count, since AS valid_from, NULL::bigint AS valid_until, since FROM public.duplicate_counts \
-                UNION ALL SELECT company_id, count, valid_from, valid_until, since FROM past.duplicate_counts) AS versions \
-             WHERE company_id = $1 AND count <> 0 AND valid_from <= $2 AND (valid_until IS NULL OR valid_until > $3) \
-             ORDER BY valid_from, valid_until",
-        );
-        let counts = counts.bind(company).bind(until).bind(after);
-        let counts = digest(connection, counts).await?;
-        Ok(Self {
-            until,
-            duplicates,
-            counts,
-        })
-    }
-
     /// What the metadata says; nothing when it does not say all of it.
     fn read(metadata: &Value) -> Option<Self> {
         let text = |name: &str| metadata[name].as_str();
@@ -87,6 +61,38 @@ impl Likeness {
             counts: text(COUNTS)?.to_owned(),
         })
     }
+}
+
+/// What [`Likeness::duplicates`] is made of, as it is stored now.
+async fn of_lead(
+    connection: &mut PgConnection,
+    lead: i64,
+    until: i64,
+) -> Result<String, sqlx::Error> {
+    let lines = format!(
+        "WITH {VERSIONS}, alike AS (SELECT DISTINCT o.lead_id FROM versions own JOIN versions o ON {TOGETHER} WHERE own.lead_id = $1) \
+         SELECT concat_ws(' ', lead_id, company_id, duplicate_group, array_to_string(matched_on, ','), {SEEN}) \
+         FROM alike JOIN versions USING (lead_id) WHERE valid_from <= $2 ORDER BY lead_id, valid_from, valid_until"
+    );
+    digest(connection, sqlx::query(&lines).bind(lead).bind(until)).await
+}
+
+/// What [`Likeness::counts`] is made of, as it is stored now: what was seen behind the first of the positions, up to the other.
+async fn of_company(
+    connection: &mut PgConnection,
+    company: Option<i64>,
+    (after, until): (i64, i64),
+) -> Result<String, sqlx::Error> {
+    // Counters that came back to zero do not count, as ever.
+    let lines = format!(
+        "SELECT concat_ws(' ', company_id, count, {SEEN}) \
+         FROM (SELECT company_id, count, since AS valid_from, NULL::bigint AS valid_until, since FROM public.duplicate_counts \
+            UNION ALL SELECT company_id, count, valid_from, valid_until, since FROM past.duplicate_counts) AS versions \
+         WHERE company_id = $1 AND count <> 0 AND valid_from <= $2 AND (valid_until IS NULL OR valid_until > $3) \
+         ORDER BY valid_from, valid_until"
+    );
+    let lines = sqlx::query(&lines).bind(company).bind(until).bind(after);
+    digest(connection, lines).await
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
@@ -113,20 +119,18 @@ impl ToRecord {
     /// # Errors
     /// What the database answers.
     pub async fn look(&self, connection: &mut PgConnection, lead: i64) -> Result<(), sqlx::Error> {
-        let erased = erased(connection).await?;
-        let company: Option<i64> =
-            sqlx::query_scalar("SELECT company_id FROM public.lead_erasures WHERE lead_id = $1")
-                .bind(lead)
-                .fetch_optional(&mut *connection)
-                .await?
-                .flatten();
-        let of_company = erased.iter().filter(|erased| erased.company == company);
-        let after = of_company.filter_map(|erased| Some(erased.likeness.as_ref()?.until));
-        let after = after.max().unwrap_or(0);
-        let until: i64 = sqlx::query_scalar("SELECT position FROM public.ledger_head")
-            .fetch_one(&mut *connection)
-            .await?;
-        let found = Likeness::of(connection, lead, company, (after, until)).await?;
+        let (company, until): (Option<i64>, i64) = sqlx::query_as(
+            "SELECT (SELECT company_id FROM public.lead_erasures WHERE lead_id = $1), position FROM public.ledger_head",
+        )
+        .bind(lead)
+        .fetch_one(&mut *connection)
+        .await?;
+        let after = last_until(connection, company).await?;
+        let found = Likeness {
+            until,
+            duplicates: of_lead(connection, lead, until).await?,
+            counts: of_company(connection, company, (after, until)).await?,
+        };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         Ok(())
     }
@@ -161,27 +165,47 @@ impl Erased {
     }
 }
 
+/// Erased leads with what their events say, as `l` and `e`.
+const ERASED: &str = "SELECT l.lead_id, l.company_id, l.erased_position, e.metadata::text FROM public.lead_erasures l \
+     LEFT JOIN public.events e ON e.position = l.erased_position \
+     WHERE l.status = 'erased' AND l.erased_position IS NOT NULL";
+
+impl Erased {
+    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let metadata = row.try_get::<Option<&str>, _>(3)?.unwrap_or("null");
+        let metadata = serde_json::from_str(metadata).unwrap_or_default();
+        Ok(Self {
+            lead: row.try_get(0)?,
+            company: row.try_get(1)?,
+            position: row.try_get(2)?,
+            likeness: Likeness::read(&metadata),
+        })
+    }
+}
+
 /// All of them, in the order in which they were erased.
 async fn erased(connection: &mut PgConnection) -> Result<Vec<Erased>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT l.lead_id, l.company_id, l.erased_position, e.metadata::text FROM public.lead_erasures l \
-         LEFT JOIN public.events e ON e.position = l.erased_position WHERE l.status = 'erased' AND l.erased_position IS NOT NULL \
-         ORDER BY l.erased_position",
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let metadata = row.try_get::<Option<&str>, _>(3)?.unwrap_or("null");
-            let metadata = serde_json::from_str(metadata).unwrap_or_default();
-            Ok(Erased {
-                lead: row.try_get(0)?,
-                company: row.try_get(1)?,
-                position: row.try_get(2)?,
-                likeness: Likeness::read(&metadata),
-            })
-        })
-        .collect()
+    let rows = sqlx::query(&format!("{ERASED} ORDER BY l.erased_position"))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(Erased::of).collect()
+}
+
+/// Until when the last erasure in the company recorded it; 0 when none did.
+async fn last_until(
+    connection: &mut PgConnection,
+    company: Option<i64>,
+) -> Result<i64, sqlx::Error> {
+    let last_first = format!(
+        "{ERASED} AND l.company_id IS NOT DISTINCT FROM $1 ORDER BY l.erased_position DESC"
+    );
+    let mut rows = sqlx::query(&last_first).bind(company).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        if let Some(likeness) = Erased::of(&row)?.likeness {
+            return Ok(likeness.until);
+        }
+    }
+    Ok(0)
 }
 
 /// Whether there are erased leads, and so a time of which a fold does not know whom they were like.
@@ -269,18 +293,16 @@ pub(super) async fn unlike_recorded(
     connection: &mut PgConnection,
     table: &str,
 ) -> Result<Vec<String>, sqlx::Error> {
-    type Part = fn(&Likeness) -> &String;
-    let (part, mut told): (Part, _) = match table {
-        "duplicates" => (
-            |likeness| &likeness.duplicates,
-            verify_told::Told::of("past.duplicates"),
-        ),
-        "duplicate_counts" => (
-            |likeness| &likeness.counts,
-            verify_told::Told::of("past.duplicate_counts"),
-        ),
+    let is_of_leads = match table {
+        "duplicates" => true,
+        "duplicate_counts" => false,
         _ => return Ok(Vec::new()),
     };
+    let mut told = verify_told::Told::of(if is_of_leads {
+        "past.duplicates"
+    } else {
+        "past.duplicate_counts"
+    });
     let mut last: BTreeMap<Option<i64>, i64> = BTreeMap::new();
     for Erased {
         lead,
@@ -292,12 +314,16 @@ pub(super) async fn unlike_recorded(
         let Some(recorded) = likeness else {
             continue;
         };
-        let after = last.insert(company, recorded.until).unwrap_or(0);
-        let found = Likeness::of(connection, lead, company, (after, recorded.until)).await?;
-        if part(&found) != part(&recorded) {
+        let until = recorded.until;
+        let after = last.insert(company, until).unwrap_or(0);
+        let is_same = if is_of_leads {
+            of_lead(connection, lead, until).await? == recorded.duplicates
+        } else {
+            of_company(connection, company, (after, until)).await? == recorded.counts
+        };
+        if !is_same {
             told.tell(format_args!(
-                "until position {}: is not what the erasure of lead {lead} recorded",
-                recorded.until
+                "until position {until}: is not what the erasure of lead {lead} recorded"
             ));
         }
     }

@@ -35,6 +35,19 @@ const MANY: i64 = ENOUGH * FINE / COARSE;
 /// With so many in the fine sample there are more than 10,000, of which it would have some 312: five standard deviations more.
 const CERTAIN: i64 = 400;
 
+/// In which rows hits are counted; SQL of what comes behind `FROM`, as `l`.
+pub(super) const TODAY: &str = "leads l";
+
+/// Those of the past, on a connection on which the tables are those of the moment. Not by the view of the leads, which says besides that
+/// they came before the moment: PostgreSQL takes that for rare, and reads the index of everybody's last change to count a few thousand hits.
+pub(super) const OF_THE_PAST: &str = "(SELECT * FROM (\
+     SELECT id, company_id, search, stage_id, source_id, campaign_id, cycle_id, territory_id, user_access_id, created_at, \
+        position AS valid_from, 9223372036854775807 AS valid_until FROM public.leads \
+     UNION ALL SELECT id, company_id, search, stage_id, source_id, campaign_id, cycle_id, territory_id, user_access_id, created_at, \
+        valid_from, valid_until FROM past.leads) t \
+     WHERE t.valid_from <= (SELECT current_setting('leadledger.as_of')::bigint) \
+     AND t.valid_until > (SELECT current_setting('leadledger.as_of')::bigint)) l";
+
 /// About how many leads contain a text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Estimate {
@@ -67,14 +80,14 @@ pub(super) async fn total(
 ) -> Result<Total, sqlx::Error> {
     let all = counts::total(connection, list.company, list.filter).await?;
     if all <= EXACT_UP_TO {
-        let counted = exact(connection, list, text).await?;
+        let counted = exact(connection, TODAY, list, text).await?;
         return Ok(counted.unwrap_or(Total::exact(all)));
     }
-    let estimate = estimate(connection, list, text, all).await?;
+    let estimate = estimate(connection, TODAY, list, (text, all)).await?;
     let counted = if estimate.is_above() {
         None
     } else {
-        exact(connection, list, text).await?
+        exact(connection, TODAY, list, text).await?
     };
     Ok(counted.unwrap_or_else(|| estimate.total()))
 }
@@ -82,11 +95,12 @@ pub(super) async fn total(
 /// How many, when they are not more than 10,000.
 pub(super) async fn exact(
     connection: &mut PgConnection,
+    rows: &str,
     list: Wanted<'_>,
     text: &str,
 ) -> Result<Option<Total>, sqlx::Error> {
     total::exact(connection, |query| {
-        query.push("SELECT 1 FROM leads l");
+        query.push(format!("SELECT 1 FROM {rows}"));
         list::push_conditions(query, list.company, list.filter, Some(text));
     })
     .await
@@ -95,17 +109,17 @@ pub(super) async fn exact(
 /// About how many of the leads, `all` of which meet the list's filter.
 pub(super) async fn estimate(
     connection: &mut PgConnection,
+    rows: &str,
     list: Wanted<'_>,
-    text: &str,
-    all: i64,
+    (text, all): (&str, i64),
 ) -> Result<Estimate, sqlx::Error> {
     let is_most =
-        all >= MOST * one_in(PROBE) && walked(connection, list, text, PROBE).await? >= MOST;
+        all >= MOST * one_in(PROBE) && walked(connection, rows, list, (text, PROBE)).await? >= MOST;
     let looked_up = if is_most {
         MANY
     } else {
         total::counted(connection, |query| {
-            query.push("SELECT 1 FROM leads l");
+            query.push(format!("SELECT 1 FROM {rows}"));
             list::push_conditions(query, list.company, list.filter, Some(text));
             push_sample(query, FINE);
             query.push(" LIMIT ").push(MANY);
@@ -115,7 +129,7 @@ pub(super) async fn estimate(
     };
     let mut hits = looked_up * one_in(FINE);
     if looked_up >= MANY {
-        hits = hits.max(walked(connection, list, text, COARSE).await? * one_in(COARSE));
+        hits = hits.max(walked(connection, rows, list, (text, COARSE)).await? * one_in(COARSE));
     }
     Ok(Estimate {
         hits: hits.min(all),
@@ -126,13 +140,13 @@ pub(super) async fn estimate(
 /// How many of a sample that is walked through contain the text.
 async fn walked(
     connection: &mut PgConnection,
+    rows: &str,
     list: Wanted<'_>,
-    text: &str,
-    below: i64,
+    (text, below): (&str, i64),
 ) -> Result<i64, sqlx::Error> {
     // PostgreSQL would look for a text that it takes for rare by the index of the search of all leads, if it saw it in the condition.
     let walked = total::counted(connection, |query| {
-        query.push("SELECT 1 FROM (SELECT l.search FROM leads l");
+        query.push(format!("SELECT 1 FROM (SELECT l.search FROM {rows}"));
         list::push_conditions(query, list.company, list.filter, None);
         list::push_searched(query);
         push_sample(query, below);

@@ -161,7 +161,7 @@ async fn total(
     passed: Passed,
 ) -> Result<(Total, Option<&'static ZonedList>), sqlx::Error> {
     let all = passed.all;
-    let estimate = hits::estimate(connection, list, text, all).await?;
+    let estimate = hits::estimate(connection, hits::OF_THE_PAST, list, (text, all)).await?;
     if all > EXACT_UP_TO && estimate.is_above() {
         return Ok((estimate.total(), None));
     }
@@ -172,7 +172,7 @@ async fn total(
     };
     let exact = match count {
         Some(count) => (count <= EXACT_UP_TO).then_some(Total::exact(count)),
-        None => hits::exact(connection, list, text).await?,
+        None => hits::exact(connection, hits::OF_THE_PAST, list, text).await?,
     };
     Ok((exact.unwrap_or_else(|| estimate.total()), unmapped))
 }
