@@ -166,6 +166,20 @@ fn push_sample(query: &mut QueryBuilder<'_, Postgres>, below: i64) {
     query.push(format!(" AND {SCATTERED} < {below}"));
 }
 
+/// How many rows and versions of all companies' leads contain the text, as the planner expects it: an index of the search finds them all.
+pub(super) async fn expected_of_everybody(
+    connection: &mut PgConnection,
+    text: &str,
+) -> Result<i64, sqlx::Error> {
+    total::planned(connection, |query| {
+        query.push("SELECT 1 FROM public.leads l WHERE ");
+        list::push_contains(query, text);
+        query.push(" UNION ALL SELECT 1 FROM past.leads l WHERE ");
+        list::push_contains(query, text);
+    })
+    .await
+}
+
 /// How many rows and versions a company's leads have, as the planner expects it.
 pub(super) async fn rows_of_all_times(
     connection: &mut PgConnection,

@@ -19,7 +19,7 @@ use self::map::Map;
 pub use self::totals::PastTotals;
 use self::totals::Search;
 use super::counts;
-use super::hits;
+use super::hits::{self, Estimate};
 use super::list::{self, Cursor, LeadRow, Sort, SortColumn, Wanted};
 use crate::page::{Page, PageFrom, PageRequest, Total};
 use crate::plans;
@@ -34,6 +34,9 @@ const SECOND_PIECE: i64 = 32;
 
 /// As many leads as a company had are looked through for a text one by one, instead of finding every version of whatever contains it.
 const FEW: i64 = 1_000;
+
+/// A lead that is walked to costs as much as so many that an index of the search finds, and whose other conditions are then looked at.
+const DEARER: i64 = 2;
 
 /// A page of a list of the past.
 pub struct PastPage {
@@ -147,9 +150,15 @@ impl Passed {
     /// Whether a walk to so many of the hits passes fewer leads than collecting all hits of all times. Collected rows lie anywhere, and cost more
     /// than those that are walked through.
     fn walk_is_shorter(self, wanted: i64, hits: i64) -> bool {
-        let [wanted, hits, all] = [wanted, hits, self.all].map(i128::from);
-        let of_all_times = i128::from(self.of_all_times);
-        hits > 0 && (wanted * all / hits).min(all) * all <= 2 * hits * of_all_times
+        let walked = i128::from(self.to(wanted, hits));
+        let [hits, all, of_all_times] = [hits, self.all, self.of_all_times].map(i128::from);
+        hits > 0 && walked * all <= 2 * hits * of_all_times
+    }
+
+    /// How many leads a walk to so many of the hits passes.
+    fn to(self, wanted: i64, hits: i64) -> i64 {
+        let passed = i128::from(wanted) * i128::from(self.all) / i128::from(hits.max(1));
+        i64::try_from(passed).map_or(self.all, |passed| passed.min(self.all))
     }
 }
 
@@ -161,12 +170,22 @@ async fn total(
     passed: Passed,
 ) -> Result<(Total, Option<&'static ZonedList>), sqlx::Error> {
     let all = passed.all;
-    let estimate = hits::estimate(connection, hits::OF_THE_PAST, list, (text, all)).await?;
-    if all > EXACT_UP_TO && estimate.is_above() {
-        return Ok((estimate.total(), None));
+    let mut estimate = None;
+    if all > EXACT_UP_TO {
+        let made = hits::estimate(connection, hits::OF_THE_PAST, list, (text, all)).await?;
+        if made.is_above() {
+            return Ok((made.total(), None));
+        }
+        estimate = Some(made);
     }
-    let (count, unmapped) = if passed.walk_is_shorter(EXACT_UP_TO, estimate.hits()) {
-        counted(connection, list, (all, estimate.hits())).await?
+    let expected = estimate.map_or(all, Estimate::hits);
+    // So few are looked through at once.
+    let walked = estimate.is_none()
+        || passed.walk_is_shorter(EXACT_UP_TO, expected)
+        || passed.to(EXACT_UP_TO, expected)
+            <= hits::expected_of_everybody(connection, text).await? / DEARER;
+    let (count, unmapped) = if walked {
+        counted(connection, list, (all, expected)).await?
     } else {
         (None, None)
     };
@@ -174,7 +193,8 @@ async fn total(
         Some(count) => (count <= EXACT_UP_TO).then_some(Total::exact(count)),
         None => hits::exact(connection, hits::OF_THE_PAST, list, text).await?,
     };
-    Ok((exact.unwrap_or_else(|| estimate.total()), unmapped))
+    let estimated = estimate.map_or(Total::exact(all), Estimate::total);
+    Ok((exact.unwrap_or(estimated), unmapped))
 }
 
 /// How many leads contain the text, up to 10,001, counted by walking; or the list without whose map that cannot be done.
