@@ -5,7 +5,7 @@
 //! Of 10,001 hits the sample has some 310, of which the standard deviation is 5.7 in a hundred; of more it is less.
 
 use aggregates::ids::CompanyId;
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::PgConnection;
 
 use super::counts;
 use super::list::{self, Wanted};
@@ -16,15 +16,23 @@ use crate::total::{self, EXACT_UP_TO};
 /// ids that follow each other evenly. The conditions of the indexes `leads_sample` and `leads_sample_search` (migration 0040) say the same.
 const SCATTERED: &str = "((l.id & 2147483647::bigint) * 2654435761::bigint >> 20 & 4095::bigint)";
 
+/// The condition of the fine sample, for a walk through it by the index `leads_sample_walk` (migration 0049), which says the same: those bits are set
+/// in the numbers from [`FINE`] on.
+const IS_FINE: &str =
+    "((l.id & 2147483647::bigint) * 2654435761::bigint >> 20 & 4095::bigint & 3968::bigint) = 0";
+
 /// How many different numbers there are.
 const NUMBERS: i64 = 4_096;
 
-/// Of the fine sample, which has an index of the text, the numbers are below this one.
+/// Of the fine sample, which has an index of the text and one to be walked through, the numbers are below this one.
 const FINE: i64 = 128;
 /// Of the coarse sample, which is walked through.
 const COARSE: i64 = 8;
 /// Of the part of the coarse sample that is looked at first in very large companies.
 const PROBE: i64 = 1;
+
+/// A lead of the fine sample that is walked to costs as much as so many that the index of the text finds.
+const DEARER: i64 = 4;
 
 /// With so many hits the coarse sample is good enough: a standard deviation of five in a hundred.
 const ENOUGH: i64 = 400;
@@ -83,7 +91,7 @@ pub(super) async fn total(
         let counted = exact(connection, TODAY, list, text).await?;
         return Ok(counted.unwrap_or(Total::exact(all)));
     }
-    let estimate = estimate(connection, TODAY, list, (text, all)).await?;
+    let estimate = estimate(connection, TODAY, list, text, (all, all)).await?;
     let counted = if estimate.is_above() {
         None
     } else {
@@ -106,30 +114,35 @@ pub(super) async fn exact(
     .await
 }
 
-/// About how many of the leads, `all` of which meet the list's filter.
+/// About how many of the leads, `all` of which meet the list's filter, and which are among so many rows of the company.
 pub(super) async fn estimate(
     connection: &mut PgConnection,
     rows: &str,
     list: Wanted<'_>,
-    (text, all): (&str, i64),
+    text: &str,
+    (all, of_company): (i64, i64),
 ) -> Result<Estimate, sqlx::Error> {
-    let is_most =
-        all >= MOST * one_in(PROBE) && walked(connection, rows, list, (text, PROBE)).await? >= MOST;
+    let is_most = all >= MOST * one_in(PROBE)
+        && walked(connection, rows, list, text, &below(PROBE)).await? >= MOST;
     let looked_up = if is_most {
         MANY
+    } else if of_company * DEARER <= expected_of_everybody(connection, text).await? {
+        walked(connection, rows, list, text, IS_FINE)
+            .await?
+            .min(MANY)
     } else {
         total::counted(connection, |query| {
             query.push(format!("SELECT 1 FROM {rows}"));
             list::push_conditions(query, list.company, list.filter, Some(text));
-            push_sample(query, FINE);
-            query.push(" LIMIT ").push(MANY);
+            query.push(format!(" AND {} LIMIT {MANY}", below(FINE)));
         })
         .await?
         .count
     };
     let mut hits = looked_up * one_in(FINE);
     if looked_up >= MANY {
-        hits = hits.max(walked(connection, rows, list, (text, COARSE)).await? * one_in(COARSE));
+        let coarse = walked(connection, rows, list, text, &below(COARSE)).await?;
+        hits = hits.max(coarse * one_in(COARSE));
     }
     Ok(Estimate {
         hits: hits.min(all),
@@ -142,15 +155,15 @@ async fn walked(
     connection: &mut PgConnection,
     rows: &str,
     list: Wanted<'_>,
-    (text, below): (&str, i64),
+    text: &str,
+    sample: &str,
 ) -> Result<i64, sqlx::Error> {
     // PostgreSQL would look for a text that it takes for rare by the index of the search of all leads, if it saw it in the condition.
     let walked = total::counted(connection, |query| {
         query.push(format!("SELECT 1 FROM (SELECT l.search FROM {rows}"));
         list::push_conditions(query, list.company, list.filter, None);
         list::push_searched(query);
-        push_sample(query, below);
-        query.push(" OFFSET 0) l WHERE ");
+        query.push(format!(" AND {sample} OFFSET 0) l WHERE "));
         list::push_contains(query, text);
     });
     Ok(walked.await?.count)
@@ -161,9 +174,9 @@ const fn one_in(below: i64) -> i64 {
     NUMBERS / below
 }
 
-fn push_sample(query: &mut QueryBuilder<'_, Postgres>, below: i64) {
-    // Not bound: the index is known by it.
-    query.push(format!(" AND {SCATTERED} < {below}"));
+/// The condition of a sample. Not bound: the index is known by it.
+fn below(number: i64) -> String {
+    format!("{SCATTERED} < {number}")
 }
 
 /// How many rows and versions of all companies' leads contain the text, as the planner expects it: an index of the search finds them all.
