@@ -172,8 +172,8 @@ async fn total(
     let all = passed.all;
     let mut estimate = None;
     if all > EXACT_UP_TO {
-        let leads = (all, passed.of_all_times);
-        let made = hits::estimate(connection, hits::OF_THE_PAST, list, text, leads).await?;
+        let of = (all, passed.of_all_times);
+        let made = hits::estimate(connection, hits::OF_THE_PAST, list, text, of).await?;
         if made.is_above() {
             return Ok((made.total(), None));
         }
