@@ -71,7 +71,7 @@ async fn of_lead(
 ) -> Result<String, sqlx::Error> {
     let lines = format!(
         "WITH {VERSIONS}, alike AS (SELECT DISTINCT o.lead_id FROM versions own JOIN versions o ON {TOGETHER} WHERE own.lead_id = $1) \
-         SELECT concat_ws(' ', lead_id, company_id, duplicate_group, array_to_string(matched_on, ','), {SEEN}) \
+         SELECT concat_ws(' ', lead_id, company_id, duplicate_group, matched_on::text, {SEEN}) \
          FROM alike JOIN versions USING (lead_id) WHERE valid_from <= $2 ORDER BY lead_id, valid_from, valid_until"
     );
     digest(connection, sqlx::query(&lines).bind(lead).bind(until)).await
@@ -83,12 +83,11 @@ async fn of_company(
     company: Option<i64>,
     (after, until): (i64, i64),
 ) -> Result<String, sqlx::Error> {
-    // Counters that came back to zero do not count, as ever.
     let lines = format!(
         "SELECT concat_ws(' ', company_id, count, {SEEN}) \
          FROM (SELECT company_id, count, since AS valid_from, NULL::bigint AS valid_until, since FROM public.duplicate_counts \
             UNION ALL SELECT company_id, count, valid_from, valid_until, since FROM past.duplicate_counts) AS versions \
-         WHERE company_id = $1 AND count <> 0 AND valid_from <= $2 AND (valid_until IS NULL OR valid_until > $3) \
+         WHERE company_id = $1 AND valid_from <= $2 AND (valid_until IS NULL OR valid_until > $3) \
          ORDER BY valid_from, valid_until"
     );
     let lines = sqlx::query(&lines).bind(company).bind(until).bind(after);

@@ -226,20 +226,26 @@ pub async fn compare(
     unknown: &Unknown,
     findings: &mut Findings,
 ) -> Result<(), sqlx::Error> {
-    let row = match verify_versions::exact(connection, table, unknown).await? {
-        None => "to_jsonb(t) - 'since'".to_owned(),
-        Some(exact) => {
-            verify_versions::compare(connection, table, &exact, findings).await?;
-            exact.row
-        }
-    };
+    let exact = verify_versions::exact(connection, table, unknown).await?;
+    if let Some(exact) = &exact {
+        verify_versions::compare(connection, table, exact, findings).await?;
+    }
     let unlike = likenesses::unlike_recorded(connection, table.name).await?;
     findings.differences.extend(unlike);
-    let sides = Sides {
-        other: &format!("public.{}", table.name),
-        row: &row,
-        condition: table.counts_when,
-        kept: "",
+    let other = format!("public.{}", table.name);
+    let sides = match &exact {
+        None => Sides {
+            other: &other,
+            row: "to_jsonb(t) - 'since'",
+            condition: table.counts_when,
+            kept: "",
+        },
+        Some(exact) => Sides {
+            other: &other,
+            row: &exact.row,
+            condition: &exact.condition,
+            kept: &exact.there,
+        },
     };
     compare_with(connection, table, &sides, findings).await
 }

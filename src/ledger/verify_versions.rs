@@ -163,6 +163,11 @@ pub(super) struct Exact {
     from: String,
     /// Makes JSON of a row `t`, with the position since which readers see it.
     pub row: String,
+    /// Which rows `t` are compared: counters at zero too, whose beginning can be told.
+    pub condition: String,
+    /// Which rows `t` of the fold are there, too, beginning with ` AND`: not counters that never were anything but zero. The fold takes a large commit in
+    /// several steps, and has counters which the commit as a whole never made.
+    pub there: String,
     /// Which rows of the fold are kept, too.
     kept: &'static str,
 }
@@ -194,7 +199,24 @@ pub(super) async fn exact(
     } else {
         "to_jsonb(t)".to_owned()
     };
-    Ok(Some(Exact { from, row, kept }))
+    let &Table {
+        name,
+        key,
+        counts_when,
+        ..
+    } = table;
+    let same: Vec<String> = key.iter().map(|key| format!("p.{key} = t.{key}")).collect();
+    let had = format!(
+        "EXISTS (SELECT 1 FROM pg_temp.past_{name} p WHERE {})",
+        same.join(" AND ")
+    );
+    Ok(Some(Exact {
+        condition: format!("({counts_when} OR t.{since} > {from})"),
+        there: format!(" AND ({counts_when} OR {had})"),
+        from,
+        row,
+        kept,
+    }))
 }
 
 /// Compares the table's versions with those of the fold.
@@ -209,7 +231,9 @@ pub(super) async fn compare(
         counts_when,
         ..
     }: &Table,
-    Exact { from, row, kept }: &Exact,
+    Exact {
+        from, row, kept, ..
+    }: &Exact,
     findings: &mut Findings,
 ) -> Result<(), sqlx::Error> {
     let keys = key.join(", ");
@@ -217,7 +241,7 @@ pub(super) async fn compare(
         format!(
             "SELECT {keys}, valid_until, row_number() OVER (PARTITION BY {keys}, valid_until) AS nth, \
              {row} || jsonb_build_object('valid_from', greatest(t.valid_from, {from})) AS row \
-             FROM {versions} t WHERE {counts_when} AND valid_until > {from}{kept}"
+             FROM {versions} t WHERE ({counts_when} OR valid_from > {from}) AND (valid_until > {from} OR valid_from >= valid_until){kept}"
         )
     };
     let key: Vec<&str> = key.iter().copied().chain(["valid_until", "nth"]).collect();

@@ -409,9 +409,8 @@ async fn tamper_with_row(
         if !is_there {
             continue;
         }
-        let counts_when = table.counts_when;
         let row = format!(
-            "(SELECT ctid FROM {name} WHERE {counts_when} ORDER BY ctid OFFSET {} LIMIT 1)",
+            "(SELECT ctid FROM {name} ORDER BY ctid OFFSET {} LIMIT 1)",
             dice.below(4)
         );
         let columns: Vec<(String, String)> = sqlx::query_as(

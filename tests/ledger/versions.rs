@@ -15,7 +15,7 @@ use leadledger::ledger::{
     Ledger, Provenance, StreamKey, StreamKind, Work, rebuild, replay, verify, verify_past,
 };
 use projections::Batch;
-use sqlx::{ConnectOptions, Connection, Executor};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 
 use crate::node::{add_note, contact, create, erase, open};
 use crate::support::database::TestDatabase;
@@ -229,28 +229,77 @@ async fn after_erasures_the_past_of_duplicates_is_compared_too() {
         ] {
             let one = format!("(SELECT max(ctid) FROM past.{table} WHERE {condition})");
             let change = format!("UPDATE past.{table} SET {change} WHERE ctid = {one}");
-            let mut connection = database.pool().acquire().await.unwrap();
-            let kept = format!("CREATE TEMP TABLE kept AS SELECT * FROM past.{table}");
-            sqlx::raw_sql(&kept)
-                .execute(&mut *connection)
-                .await
-                .unwrap();
-            let done = sqlx::raw_sql(&change).execute(&mut *connection).await;
-            assert_eq!(done.unwrap().rows_affected(), 1, "{change}");
-            let (found, _) = verified(&database, Depth::USUAL).await;
+            let found = after(&database, &format!("past.{table}"), &change).await;
             let tells = format!("past.{table}: ");
             let tells = |difference: &String| difference.starts_with(&tells);
             assert!(found.iter().any(tells), "{change}: {found:?}");
-            let back = format!(
-                "DELETE FROM past.{table}; INSERT INTO past.{table} SELECT * FROM kept; DROP TABLE kept"
-            );
-            sqlx::raw_sql(&back)
-                .execute(&mut *connection)
-                .await
-                .unwrap();
         }
     }
+    let zero =
+        "SELECT valid_from, valid_from + 1, company_id, 0, valid_from FROM past.duplicate_counts";
+    let of_stage = "SELECT valid_from, valid_from + 1, company_id, stage_id, 0, 0, 0, 0, 0, 0, valid_from FROM past.stage_counts";
+    let one = format!(
+        "(SELECT min(ctid) FROM past.duplicates WHERE valid_until < {last} AND matched_on = '{{email}}')"
+    );
+    let reversed = "SELECT valid_until, 2, lead_id, company_id, duplicate_group, matched_on, valid_until FROM past.duplicates";
+    let matched_on = "UPDATE past.duplicates SET matched_on =";
+    for (table, change) in [
+        // A counter at zero for one position, before and after the last erasure.
+        (
+            "past.duplicate_counts",
+            format!("INSERT INTO past.duplicate_counts {zero} WHERE valid_from < {last} LIMIT 1"),
+        ),
+        (
+            "past.duplicate_counts",
+            format!("INSERT INTO past.duplicate_counts {zero} WHERE valid_from > {last} LIMIT 1"),
+        ),
+        (
+            "past.stage_counts",
+            format!("INSERT INTO past.stage_counts {of_stage} WHERE count > 0 LIMIT 1"),
+        ),
+        (
+            "duplicate_counts",
+            "INSERT INTO duplicate_counts VALUES (999, 0, 3)".to_owned(),
+        ),
+        // Other spellings of the same.
+        (
+            "past.duplicates",
+            format!("{matched_on} '{{email,NULL}}' WHERE ctid = {one}"),
+        ),
+        (
+            "past.duplicates",
+            format!("{matched_on} '[0:0]={{email}}' WHERE ctid = {one}"),
+        ),
+        // It ends before it begins.
+        (
+            "past.duplicates",
+            format!("INSERT INTO past.duplicates {reversed} WHERE valid_from > {last} LIMIT 1"),
+        ),
+    ] {
+        let found = after(&database, table, &change).await;
+        assert_ne!(found, Vec::<String>::new(), "{change}");
+    }
     assert_eq!(verified(&database, Depth::USUAL).await, (Vec::new(), 0));
+}
+
+/// What `verify` tells after a superuser's change of one row of this table, which is taken back then.
+async fn after(database: &TestDatabase, table: &str, change: &str) -> Vec<String> {
+    let mut connection = database.pool().acquire().await.unwrap();
+    let run = async |connection: &mut PgConnection, statements: &str| {
+        let done = sqlx::raw_sql(statements).execute(connection).await;
+        done.unwrap().rows_affected()
+    };
+    let kept = format!(
+        "SET session_replication_role = replica; CREATE TEMP TABLE kept AS SELECT * FROM {table}"
+    );
+    run(&mut connection, &kept).await;
+    assert_eq!(run(&mut connection, change).await, 1, "{change}");
+    let (found, _) = verified(database, Depth::USUAL).await;
+    let back = format!(
+        "DELETE FROM {table}; INSERT INTO {table} SELECT * FROM kept; DROP TABLE kept; RESET session_replication_role"
+    );
+    run(&mut connection, &back).await;
+    found
 }
 
 /// What a counter said is found through its row, also when nobody is counted by it any more.
