@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use aggregates::ids::CompanyId;
 use projections::leads::past::PastPage;
-use projections::zone_maps::survey::{self, Seen};
+use projections::zone_maps::survey::{self, Maps};
 use projections::zone_maps::{ZonedList, build};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tokio::sync::mpsc;
@@ -126,10 +126,17 @@ async fn look_around_now_and_then(pool: PgPool, telling: mpsc::WeakSender<Wanted
     }
 }
 
+/// What there was when it was looked around last. As long as little happens, and none of these maps is missing, nothing is to be made: some go with an
+/// erasure or a rebuild.
+struct Seen {
+    position: i64,
+    maps: Maps,
+}
+
 async fn look_around(pool: &PgPool, seen: &mut Option<Seen>) -> Result<(), sqlx::Error> {
     let mut connection = pool.acquire().await?;
-    let now = Seen::now(&mut connection).await?;
-    let is_same = |seen: &Seen| seen.maps == now.maps && now.position - seen.position < LARGE;
+    let (position, mut maps) = survey::now(&mut connection).await?;
+    let is_same = |seen: &Seen| seen.maps.is_subset(&maps) && position - seen.position < LARGE;
     if seen.as_ref().is_some_and(is_same) || imports_are_under_way(&mut connection).await? {
         return Ok(());
     }
@@ -142,15 +149,17 @@ async fn look_around(pool: &PgPool, seen: &mut Option<Seen>) -> Result<(), sqlx:
             moment: i64::MAX,
         };
         let begun = Instant::now();
-        make_and_tell(pool, &wanted).await;
+        if make_and_tell(pool, &wanted).await {
+            // One that is deleted before the last is made is missed the next time.
+            maps.insert((company.get(), list.name.to_owned()));
+        }
         // Others want to work, too.
         tokio::time::sleep(begun.elapsed()).await;
         if imports_are_under_way(&mut *pool.acquire().await?).await? {
             return Ok(());
         }
     }
-    let maps = Seen::now(&mut *pool.acquire().await?).await?.maps;
-    *seen = Some(Seen { maps, ..now });
+    *seen = Some(Seen { position, maps });
     Ok(())
 }
 
@@ -162,15 +171,20 @@ async fn imports_are_under_way(connection: &mut PgConnection) -> Result<bool, sq
     .await
 }
 
-async fn make_and_tell(pool: &PgPool, wanted: &Wanted) {
+/// Whether one was made.
+async fn make_and_tell(pool: &PgPool, wanted: &Wanted) -> bool {
     let begun = Instant::now();
     match make(pool, wanted).await {
-        Ok(false) => {}
+        Ok(false) => false,
         Ok(true) => {
             let (company, list) = (wanted.company.get(), wanted.list.name);
             tracing::info!(company, list, time = ?begun.elapsed(), "made a zone map");
+            true
         }
-        Err(error) => tracing::warn!(%error, ?wanted, "a zone map was not made"),
+        Err(error) => {
+            tracing::warn!(%error, ?wanted, "a zone map was not made");
+            false
+        }
     }
 }
 

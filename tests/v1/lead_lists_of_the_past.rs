@@ -373,4 +373,14 @@ async fn lists_that_have_grown_get_their_maps_before_anybody_asks() {
     assert_eq!(of_large(wanted(&server, 12).await), every[..6]);
     server.map_zones(large).await;
     assert_eq!(wanted(&server, 12).await, []);
+
+    // One that says it told of positions to come would hide what happens there.
+    server.assert_sound().await;
+    sqlx::query("UPDATE past.zone_maps SET as_of = as_of + 1000 WHERE list = 'full_name'")
+        .execute(server.database.pool())
+        .await
+        .expect("a superuser's change");
+    let found = server.differences().await;
+    let told = format!("past.zones: company_id={large} list=full_name: is not a map of that list");
+    assert_eq!(found, [told]);
 }

@@ -1,6 +1,6 @@
 //! Which zone maps are to be made before anybody asks for them: those of lists that have grown large, and much larger than their maps know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aggregates::ids::CompanyId;
 use sqlx::PgConnection;
@@ -69,26 +69,19 @@ async fn known(
     Ok(known.into_iter().collect())
 }
 
-/// What has to change before it is worth while to look again: the ledger's end, and how many maps there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
-    /// The ledger's last position.
-    pub position: i64,
-    /// The number of maps: some go with an erasure or a rebuild.
-    pub maps: i64,
-}
+/// The maps that there are: each a company and the name of its list.
+pub type Maps = BTreeSet<(i64, String)>;
 
-impl Seen {
-    /// As it is now.
-    ///
-    /// # Errors
-    /// What the database answers.
-    pub async fn now(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let (position, maps) = sqlx::query_as(
-            "SELECT position, (SELECT count(*) FROM past.zone_maps) FROM public.ledger_head",
-        )
+/// The ledger's last position, and the maps that there are.
+///
+/// # Errors
+/// What the database answers.
+pub async fn now(connection: &mut PgConnection) -> Result<(i64, Maps), sqlx::Error> {
+    let maps: Vec<(i64, String)> = sqlx::query_as("SELECT company_id, list FROM past.zone_maps")
+        .fetch_all(&mut *connection)
+        .await?;
+    let position = sqlx::query_scalar("SELECT position FROM public.ledger_head")
         .fetch_one(connection)
         .await?;
-        Ok(Self { position, maps })
-    }
+    Ok((position, maps.into_iter().collect()))
 }
