@@ -32,7 +32,7 @@ const COARSE: i64 = 8;
 const PROBE: i64 = 1;
 
 /// So many rows that an index tells of, without a look at them, cost as much as one that is looked at.
-const PASSED_OVER: i64 = 64;
+pub(super) const PASSED_OVER: i64 = 64;
 
 /// With so many hits the coarse sample is good enough: a standard deviation of five in a hundred.
 const ENOUGH: i64 = 400;
@@ -91,7 +91,12 @@ pub(super) async fn total(
         let counted = exact(connection, TODAY, list, text).await?;
         return Ok(counted.unwrap_or(Total::exact(all)));
     }
-    let estimate = estimate(connection, TODAY, list, text, (all, 0)).await?;
+    let walk = if *list.filter == LeadFilter::default() {
+        all
+    } else {
+        counts::total(connection, list.company, &LeadFilter::default()).await?
+    };
+    let estimate = estimate(connection, TODAY, list, text, (all, walk)).await?;
     let counted = if estimate.is_above() {
         None
     } else {
@@ -114,19 +119,21 @@ pub(super) async fn exact(
     .await
 }
 
-/// About how many of the leads, `all` of which meet the list's filter. So many rows of the company are of other times.
+/// About how many of the leads, `all` of which meet the list's filter. `walk` tells how many rows a walk through all leads of the company would look
+/// at: each, and one in [`PASSED_OVER`] of other times.
 pub(super) async fn estimate(
     connection: &mut PgConnection,
     rows: &str,
     list: Wanted<'_>,
     text: &str,
-    (all, of_other_times): (i64, i64),
+    (all, walk): (i64, i64),
 ) -> Result<Estimate, sqlx::Error> {
     let is_most = all >= MOST * one_in(PROBE)
         && walked(connection, rows, list, text, &below(PROBE)).await? >= MOST;
     let looked_up = if is_most {
         MANY
-    } else if is_shorter_walked(connection, list, text, of_other_times).await? {
+    } else if walk + walk / 2 <= expected_of_everybody(connection, text).await? {
+        // The index of the text finds the sampled leads of all companies, and looks at each.
         walked(connection, rows, list, text, IS_FINE)
             .await?
             .min(MANY)
@@ -148,19 +155,6 @@ pub(super) async fn estimate(
         hits: hits.min(all),
         above: looked_up >= CERTAIN,
     })
-}
-
-/// Whether it takes less to walk through the fine sample of the company than to look at all leads of the sample that the index of the text
-/// finds, which are everybody's. Rows of other times are passed over in the index.
-async fn is_shorter_walked(
-    connection: &mut PgConnection,
-    list: Wanted<'_>,
-    text: &str,
-    of_other_times: i64,
-) -> Result<bool, sqlx::Error> {
-    let leads = counts::total(connection, list.company, &LeadFilter::default()).await?;
-    let walk = leads + of_other_times / PASSED_OVER;
-    Ok(walk + walk / 2 <= expected_of_everybody(connection, text).await?)
 }
 
 /// How many of a sample that is walked through contain the text.

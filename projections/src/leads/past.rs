@@ -18,7 +18,7 @@ use sqlx::{PgConnection, QueryBuilder, Row};
 use self::map::Map;
 pub use self::totals::PastTotals;
 use self::totals::Search;
-use super::counts;
+use super::counts::LeadFilter;
 use super::hits::{self, Estimate};
 use super::list::{self, Cursor, LeadRow, Sort, SortColumn, Wanted};
 use crate::page::{Page, PageFrom, PageRequest, Total};
@@ -65,15 +65,15 @@ pub async fn page(
     list: Wanted<'_>,
     request: &PageRequest<Cursor>,
 ) -> Result<(Total, PastPage), sqlx::Error> {
-    let all = counts::total(connection, list.company, list.filter).await?;
+    let all = past.leads(connection, list.company, list.filter).await?;
     let Some(text) = list.text else {
-        let ids = in_order(connection, list, Leads { all, one_in: 1 }, request).await?;
+        let ids = in_order(connection, past, list, Leads { all, one_in: 1 }, request).await?;
         let page = ids.page(connection, request).await?;
         return Ok((Total::exact(all), page));
     };
     let mut unmapped = None;
     if all <= FEW {
-        if let Some(map) = Map::of(connection, list, all).await? {
+        if let Some(map) = Map::of(connection, past, list, all).await? {
             if let Some(found) = among_few(connection, list, map, request).await? {
                 return Ok(found);
             }
@@ -86,7 +86,7 @@ pub async fn page(
     }
     let search = Search::of(connection, past.moment, list, text).await?;
     let known = past.totals.of(&search);
-    let (total, ids) = containing(connection, list, (all, text, known), request).await?;
+    let (total, ids) = containing(connection, past, list, (all, text, known), request).await?;
     if known.is_none() {
         past.totals.remember(search, total);
     }
@@ -99,6 +99,7 @@ pub async fn page(
 /// leads. An index does not know what held at the moment, and so whatever contains the text is collected, of all times.
 async fn containing(
     connection: &mut PgConnection,
+    past: Past<'_>,
     list: Wanted<'_>,
     (all, text, known): (i64, &str, Option<Total>),
     request: &PageRequest<Cursor>,
@@ -109,13 +110,17 @@ async fn containing(
     };
     let (total, unmapped) = match known {
         Some(total) => (total, None),
-        None => total(connection, list, text, passed).await?,
+        None => total(connection, past, list, text, passed).await?,
     };
     let wanted = request.offset() + request.per_page + 1;
     let one_in = (all / total.count.max(1)).max(1);
     // Without a map a walk passes the versions of other times too.
     let mut times = (passed.of_all_times / all.max(1)).max(1);
-    if times > 1 && Map::of(connection, list, total.count).await?.is_some() {
+    if times > 1
+        && Map::of(connection, past, list, total.count)
+            .await?
+            .is_some()
+    {
         times = 1;
     }
     let mut ids = if !total.is_estimate && request.offset() >= total.count {
@@ -124,7 +129,7 @@ async fn containing(
     } else if passed.walk_is_shorter(wanted.saturating_mul(times), total.count) {
         // A plan for any text would look for this one by the index of the search in every zone.
         let mut transaction = plans::for_values(connection).await?;
-        let ids = in_order(&mut transaction, list, Leads { all, one_in }, request).await?;
+        let ids = in_order(&mut transaction, past, list, Leads { all, one_in }, request).await?;
         transaction.commit().await?;
         ids
     } else {
@@ -165,6 +170,7 @@ impl Passed {
 /// How many leads contain the text; and the list without whose map they could not be counted by walking.
 async fn total(
     connection: &mut PgConnection,
+    past: Past<'_>,
     list: Wanted<'_>,
     text: &str,
     passed: Passed,
@@ -172,8 +178,10 @@ async fn total(
     let all = passed.all;
     let mut estimate = None;
     if all > EXACT_UP_TO {
-        let of = (all, passed.of_all_times);
-        let made = hits::estimate(connection, hits::OF_THE_PAST, list, text, of).await?;
+        let every = LeadFilter::default();
+        let leads = past.leads(connection, list.company, &every).await?;
+        let walk = leads + passed.of_all_times / hits::PASSED_OVER;
+        let made = hits::estimate(connection, hits::OF_THE_PAST, list, text, (all, walk)).await?;
         if made.is_above() {
             return Ok((made.total(), None));
         }
@@ -186,7 +194,7 @@ async fn total(
         || passed.to(EXACT_UP_TO, expected)
             <= hits::expected_of_everybody(connection, text).await? / DEARER;
     let (count, unmapped) = if walked {
-        counted(connection, list, (all, expected)).await?
+        counted(connection, past, list, (all, expected)).await?
     } else {
         (None, None)
     };
@@ -201,6 +209,7 @@ async fn total(
 /// How many leads contain the text, up to 10,001, counted by walking; or the list without whose map that cannot be done.
 async fn counted(
     connection: &mut PgConnection,
+    past: Past<'_>,
     list: Wanted<'_>,
     (all, expected): (i64, i64),
 ) -> Result<(Option<i64>, Option<&'static ZonedList>), sqlx::Error> {
@@ -212,7 +221,7 @@ async fn counted(
         },
         ..list
     };
-    let Some(map) = Map::of(connection, as_they_came, expected).await? else {
+    let Some(map) = Map::of(connection, past, as_they_came, expected).await? else {
         return Ok((None, None));
     };
     let one_in = (all / expected.max(1)).max(1);
@@ -297,6 +306,7 @@ struct Leads {
 /// In the list's own order, by walking through it.
 async fn in_order(
     connection: &mut PgConnection,
+    past: Past<'_>,
     list: Wanted<'_>,
     Leads { all, one_in }: Leads,
     request: &PageRequest<Cursor>,
@@ -319,7 +329,7 @@ async fn in_order(
         let ids = match way {
             Way::Piece(times) => piece(connection, list, request, times * one_in).await?,
             Way::Map => {
-                map = Map::of(connection, list, all / one_in).await?;
+                map = Map::of(connection, past, list, all / one_in).await?;
                 let Some(map) = map else {
                     continue;
                 };

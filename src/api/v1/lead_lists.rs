@@ -382,7 +382,17 @@ async fn list_metrics(
         ..LeadFilter::default()
     };
     let mut connection = app.pool.acquire().await?;
-    let counted = counts::by_stage(&mut connection, company, &filter).await?;
+    let counted = if let Some(moment) = app.pool.moment() {
+        let past = Past {
+            moment: moment.position,
+            totals: &app.past_totals,
+        };
+        past.by_stage(&mut connection, company, &filter).await?
+    } else {
+        counts::by_stage(&mut connection, company, &filter)
+            .await?
+            .into()
+    };
     let total: i64 = counted.iter().map(|(_, count)| count).sum();
     let metrics = Stage::ALL.into_iter().map(|stage| {
         let count = counted

@@ -4,7 +4,8 @@
 
 use sqlx::PgConnection;
 
-use crate::leads::counts::{self, LeadFilter};
+use super::Past;
+use crate::leads::counts::LeadFilter;
 use crate::leads::list::{self, Cursor, SortColumn, Wanted};
 use crate::page::PageRequest;
 use crate::zone_maps::{self, Found, Place, Walk, ZonedList};
@@ -26,11 +27,12 @@ impl Map {
     /// looking for them there would cost more than to read them by another index.
     pub async fn of(
         connection: &mut PgConnection,
+        past: Past<'_>,
         list: Wanted<'_>,
         all: i64,
     ) -> Result<Option<Self>, sqlx::Error> {
         let (zoned, part, told_of) = zoned(list);
-        let told_of = counts::total(connection, list.company, &told_of).await?;
+        let told_of = past.leads(connection, list.company, &told_of).await?;
         let whole = told_of == all && list.text.is_none() && list.filter.created() == (None, None);
         let map = Self {
             list: zoned,

@@ -1,23 +1,38 @@
-//! How many leads searches of the past were found to have.
+//! How many leads the past was found to have: in each stage, and what contains a text.
 //!
-//! Few enough hits are counted, and of a past moment by way of all leads that ever contained the text, which can take many times as long as the
+//! How many meet a filter is the sum of as many counters as there are combinations of what leads are classified by, each of which is looked up for
+//! itself of a past moment. Few enough hits are counted, and of a past moment by way of all leads that ever contained the text, which can take many times as long as the
 //! page. But what a moment held stays what it is, and whoever looks at it turns pages: so it is counted once. In memory alone, because a text
 //! may be somebody's name.
+
+use std::sync::Arc;
 
 use aggregates::ids::CompanyId;
 use quick_cache::sync::Cache;
 use sqlx::PgConnection;
 
-use crate::leads::counts::LeadFilter;
+use super::Past;
+use crate::leads::counts::{self, LeadFilter};
 use crate::leads::list::Wanted;
 use crate::page::Total;
 
-/// How many searches are remembered: of a short text each takes some 300 bytes.
+/// How many searches are remembered, and how many sums: of a short text each takes some 300 bytes.
 const SEARCHES: usize = 4_096;
 
 /// What was counted, by what was asked for.
 #[derive(Debug)]
-pub struct PastTotals(Cache<Search, Total>);
+pub struct PastTotals {
+    searches: Cache<Search, Total>,
+    stages: Cache<Counted, Arc<[(i64, i64)]>>,
+}
+
+/// What sums of counters depend on. Nothing that happens later changes them: who is erased goes on counting.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Counted {
+    moment: i64,
+    company: CompanyId,
+    filter: LeadFilter,
+}
 
 /// What a total depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -33,17 +48,56 @@ pub(super) struct Search {
 
 impl Default for PastTotals {
     fn default() -> Self {
-        Self(Cache::new(SEARCHES))
+        Self {
+            searches: Cache::new(SEARCHES),
+            stages: Cache::new(SEARCHES),
+        }
     }
 }
 
 impl PastTotals {
     pub(super) fn of(&self, search: &Search) -> Option<Total> {
-        self.0.get(search)
+        self.searches.get(search)
     }
 
     pub(super) fn remember(&self, search: Search, total: Total) {
-        self.0.insert(search, total);
+        self.searches.insert(search, total);
+    }
+}
+
+impl Past<'_> {
+    /// The number of leads per stage id, as [`counts::by_stage`] of the moment.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn by_stage(
+        self,
+        connection: &mut PgConnection,
+        company: CompanyId,
+        filter: &LeadFilter,
+    ) -> Result<Arc<[(i64, i64)]>, sqlx::Error> {
+        let counted = Counted {
+            moment: self.moment,
+            company,
+            filter: filter.clone(),
+        };
+        if let Some(known) = self.totals.stages.get(&counted) {
+            return Ok(known);
+        }
+        let found: Arc<[(i64, i64)]> = counts::by_stage(connection, company, filter).await?.into();
+        self.totals.stages.insert(counted, found.clone());
+        Ok(found)
+    }
+
+    /// The exact number of leads that the filter meets, as [`counts::total`] of the moment.
+    pub(super) async fn leads(
+        self,
+        connection: &mut PgConnection,
+        company: CompanyId,
+        filter: &LeadFilter,
+    ) -> Result<i64, sqlx::Error> {
+        let by_stage = self.by_stage(connection, company, filter).await?;
+        Ok(by_stage.iter().map(|(_, count)| count).sum())
     }
 }
 
