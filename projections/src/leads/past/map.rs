@@ -31,12 +31,12 @@ impl Map {
         list: Wanted<'_>,
         all: i64,
     ) -> Result<Option<Self>, sqlx::Error> {
-        let (zoned, part, told_of) = zoned(list);
+        let (zoned, one_part, told_of) = zoned(list);
         let told_of = past.leads(connection, list.company, &told_of).await?;
         let whole = told_of == all && list.text.is_none() && list.filter.created() == (None, None);
         let map = Self {
             list: zoned,
-            part,
+            part: one_part,
             one_in: if whole {
                 1
             } else {
