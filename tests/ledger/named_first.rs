@@ -8,9 +8,30 @@ use projections::Batch;
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
 
-use crate::superuser::run;
+use crate::node::{add_note, assert_sound, checkpoint, contact, create, open};
+use crate::superuser::{END, run};
 use crate::support::database::TestDatabase;
-use crate::tampering::ledger;
+
+/// Six leads have six events each, one lead after the other; signed was after 12, 24 and 36 events.
+async fn ledger(database: &TestDatabase) -> Witnessed {
+    let ledger = open(database).await;
+    let mut witnessed = Witnessed::default();
+    for n in 0..6 {
+        let made = create(&ledger, 1 + n % 2, contact(&format!("{n}@example.com"))).await;
+        let lead = made.unwrap().resource_id;
+        for note in 0..5 {
+            add_note(&ledger, lead, &format!("note {note}"))
+                .await
+                .unwrap();
+        }
+        if n % 2 == 1 {
+            witnessed.notes.push(checkpoint(database).await);
+        }
+    }
+    assert_eq!(assert_sound(database).await, END);
+    witnessed.complete_to = Some(i64::MAX);
+    witnessed
+}
 
 async fn connect(database: &TestDatabase) -> PgConnection {
     let options = database.connect_options();
@@ -26,7 +47,6 @@ const REMOVE: &str = "DELETE FROM events WHERE position = $1; \
     UPDATE events SET position = position - 1000001 WHERE position > 1000000; \
     UPDATE ledger_head SET position = position - 1";
 
-/// Six leads have six events each, one lead after the other; signed was after 12, 24 and 36 events.
 #[tokio::test]
 async fn the_first_place_that_differs() {
     const RANGE: &str = "something else was recorded here, or in another order";

@@ -20,7 +20,7 @@ use crate::support::database::TestDatabase;
 
 /// The ledger of the test: a few dozen events of several streams, with checkpoints that were witnessed. Leads of each company are alike, one
 /// of them is erased, and others become and cease to be alike before and after.
-pub async fn ledger(database: &TestDatabase) -> Witnessed {
+async fn ledger(database: &TestDatabase) -> Witnessed {
     let ledger = open(database).await;
     let mut witnessed = Witnessed::default();
     for (n, email) in (0..).zip(["a", "b", "a", "b", "a", "c", "a", "b"]) {

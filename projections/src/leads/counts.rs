@@ -140,6 +140,27 @@ impl LeadFilter {
         }
     }
 
+    /// Each of the conditions that an index of the leads begins with, by itself.
+    pub(super) fn each(&self) -> impl Iterator<Item = Self> {
+        let only = |one: fn(&Self, &mut Self)| {
+            let mut filter = Self::default();
+            one(self, &mut filter);
+            filter
+        };
+        let each = [
+            only(|all, one| one.stage_id = all.stage_id),
+            only(|all, one| one.source_id = all.source_id),
+            only(|all, one| one.campaign_id = all.campaign_id),
+            only(|all, one| one.cycle_id = all.cycle_id),
+            only(|all, one| one.territory_id = all.territory_id),
+            only(|all, one| {
+                one.user_access_ids.clone_from(&all.user_access_ids);
+                one.or_unassigned = all.or_unassigned;
+            }),
+        ];
+        each.into_iter().filter(|one| *one != Self::default())
+    }
+
     /// The times between which the leads were created: not before the first, and before the second.
     pub(super) fn created(&self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
         let begins = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();

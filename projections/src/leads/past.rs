@@ -324,6 +324,7 @@ async fn in_order(
         [Way::Map, first, second]
     };
     let mut map = None;
+    // That no map would help.
     let mut astray = false;
     for way in ways {
         let ids = match way {
@@ -333,6 +334,12 @@ async fn in_order(
                 let Some(map) = map else {
                     continue;
                 };
+                let wanted = request.offset() + request.per_page + 1;
+                let walked = wanted.saturating_mul(map.one_in());
+                if list.text.is_none() && collected(connection, past, list).await? < walked {
+                    astray = true;
+                    break;
+                }
                 match map.walked(connection, list, request).await? {
                     Found::Rows(walked) => Some(walked.of_page(request)),
                     Found::NoMap => None,
@@ -357,6 +364,19 @@ async fn in_order(
         ids: whole(connection, list, request).await?,
         unmapped: map.filter(|_| !astray).map(|map| map.list),
     })
+}
+
+/// How many leads have to be collected by an index of one of the list's conditions, whichever has the fewest; without end where there is none.
+async fn collected(
+    connection: &mut PgConnection,
+    past: Past<'_>,
+    list: Wanted<'_>,
+) -> Result<i64, sqlx::Error> {
+    let mut fewest = i64::MAX;
+    for one in list.filter.each() {
+        fewest = fewest.min(past.leads(connection, list.company, &one).await?);
+    }
+    Ok(fewest)
 }
 
 /// The ids of a page and one more, from the list's next rows, so many times those that are wanted; `None` where these hold too few.

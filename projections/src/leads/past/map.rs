@@ -46,6 +46,11 @@ impl Map {
         Ok((all.saturating_mul(DENSE) >= told_of).then_some(map))
     }
 
+    /// Of the leads that it tells of, one in so many is wanted.
+    pub const fn one_in(self) -> i64 {
+        self.one_in
+    }
+
     /// The leads up to the end of the page and one more.
     pub async fn walked(
         self,
