@@ -26,6 +26,7 @@ use crate::api::extract::{Json, Path, Query};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
 use crate::app::App;
+use crate::ledger::moment::Moment;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -270,6 +271,14 @@ impl Found {
     }
 }
 
+/// The past as of the moment, with what this node counted of it already.
+fn past_of(app: &App, moment: Moment) -> Past<'_> {
+    Past {
+        moment: moment.position,
+        totals: &app.past_totals,
+    }
+}
+
 async fn find(
     app: &App,
     company: CompanyId,
@@ -295,10 +304,7 @@ async fn find(
     };
     let (total, page) = if let Some(moment) = app.pool.moment() {
         let begun = Instant::now();
-        let past = Past {
-            moment: moment.position,
-            totals: &app.past_totals,
-        };
+        let past = past_of(app, moment);
         let (total, read) = past::page(&mut connection, past, leads, &request).await?;
         app.zone_maps.took(company, &read, moment, begun.elapsed());
         (total, read.page)
@@ -383,10 +389,7 @@ async fn list_metrics(
     };
     let mut connection = app.pool.acquire().await?;
     let counted = if let Some(moment) = app.pool.moment() {
-        let past = Past {
-            moment: moment.position,
-            totals: &app.past_totals,
-        };
+        let past = past_of(&app, moment);
         past.by_stage(&mut connection, company, &filter).await?
     } else {
         counts::by_stage(&mut connection, company, &filter)
