@@ -17,7 +17,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Executor, PgConnection, Row};
 
 use super::unit::Unit;
-use super::verify_told;
+use super::verify_told::Told;
 use crate::digests::hexadecimal;
 
 /// Members of the metadata of `LeadErased`. Older ones, and those of stock programs, do not have them.
@@ -214,9 +214,9 @@ pub struct Unknown {
 }
 
 /// What of a table's past a fold can tell.
-pub(super) struct Told {
+pub(super) struct Known {
     /// SQL of a row `t`: the position until which it is not known.
-    pub until: String,
+    pub until: &'static str,
     /// SQL, beginning with ` AND`: which rows `t` of the fold have counterparts in the database.
     pub kept: &'static str,
 }
@@ -261,7 +261,7 @@ impl Unknown {
     }
 
     /// What of this table's past can be told.
-    pub(super) fn of(&self, table: &str) -> Told {
+    pub(super) fn of(&self, table: &str) -> Known {
         let until = match table {
             "duplicates" if self.any => {
                 "coalesce((SELECT u.until FROM pg_temp.unknown_duplicates u WHERE u.lead_id = t.lead_id), 0)"
@@ -277,10 +277,7 @@ impl Unknown {
         } else {
             ""
         };
-        Told {
-            until: until.to_owned(),
-            kept,
-        }
+        Known { until, kept }
     }
 }
 
@@ -297,7 +294,7 @@ pub(super) async fn unlike_recorded(
         "duplicate_counts" => false,
         _ => return Ok(Vec::new()),
     };
-    let mut told = verify_told::Told::of(if is_of_leads {
+    let mut told = Told::of(if is_of_leads {
         "past.duplicates"
     } else {
         "past.duplicate_counts"

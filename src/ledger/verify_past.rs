@@ -55,13 +55,13 @@ pub async fn compare(
         if verify_kept::kept(table.name).is_none() {
             continue;
         }
-        let told = unknown.of(table.name);
-        let condition = format!("{} AND {} <= {position}", table.counts_when, told.until);
+        let known = unknown.of(table.name);
+        let condition = format!("{} AND {} <= {position}", table.counts_when, known.until);
         let sides = Sides {
             other: &format!("as_of.{}", table.name),
             row: "to_jsonb(t) - 'since'",
             condition: &condition,
-            kept: told.kept,
+            kept: known.kept,
         };
         let mut found = Findings::default();
         verify::compare_with(connection, table, &sides, &mut found).await?;

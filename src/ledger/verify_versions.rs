@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use projections::Table;
 use sqlx::{Executor, PgConnection, Row};
 
-use super::likenesses::{Told, Unknown};
+use super::likenesses::{Known, Unknown};
 use super::verify::{self, Depth, Findings};
 use super::verify_kept;
 
@@ -191,7 +191,7 @@ pub(super) async fn exact(
     let Some(Kept { since, kept_from }) = kept(connection, table).await? else {
         return Ok(None);
     };
-    let Told { until, kept } = unknown.of(table.name);
+    let Known { until, kept } = unknown.of(table.name);
     let from = format!("greatest({kept_from}, {until})");
     // What became so before says nothing about when.
     let row = if since == "since" {
