@@ -9,22 +9,22 @@
 //!
 //! On a connection on which the tables are those of the moment (the schema `as_of` first in the search path).
 
+mod counting;
 mod map;
 mod totals;
 
 use aggregates::ids::LeadId;
 use sqlx::{PgConnection, QueryBuilder, Row};
 
+use self::counting::{Passed, total};
 use self::map::Map;
 pub use self::totals::PastTotals;
 use self::totals::Search;
-use super::counts::LeadFilter;
-use super::hits::{self, Estimate};
-use super::list::{self, Cursor, LeadRow, Sort, SortColumn, Wanted};
+use super::hits;
+use super::list::{self, Cursor, LeadRow, SortColumn, Wanted};
 use crate::page::{Page, PageFrom, PageRequest, Total};
 use crate::plans;
-use crate::total::EXACT_UP_TO;
-use crate::zone_maps::{ASTRAY, Found, ZonedList};
+use crate::zone_maps::{Found, ZonedList};
 
 /// How many times the rows that are wanted the first piece has.
 const FIRST_PIECE: i64 = 4;
@@ -34,9 +34,6 @@ const SECOND_PIECE: i64 = 32;
 
 /// As many leads as a company had are looked through for a text one by one, instead of finding every version of whatever contains it.
 const FEW: i64 = 1_000;
-
-/// A lead that is walked to costs as much as so many that an index of the search finds, and whose other conditions are then looked at.
-const DEARER: i64 = 2;
 
 /// A page of a list of the past.
 pub struct PastPage {
@@ -140,100 +137,6 @@ async fn containing(
     };
     ids.unmapped = ids.unmapped.or(unmapped);
     Ok((total, ids))
-}
-
-/// What there is to pass in search of a text.
-#[derive(Debug, Clone, Copy)]
-struct Passed {
-    /// How many leads meet the list's filter.
-    all: i64,
-    /// How many rows and versions the company's leads have, about.
-    of_all_times: i64,
-}
-
-impl Passed {
-    /// Whether a walk to so many of the hits passes fewer leads than collecting all hits of all times. Collected rows lie anywhere, and cost more
-    /// than those that are walked through.
-    fn walk_is_shorter(self, wanted: i64, hits: i64) -> bool {
-        let walked = i128::from(self.to(wanted, hits));
-        let [hits, all, of_all_times] = [hits, self.all, self.of_all_times].map(i128::from);
-        hits > 0 && walked * all <= 2 * hits * of_all_times
-    }
-
-    /// How many leads a walk to so many of the hits passes.
-    fn to(self, wanted: i64, hits: i64) -> i64 {
-        let passed = i128::from(wanted) * i128::from(self.all) / i128::from(hits.max(1));
-        i64::try_from(passed).map_or(self.all, |passed| passed.min(self.all))
-    }
-}
-
-/// How many leads contain the text; and the list without whose map they could not be counted by walking.
-async fn total(
-    connection: &mut PgConnection,
-    past: Past<'_>,
-    list: Wanted<'_>,
-    text: &str,
-    passed: Passed,
-) -> Result<(Total, Option<&'static ZonedList>), sqlx::Error> {
-    let all = passed.all;
-    let mut estimate = None;
-    if all > EXACT_UP_TO {
-        let every = LeadFilter::default();
-        let leads = past.leads(connection, list.company, &every).await?;
-        let walk = leads + passed.of_all_times / hits::PASSED_OVER;
-        let made = hits::estimate(connection, hits::OF_THE_PAST, list, text, (all, walk)).await?;
-        if made.is_above() {
-            return Ok((made.total(), None));
-        }
-        estimate = Some(made);
-    }
-    let expected = estimate.map_or(all, Estimate::hits);
-    // So few are looked through at once.
-    let walked = estimate.is_none()
-        || passed.walk_is_shorter(EXACT_UP_TO, expected)
-        || passed.to(EXACT_UP_TO, expected)
-            <= hits::expected_of_everybody(connection, text).await? / DEARER;
-    let (count, unmapped) = if walked {
-        counted(connection, past, list, (all, expected)).await?
-    } else {
-        (None, None)
-    };
-    let exact = match count {
-        Some(count) => (count <= EXACT_UP_TO).then_some(Total::exact(count)),
-        None => hits::exact(connection, hits::OF_THE_PAST, list, text).await?,
-    };
-    let estimated = estimate.map_or(Total::exact(all), Estimate::total);
-    Ok((exact.unwrap_or(estimated), unmapped))
-}
-
-/// How many leads contain the text, up to 10,001, counted by walking; or the list without whose map that cannot be done.
-async fn counted(
-    connection: &mut PgConnection,
-    past: Past<'_>,
-    list: Wanted<'_>,
-    (all, expected): (i64, i64),
-) -> Result<(Option<i64>, Option<&'static ZonedList>), sqlx::Error> {
-    // The order does not matter to the count, and as they came they lie next to each other.
-    let as_they_came = Wanted {
-        sort: Sort {
-            column: SortColumn::CreatedAt,
-            descending: false,
-        },
-        ..list
-    };
-    let Some(map) = Map::of(connection, past, as_they_came, expected).await? else {
-        return Ok((None, None));
-    };
-    let one_in = (all / expected.max(1)).max(1);
-    let looked_at = EXACT_UP_TO.saturating_mul(one_in).saturating_mul(ASTRAY);
-    let mut transaction = plans::for_values(connection).await?;
-    let counted = map
-        .walk(as_they_came, None)
-        .count(&mut transaction, EXACT_UP_TO + 1, (looked_at, all))
-        .await?;
-    transaction.commit().await?;
-    let unmapped = counted.is_none().then_some(map.list);
-    Ok((counted, unmapped))
 }
 
 /// The leads of a page and one more, where the list goes on.

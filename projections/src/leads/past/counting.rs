@@ -1,0 +1,112 @@
+//! How many leads of a past moment contain a text: estimated, walked through, or collected by the index of the search, whichever passes fewer.
+//!
+//! Not here: what is remembered of it (`totals`), and the page itself ([`super`]).
+
+use sqlx::PgConnection;
+
+use super::Past;
+use super::map::Map;
+use crate::leads::counts::LeadFilter;
+use crate::leads::hits::{self, Estimate};
+use crate::leads::list::{Sort, SortColumn, Wanted};
+use crate::page::Total;
+use crate::plans;
+use crate::total::EXACT_UP_TO;
+use crate::zone_maps::{ASTRAY, ZonedList};
+
+/// A lead that is walked to costs as much as so many that an index of the search finds, and whose other conditions are then looked at.
+const DEARER: i64 = 2;
+
+/// What there is to pass in search of a text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Passed {
+    /// How many leads meet the list's filter.
+    pub all: i64,
+    /// How many rows and versions the company's leads have, about.
+    pub of_all_times: i64,
+}
+
+impl Passed {
+    /// Whether a walk to so many of the hits passes fewer leads than collecting all hits of all times. Collected rows lie anywhere, and cost more
+    /// than those that are walked through.
+    pub fn walk_is_shorter(self, wanted: i64, hits: i64) -> bool {
+        let walked = i128::from(self.to(wanted, hits));
+        let [hits, all, of_all_times] = [hits, self.all, self.of_all_times].map(i128::from);
+        hits > 0 && walked * all <= 2 * hits * of_all_times
+    }
+
+    /// How many leads a walk to so many of the hits passes.
+    fn to(self, wanted: i64, hits: i64) -> i64 {
+        let passed = i128::from(wanted) * i128::from(self.all) / i128::from(hits.max(1));
+        i64::try_from(passed).map_or(self.all, |passed| passed.min(self.all))
+    }
+}
+
+/// How many leads contain the text; and the list without whose map they could not be counted by walking.
+pub(super) async fn total(
+    connection: &mut PgConnection,
+    past: Past<'_>,
+    list: Wanted<'_>,
+    text: &str,
+    passed: Passed,
+) -> Result<(Total, Option<&'static ZonedList>), sqlx::Error> {
+    let all = passed.all;
+    let mut estimate = None;
+    if all > EXACT_UP_TO {
+        let every = LeadFilter::default();
+        let leads = past.leads(connection, list.company, &every).await?;
+        let walk = leads + passed.of_all_times / hits::PASSED_OVER;
+        let made = hits::estimate(connection, hits::OF_THE_PAST, list, text, (all, walk)).await?;
+        if made.is_above() {
+            return Ok((made.total(), None));
+        }
+        estimate = Some(made);
+    }
+    let expected = estimate.map_or(all, Estimate::hits);
+    // So few are looked through at once.
+    let walked = estimate.is_none()
+        || passed.walk_is_shorter(EXACT_UP_TO, expected)
+        || passed.to(EXACT_UP_TO, expected)
+            <= hits::expected_of_everybody(connection, text).await? / DEARER;
+    let (count, unmapped) = if walked {
+        counted(connection, past, list, (all, expected)).await?
+    } else {
+        (None, None)
+    };
+    let exact = match count {
+        Some(count) => (count <= EXACT_UP_TO).then_some(Total::exact(count)),
+        None => hits::exact(connection, hits::OF_THE_PAST, list, text).await?,
+    };
+    let estimated = estimate.map_or(Total::exact(all), Estimate::total);
+    Ok((exact.unwrap_or(estimated), unmapped))
+}
+
+/// How many leads contain the text, up to 10,001, counted by walking; or the list without whose map that cannot be done.
+async fn counted(
+    connection: &mut PgConnection,
+    past: Past<'_>,
+    list: Wanted<'_>,
+    (all, expected): (i64, i64),
+) -> Result<(Option<i64>, Option<&'static ZonedList>), sqlx::Error> {
+    // The order does not matter to the count, and as they came they lie next to each other.
+    let as_they_came = Wanted {
+        sort: Sort {
+            column: SortColumn::CreatedAt,
+            descending: false,
+        },
+        ..list
+    };
+    let Some(map) = Map::of(connection, past, as_they_came, expected).await? else {
+        return Ok((None, None));
+    };
+    let one_in = (all / expected.max(1)).max(1);
+    let looked_at = EXACT_UP_TO.saturating_mul(one_in).saturating_mul(ASTRAY);
+    let mut transaction = plans::for_values(connection).await?;
+    let counted = map
+        .walk(as_they_came, None)
+        .count(&mut transaction, EXACT_UP_TO + 1, (looked_at, all))
+        .await?;
+    transaction.commit().await?;
+    let unmapped = counted.is_none().then_some(map.list);
+    Ok((counted, unmapped))
+}
