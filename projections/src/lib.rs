@@ -10,6 +10,7 @@ pub mod batch;
 pub mod campaigns;
 pub mod companies;
 pub mod company_totals;
+pub mod count_spans;
 pub mod cycles;
 pub mod duplicates;
 pub mod facts;

@@ -9,6 +9,7 @@ mod catch_up;
 pub mod certificates;
 pub mod checkpoints;
 mod committer;
+mod count_spans;
 mod deciding;
 mod encoding;
 pub mod erasure;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use projections::{Batch, Table, zone_maps};
+use projections::{Batch, Table, count_spans, zone_maps};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 
@@ -158,6 +158,7 @@ async fn swap(
     // What they tell about is written anew.
     let names: Vec<&str> = tables.iter().map(|table| table.name).collect();
     zone_maps::build::forget(&mut transaction, &names).await?;
+    count_spans::build::forget(&mut transaction, &names).await?;
     for table in tables {
         let name = table.name;
         let grants: Vec<String> = sqlx::query_scalar(

@@ -2,7 +2,7 @@
 //!
 //! Everything happens in one transaction on one snapshot, in temporary tables: servers go on serving and notice nothing.
 
-use projections::{Batch, Table, zone_maps};
+use projections::{Batch, Table, count_spans, zone_maps};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
@@ -122,6 +122,8 @@ pub async fn run_with(
         Ok(told.collect())
     };
     let mut wrong = check(&mut transaction, "past.zones", zones).await?;
+    let spans = count_spans::build::wrong;
+    wrong.extend(check(&mut transaction, "past.count_spans", spans).await?);
     if names.is_empty() {
         let verify = snapshots::verify;
         wrong.extend(check(&mut transaction, "stream_snapshots", verify).await?);

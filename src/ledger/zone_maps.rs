@@ -12,6 +12,7 @@ use projections::zone_maps::{ZonedList, build};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tokio::sync::mpsc;
 
+use super::count_spans;
 use super::erasure::UNDER_WAY;
 use super::moment::Moment;
 
@@ -111,9 +112,10 @@ async fn run(pool: PgPool, mut told: mpsc::Receiver<Wanted>, waiting: Waiting) {
     }
 }
 
-/// Makes the maps of lists that have become large, as long as somebody is there to tell of slow ones.
+/// Makes the maps of lists that have become large, and puts many counters together, as long as somebody is there to tell of slow lists.
 async fn look_around_now_and_then(pool: PgPool, telling: mpsc::WeakSender<Wanted>) {
     let mut seen = None;
+    let mut counters = count_spans::Seen::default();
     loop {
         tokio::time::sleep(SURVEY).await;
         if telling.upgrade().is_none() {
@@ -122,6 +124,10 @@ async fn look_around_now_and_then(pool: PgPool, telling: mpsc::WeakSender<Wanted
         match look_around(&pool, &mut seen).await {
             Ok(()) => {}
             Err(error) => tracing::warn!(%error, "it was not looked for lists without zone maps"),
+        }
+        match count_spans::look_around(&pool, &mut counters).await {
+            Ok(()) => {}
+            Err(error) => tracing::warn!(%error, "counters of the past were not put together"),
         }
     }
 }
@@ -163,7 +169,9 @@ async fn look_around(pool: &PgPool, seen: &mut Option<Seen>) -> Result<(), sqlx:
     Ok(())
 }
 
-async fn imports_are_under_way(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+pub(super) async fn imports_are_under_way(
+    connection: &mut PgConnection,
+) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(&format!(
         "SELECT EXISTS (SELECT 1 FROM imports WHERE status IN ({UNDER_WAY}))"
     ))

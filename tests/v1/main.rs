@@ -8,6 +8,7 @@ mod company_updates;
 mod company_users;
 mod contract;
 mod contract_walk;
+mod counters_of_the_past;
 mod documentation;
 mod documented_errors;
 mod duplicates;

@@ -168,7 +168,7 @@ impl LeadFilter {
         (self.created_from.map(begins), next_day.map(begins))
     }
 
-    fn is_dated(&self) -> bool {
+    pub(crate) const fn is_dated(&self) -> bool {
         self.created_from.is_some() || self.created_to.is_some()
     }
 }
@@ -209,13 +209,33 @@ fn push_filtered(query: &mut QueryBuilder<'_, Postgres>, company: CompanyId, fil
         "stage_counts"
     });
     query.push(" WHERE company_id = ").push_bind(company.get());
-    for (column, value) in [
+    push_conditions(query, filter);
+}
+
+/// The columns with one value each, of the filter.
+const fn valued(filter: &LeadFilter) -> [(&'static str, Option<i64>); 5] {
+    [
         ("stage_id", filter.stage_id),
         ("source_id", filter.source_id),
         ("campaign_id", filter.campaign_id),
         ("cycle_id", filter.cycle_id),
         ("territory_id", filter.territory_id),
-    ] {
+    ]
+}
+
+/// The columns that [`push_conditions`] names.
+pub(crate) fn conditioned(filter: &LeadFilter) -> impl Iterator<Item = &'static str> {
+    let valued = valued(filter).into_iter();
+    let valued = valued.filter_map(|(column, value)| value.map(|_| column));
+    let of_people = filter.user_access_ids.is_some();
+    valued
+        .chain(of_people.then_some("user_access_id"))
+        .chain(filter.is_dated().then_some("created_on"))
+}
+
+/// Appends what the filter asks of counters.
+pub(crate) fn push_conditions(query: &mut QueryBuilder<'_, Postgres>, filter: &LeadFilter) {
+    for (column, value) in valued(filter) {
         if let Some(value) = value {
             query.push(format!(" AND {column} = ")).push_bind(value);
         }

@@ -1,7 +1,6 @@
 //! How many leads the past was found to have: in each stage, and what contains a text.
 //!
-//! How many meet a filter is the sum of as many counters as there are combinations of what leads are classified by, each of which is looked up for
-//! itself of a past moment. Few enough hits are counted, and of a past moment by way of all leads that ever contained the text, which can take many times as long as the
+//! How many meet a filter is the sum of as many counters as there are combinations of what leads are classified by. Few enough hits are counted, and of a past moment by way of all leads that ever contained the text, which can take many times as long as the
 //! page. But what a moment held stays what it is, and whoever looks at it turns pages: so it is counted once. In memory alone, because a text
 //! may be somebody's name.
 
@@ -12,7 +11,8 @@ use quick_cache::sync::Cache;
 use sqlx::PgConnection;
 
 use super::Past;
-use crate::leads::counts::{self, LeadFilter};
+use crate::count_spans;
+use crate::leads::counts::LeadFilter;
 use crate::leads::list::Wanted;
 use crate::page::Total;
 
@@ -66,7 +66,7 @@ impl PastTotals {
 }
 
 impl Past<'_> {
-    /// The number of leads per stage id, as [`counts::by_stage`] of the moment.
+    /// The number of leads per stage id, as [`by_stage`](crate::leads::counts::by_stage) of the moment.
     ///
     /// # Errors
     /// What the database answers.
@@ -84,12 +84,15 @@ impl Past<'_> {
         if let Some(known) = self.totals.stages.get(&counted) {
             return Ok(known);
         }
-        let found: Arc<[(i64, i64)]> = counts::by_stage(connection, company, filter).await?.into();
+        let found: Arc<[(i64, i64)]> =
+            count_spans::by_stage(connection, self.moment, company, filter)
+                .await?
+                .into();
         self.totals.stages.insert(counted, found.clone());
         Ok(found)
     }
 
-    /// The exact number of leads that the filter meets, as [`counts::total`] of the moment.
+    /// The exact number of leads that the filter meets, as [`total`](crate::leads::counts::total) of the moment.
     pub(super) async fn leads(
         self,
         connection: &mut PgConnection,
