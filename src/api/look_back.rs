@@ -1,4 +1,5 @@
-//! `?as_of=` on every GET of API V1: the same operation, carried out on the read tables and by the clock of a moment of the past.
+//! `?as_of=` on every GET of API V1: the same operation, carried out on the read tables and by the clock of a moment of the past. On anything
+//! else it is refused.
 //!
 //! The operations know nothing of it. A request that looks back is given to a copy of the routes whose [`App`] is bound to the
 //! moment, so that no operation can forget to honour it. Who may is asked of today's roles, before that.
@@ -116,10 +117,14 @@ impl LookBack {
 /// The middleware. Requests that do not look back pass untouched.
 pub async fn look_back(State(looking): State<LookBack>, request: Request, next: Next) -> Response {
     let uri = request.uri();
-    let ours = request.method().is_safe() && uri.path().starts_with("/api/v1/");
-    let query = uri.query().filter(|_| ours);
+    let query = uri.query().filter(|_| uri.path().starts_with("/api/v1/"));
     let asked = match query.map(asked) {
         None | Some(Ok(None)) => return next.run(request).await,
+        // Whoever names a moment does not mean to change today.
+        Some(Ok(Some(_))) if !request.method().is_safe() => {
+            let only_reads = FieldErrors::of("as_of", "is for GET: the past cannot be changed");
+            return Problem::malformed_query(only_reads).into_response();
+        }
         Some(Ok(Some(asked))) => asked,
         Some(Err(problem)) => return problem.into_response(),
     };

@@ -302,6 +302,15 @@ async fn a_moment_that_cannot_be_is_refused_by_name() {
     );
     let call = server.get(format!("/api/v1/stages?as_of={end}"));
     call.token(&ana.token).expect(200).await;
+    // The past cannot be changed, and today is not meant.
+    for as_of in [end.to_string(), "yesterday".to_owned()] {
+        let create = server.post(format!("{path}?as_of={as_of}"));
+        let body = json!({"first_name": "Late"});
+        let refused = create.token(&ana.token).json(&body).expect(400).await;
+        assert!(refused["errors"]["as_of"].is_array(), "{as_of}: {refused}");
+    }
+    let leads = server.get(&path).token(&ana.token).expect(200).await;
+    assert_eq!(leads["meta"]["total_count"], 0, "{leads}");
     let now = server.app.clock.now();
     let plus = now.to_rfc3339_opts(SecondsFormat::Micros, false);
     assert!(
