@@ -48,7 +48,7 @@ async fn metrics(
     for question in questions {
         let path = format!("/api/v1/companies/{company}/leads/metrics?{question}{moment}");
         let mut answer = server.get(path).token(&who.token).expect(200).await;
-        answer.as_object_mut().unwrap().remove("meta");
+        answer.as_object_mut().expect("an object").remove("meta");
         answers.push(answer);
     }
     answers

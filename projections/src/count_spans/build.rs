@@ -148,9 +148,9 @@ fn cut(firsts: &[NaiveDate], days: &[(NaiveDate, i64)], least: i64) -> Vec<Naive
     if firsts.first() != Some(&FIRST_DAY) {
         firsts.insert(0, FIRST_DAY);
     }
-    let last = firsts.last().copied().unwrap_or(FIRST_DAY);
+    let open = firsts.last().copied().unwrap_or(FIRST_DAY);
     let mut counted = 0;
-    for (day, counters) in days.iter().filter(|(day, _)| *day >= last) {
+    for (day, counters) in days.iter().filter(|(day, _)| *day >= open) {
         if counted >= least {
             firsts.push(*day);
             counted = 0;

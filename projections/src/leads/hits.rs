@@ -43,18 +43,45 @@ const MANY: i64 = ENOUGH * FINE / COARSE;
 /// With so many in the fine sample there are more than 10,000, of which it would have some 312: five standard deviations more.
 const CERTAIN: i64 = 400;
 
+/// The rows and versions that held at the moment, which is compared with these.
+macro_rules! past {
+    ($from:literal, $until:literal) => {
+        concat!(
+            "(SELECT * FROM (\
+             SELECT id, company_id, search, stage_id, source_id, campaign_id, cycle_id, territory_id, user_access_id, created_at, \
+                position AS valid_from, 9223372036854775807 AS valid_until FROM public.leads \
+             UNION ALL SELECT id, company_id, search, stage_id, source_id, campaign_id, cycle_id, territory_id, user_access_id, created_at, \
+                valid_from, valid_until FROM past.leads) t WHERE ",
+            $from,
+            " <= (SELECT current_setting('leadledger.as_of')::bigint) AND ",
+            $until,
+            " > (SELECT current_setting('leadledger.as_of')::bigint)) l"
+        )
+    };
+}
+
 /// In which rows hits are counted; SQL of what comes behind `FROM`, as `l`.
-pub(super) const TODAY: &str = "leads l";
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows {
+    /// Where an index of the text finds them.
+    collected: &'static str,
+    /// Where they are walked through.
+    walked: &'static str,
+}
+
+/// The leads.
+pub(super) const TODAY: Rows = Rows {
+    collected: "leads l",
+    walked: "leads l",
+};
 
 /// Those of the past, on a connection on which the tables are those of the moment. Not by the view of the leads, which says besides that
 /// they came before the moment: PostgreSQL takes that for rare, and reads the index of everybody's last change to count a few thousand hits.
-pub(super) const OF_THE_PAST: &str = "(SELECT * FROM (\
-     SELECT id, company_id, search, stage_id, source_id, campaign_id, cycle_id, territory_id, user_access_id, created_at, \
-        position AS valid_from, 9223372036854775807 AS valid_until FROM public.leads \
-     UNION ALL SELECT id, company_id, search, stage_id, source_id, campaign_id, cycle_id, territory_id, user_access_id, created_at, \
-        valid_from, valid_until FROM past.leads) t \
-     WHERE t.valid_from <= (SELECT current_setting('leadledger.as_of')::bigint) \
-     AND t.valid_until > (SELECT current_setting('leadledger.as_of')::bigint)) l";
+/// Nor does it read the index of all ids to learn which of the hits held: what is added up is in no index. A walk has its own, which tells.
+pub(super) const OF_THE_PAST: Rows = Rows {
+    collected: past!("t.valid_from + 0", "t.valid_until + 0"),
+    walked: past!("t.valid_from", "t.valid_until"),
+};
 
 /// About how many leads contain a text.
 #[derive(Debug, Clone, Copy)]
@@ -108,12 +135,12 @@ pub(super) async fn total(
 /// How many, when they are not more than 10,000.
 pub(super) async fn exact(
     connection: &mut PgConnection,
-    rows: &str,
+    rows: Rows,
     list: Wanted<'_>,
     text: &str,
 ) -> Result<Option<Total>, sqlx::Error> {
     total::exact(connection, |query| {
-        query.push(format!("SELECT 1 FROM {rows}"));
+        query.push(format!("SELECT 1 FROM {}", rows.collected));
         list::push_conditions(query, list.company, list.filter, Some(text));
     })
     .await
@@ -123,7 +150,7 @@ pub(super) async fn exact(
 /// at: each, and one in [`PASSED_OVER`] of other times.
 pub(super) async fn estimate(
     connection: &mut PgConnection,
-    rows: &str,
+    rows: Rows,
     list: Wanted<'_>,
     text: &str,
     (all, walk): (i64, i64),
@@ -139,7 +166,7 @@ pub(super) async fn estimate(
             .min(MANY)
     } else {
         total::counted(connection, |query| {
-            query.push(format!("SELECT 1 FROM {rows}"));
+            query.push(format!("SELECT 1 FROM {}", rows.collected));
             list::push_conditions(query, list.company, list.filter, Some(text));
             query.push(format!(" AND {} LIMIT {MANY}", below(FINE)));
         })
@@ -160,14 +187,17 @@ pub(super) async fn estimate(
 /// How many of a sample that is walked through contain the text.
 async fn walked(
     connection: &mut PgConnection,
-    rows: &str,
+    rows: Rows,
     list: Wanted<'_>,
     text: &str,
     sample: &str,
 ) -> Result<i64, sqlx::Error> {
     // PostgreSQL would look for a text that it takes for rare by the index of the search of all leads, if it saw it in the condition.
     let walked = total::counted(connection, |query| {
-        query.push(format!("SELECT 1 FROM (SELECT l.search FROM {rows}"));
+        query.push(format!(
+            "SELECT 1 FROM (SELECT l.search FROM {}",
+            rows.walked
+        ));
         list::push_conditions(query, list.company, list.filter, None);
         list::push_searched(query);
         query.push(format!(" AND {sample} OFFSET 0) l WHERE "));

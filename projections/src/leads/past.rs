@@ -20,6 +20,7 @@ use self::counting::{Passed, total};
 use self::map::Map;
 pub use self::totals::PastTotals;
 use self::totals::Search;
+use super::counts::LeadFilter;
 use super::hits;
 use super::list::{self, Cursor, LeadRow, SortColumn, Wanted};
 use crate::page::{Page, PageFrom, PageRequest, Total};
@@ -231,7 +232,12 @@ async fn in_order(
     let mut astray = false;
     for way in ways {
         let ids = match way {
-            Way::Piece(times) => piece(connection, list, request, times * one_in).await?,
+            Way::Piece(times) => {
+                if astray_in_pieces(connection, past, list, request, all).await? {
+                    break;
+                }
+                piece(connection, list, request, times * one_in).await?
+            }
             Way::Map => {
                 map = Map::of(connection, past, list, all / one_in).await?;
                 let Some(map) = map else {
@@ -267,6 +273,26 @@ async fn in_order(
         ids: whole(connection, list, request).await?,
         unmapped: map.filter(|_| !astray).map(|map| map.list),
     })
+}
+
+/// Whether no index gives the list in its order, and collecting all of it by one of its conditions takes fewer leads than the first piece has.
+async fn astray_in_pieces(
+    connection: &mut PgConnection,
+    past: Past<'_>,
+    list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
+    all: i64,
+) -> Result<bool, sqlx::Error> {
+    if list.text.is_some() || list.is_of_an_index() {
+        return Ok(false);
+    }
+    let every = LeadFilter::default();
+    let every = past.leads(connection, list.company, &every).await?;
+    let wanted = request.offset() + request.per_page + 1;
+    let of_piece = wanted
+        .saturating_mul(FIRST_PIECE)
+        .saturating_mul(every / all.max(1));
+    Ok(collected(connection, past, list).await? < of_piece)
 }
 
 /// How many leads have to be collected by an index of one of the list's conditions, whichever has the fewest; without end where there is none.
