@@ -1,6 +1,7 @@
 //! What every handler shares: the pool, the ledger, the keys, and who may do what as the ledger says now.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aggregates::access::{Reach, Right, Role};
@@ -34,9 +35,27 @@ use crate::trusted_proxies::TrustedProxies;
 use crate::turns::Turns;
 use crate::witness::Witness;
 
-/// The server's parts. Cheap to clone.
+/// The server's parts, shared: each route and each request holds them.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+impl From<Parts> for App {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// What an [`App`] consists of.
+#[derive(Clone)]
+pub struct Parts {
     /// For reads.
     pub pool: Reader,
     /// For writes.
@@ -84,7 +103,7 @@ pub struct App {
     /// Whose word on where requests come from counts.
     pub proxies: TrustedProxies,
     /// The parts of today, where these are bound to a moment of the past: see [`App::today`].
-    pub today: Option<Arc<App>>,
+    pub today: Option<App>,
 }
 
 /// Tells answers that have no end of their own that the server stops. Cheap to clone.
@@ -306,20 +325,20 @@ impl App {
         let Some(moment) = pool.moment() else {
             return Ok(Err(NoMoment::BeforeFirstEvent));
         };
-        let app = Self {
+        let parts = Parts {
             reads: self.reads.at(&pool),
             pool,
             clock: Clock::fixed(moment.clock()),
-            today: Some(Arc::new(self.clone())),
-            ..self.clone()
+            today: Some(self.clone()),
+            ..Parts::clone(self)
         };
-        Ok(Ok((app, moment)))
+        Ok(Ok((parts.into(), moment)))
     }
 
     /// The parts of today, whatever moment these are bound to.
     #[must_use]
     pub fn today(&self) -> &Self {
-        self.today.as_deref().unwrap_or(self)
+        self.today.as_ref().unwrap_or(self)
     }
 
     /// The company's row as of the moment that these parts are bound to; `None` where they are bound to none. `as_of` is what

@@ -21,7 +21,7 @@ use tower::ServiceExt;
 
 use crate::api::problem::Problem;
 use crate::api::{self, layers};
-use crate::app::{App, SharedReads, Stopping};
+use crate::app::{App, Parts, SharedReads, Stopping};
 use crate::auth::invitation_code::InvitationCodes;
 use crate::auth::password::Passwords;
 use crate::auth::rate_limits::RateLimits;
@@ -70,7 +70,10 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let database = Database::open(settings).await?;
     let (app, tasks, first) =
         build_app(&database.pool, &database.options, settings, metrics).await?;
-    let app = App { stopping, ..app };
+    let app = App::from(Parts {
+        stopping,
+        ..Parts::clone(&app)
+    });
     // The first phone number costs 60 ms of reading tables: not on a client's time.
     tokio::task::spawn_blocking(aggregates::phone::warm);
     let importing = import::runner::run(app.imports.clone(), database.options.clone());
@@ -189,7 +192,7 @@ pub async fn build_app_by(
         files: ImportFiles::new(objects.clone(), &settings.data_dir),
         wake: Arc::default(),
     };
-    let app = App {
+    let parts = Parts {
         pool: Reader::new(pool.clone(), options),
         ledger,
         tokens: Tokens::new(&token_key, clock.clone()),
@@ -215,7 +218,7 @@ pub async fn build_app_by(
         proxies: TrustedProxies::parse(settings.trusted_proxies.as_deref())?,
         today: None,
     };
-    Ok((app, tasks, first))
+    Ok((parts.into(), tasks, first))
 }
 
 /// Resolves on SIGTERM or SIGINT.

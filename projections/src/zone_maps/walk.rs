@@ -39,6 +39,10 @@ pub(crate) const ASTRAY: i64 = 4;
 const ANYHOW: i64 = 64;
 /// Where so many rows are to be looked through, whole groups of zones are, which of a row that has changed often hold a few rows each.
 const LONG: i64 = 8_192;
+/// Where so many zones more are expected to be looked into, they are as whole groups, unless only a few of those in between held anything: one in
+/// so many. To find a zone's first row costs as much as to walk through hundreds.
+const MANY: i64 = GROUP;
+const DENSE: i64 = 4;
 /// How many of its rows a zone is taken to have held at the moment: an eighth.
 const HELD: i64 = 4;
 
@@ -119,7 +123,7 @@ impl Walk<'_> {
         }
         let wanted = request.offset() - passed + request.per_page + 1;
         let astray = wanted.saturating_mul(self.one_in).saturating_mul(ASTRAY) / HELD + ANYHOW;
-        let pieces = if self.one_in > 1 && wanted.saturating_mul(self.one_in) >= LONG {
+        let mut pieces = if self.one_in > 1 && wanted.saturating_mul(self.one_in) >= LONG {
             Pieces::Groups
         } else {
             Pieces::Zones
@@ -166,6 +170,8 @@ impl Walk<'_> {
                 return Ok(Found::Rows(Walked { passed, ids }));
             };
             self.after = Some(Place::read(self.list, last, 3, 4)?);
+            let apart = zones.last().zip(zones.first());
+            let apart = apart.map_or(0, |(last, first)| (last - first).abs() + 1);
             zones.dedup();
             let zones = i64::try_from(zones.len()).unwrap_or(i64::MAX);
             looked_into += match pieces {
@@ -175,8 +181,23 @@ impl Walk<'_> {
             if self.one_in > 1 && looked_into > astray {
                 return Ok(Found::Astray);
             }
-            // Each zone without a wanted row takes one of those that are asked for.
-            at_once = (2 * at_once).min(AT_MOST.0.max(wanted));
+            // Where rows lie as those so far.
+            let found = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+            let missing = wanted - found;
+            let mut expected = missing.saturating_mul(looked_into) / found.max(1);
+            if self.one_in > 1
+                && matches!(pieces, Pieces::Zones)
+                && expected >= MANY
+                && zones.saturating_mul(DENSE) >= apart
+            {
+                pieces = Pieces::Groups;
+            }
+            if matches!(pieces, Pieces::Groups) {
+                expected /= GROUP;
+            }
+            // Each piece without a wanted row takes one of those that are asked for.
+            let next = (2 * at_once).max(missing.saturating_add(expected));
+            at_once = next.min(AT_MOST.0.max(wanted));
         }
     }
 
