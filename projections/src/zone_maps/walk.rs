@@ -184,19 +184,18 @@ impl Walk<'_> {
             // Where rows lie as those so far.
             let found = i64::try_from(ids.len()).unwrap_or(i64::MAX);
             let missing = wanted - found;
-            let mut expected = missing.saturating_mul(looked_into) / found.max(1);
-            if self.one_in > 1
+            let expected = missing.saturating_mul(looked_into) / found.max(1);
+            let goes_on_in_groups = self.one_in > 1
                 && matches!(pieces, Pieces::Zones)
                 && expected >= MANY
-                && zones.saturating_mul(DENSE) >= apart
-            {
+                && zones.saturating_mul(DENSE) >= apart;
+            // Each piece without a wanted row takes one of those that are asked for. What is asked for beyond those that are missing is read in vain.
+            let next = if goes_on_in_groups {
                 pieces = Pieces::Groups;
-            }
-            if matches!(pieces, Pieces::Groups) {
-                expected /= GROUP;
-            }
-            // Each piece without a wanted row takes one of those that are asked for.
-            let next = (2 * at_once).max(missing.saturating_add(expected));
+                missing.saturating_add(expected / GROUP)
+            } else {
+                2 * at_once
+            };
             at_once = next.min(AT_MOST.0.max(wanted));
         }
     }
