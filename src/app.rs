@@ -306,6 +306,13 @@ impl AuthorityCache {
 }
 
 impl App {
+    /// The same server, which whoever holds this tells that it stops. Nothing of the one that was lives on: the ledger ends when its last holder does.
+    #[must_use]
+    pub fn stopped_by(mut self, stopping: Stopping) -> Self {
+        Arc::make_mut(&mut self.0).stopping = stopping;
+        self
+    }
+
     /// The same server as of a moment of the past, for reads: its tables and its clock; `under` is [`Authority::under`] of who reads, today.
     ///
     /// # Errors

@@ -70,10 +70,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let database = Database::open(settings).await?;
     let (app, tasks, first) =
         build_app(&database.pool, &database.options, settings, metrics).await?;
-    let app = App::from(Parts {
-        stopping,
-        ..Parts::clone(&app)
-    });
+    let app = app.stopped_by(stopping);
     // The first phone number costs 60 ms of reading tables: not on a client's time.
     tokio::task::spawn_blocking(aggregates::phone::warm);
     let importing = import::runner::run(app.imports.clone(), database.options.clone());

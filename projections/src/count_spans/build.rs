@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use sqlx::{PgConnection, QueryBuilder};
 
 use super::{Counters, Days, parted};
+use crate::leads::counts;
 
 /// The first day of the first part.
 pub(super) const FIRST_DAY: NaiveDate =
@@ -168,16 +169,6 @@ struct Part {
     days: Days,
 }
 
-/// SQL of a counter's key without its company, and without its day.
-const KEY: [&str; 6] = [
-    "stage_id",
-    "source_id",
-    "campaign_id",
-    "cycle_id",
-    "territory_id",
-    "user_access_id",
-];
-
 impl Part {
     /// How many counters it has, and how many of them changed after this position.
     async fn changed(
@@ -264,7 +255,9 @@ impl Part {
     /// What an entry has besides its positions.
     fn columns(self) -> Vec<&'static str> {
         let day = (self.counters == Counters::ByDay).then_some("created_on");
-        day.into_iter().chain(KEY).chain(["count"]).collect()
+        let of_company = counts::DIMENSIONS.iter().copied();
+        let key = of_company.filter(|column| *column != "company_id");
+        day.into_iter().chain(key).chain(["count"]).collect()
     }
 
     fn arrays(self) -> String {

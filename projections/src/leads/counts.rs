@@ -9,7 +9,17 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use crate::statement::Statement;
 
-const DIMENSIONS: &str =
+/// The columns of a counter's key, without its day.
+pub(crate) const DIMENSIONS: &[&str] = &[
+    "company_id",
+    "stage_id",
+    "source_id",
+    "campaign_id",
+    "cycle_id",
+    "territory_id",
+    "user_access_id",
+];
+const KEY: &str =
     "company_id, stage_id, source_id, campaign_id, cycle_id, territory_id, user_access_id";
 
 /// Adds what the new, changed and removed rows of this batch do to the counts.
@@ -57,7 +67,7 @@ pub(super) fn write(
     });
     statement.part("sums", |s| {
         s.sql(&format!(
-            "SELECT {DIMENSIONS}, sum(delta) AS delta FROM moves GROUP BY {DIMENSIONS} HAVING sum(delta) <> 0"
+            "SELECT {KEY}, sum(delta) AS delta FROM moves GROUP BY {KEY} HAVING sum(delta) <> 0"
         ));
     });
     if let Some(position) = statement.is_visible_from() {
@@ -66,8 +76,8 @@ pub(super) fn write(
     let since = statement.is_visible_from().unwrap_or_default();
     statement.part("daily_counts", |s| {
         s.sql(&format!(
-            "INSERT INTO stage_counts_daily AS t (created_on, {DIMENSIONS}, count, since) \
-             SELECT created_on, {DIMENSIONS}, delta, "
+            "INSERT INTO stage_counts_daily AS t (created_on, {KEY}, count, since) \
+             SELECT created_on, {KEY}, delta, "
         ))
         .bind(since)
         .sql(
@@ -78,11 +88,11 @@ pub(super) fn write(
     });
     statement.part("counts", |s| {
         s.sql(&format!(
-            "INSERT INTO stage_counts AS t ({DIMENSIONS}, count, since) SELECT {DIMENSIONS}, delta, "
+            "INSERT INTO stage_counts AS t ({KEY}, count, since) SELECT {KEY}, delta, "
         ))
         .bind(since)
         .sql(&format!(
-            " FROM sums ON CONFLICT ({DIMENSIONS}) DO UPDATE SET count = t.count + EXCLUDED.count, since = EXCLUDED.since"
+            " FROM sums ON CONFLICT ({KEY}) DO UPDATE SET count = t.count + EXCLUDED.count, since = EXCLUDED.since"
         ));
     });
 }
@@ -99,7 +109,7 @@ fn keep(statement: &mut Statement, position: i64) {
             s.sql(&format!("INSERT INTO past.{table} SELECT c.since, "))
                 .bind(position)
                 .sql(&format!(
-                    ", c.* FROM {moved} m JOIN {table} c USING ({created_on}{DIMENSIONS}) WHERE c.since < "
+                    ", c.* FROM {moved} m JOIN {table} c USING ({created_on}{KEY}) WHERE c.since < "
                 ))
                 .bind(position);
         });

@@ -31,15 +31,6 @@ impl Projection for Leads {
     }
 
     fn tables(&self) -> &'static [Table] {
-        const DIMENSIONS: &[&str] = &[
-            "company_id",
-            "stage_id",
-            "source_id",
-            "campaign_id",
-            "cycle_id",
-            "territory_id",
-            "user_access_id",
-        ];
         const DAILY: &[&str] = &[
             "company_id",
             "created_on",
@@ -59,7 +50,7 @@ impl Projection for Leads {
             },
             Table {
                 name: "stage_counts",
-                key: DIMENSIONS,
+                key: counts::DIMENSIONS,
                 counts_when: "count <> 0",
                 looked_up_by: &[],
             },
