@@ -30,6 +30,12 @@ pub(super) async fn look_around(pool: &PgPool, seen: &mut Seen) -> Result<(), sq
         return Ok(());
     }
     let begun = Instant::now();
+    let made = make(pool, seen).await;
+    seen.rest = Some((Instant::now(), begun.elapsed() * REST_TIMES));
+    made
+}
+
+async fn make(pool: &PgPool, seen: &mut Seen) -> Result<(), sqlx::Error> {
     let mut connection = pool.acquire().await?;
     if zone_maps::imports_are_under_way(&mut connection).await? {
         return Ok(());
@@ -52,6 +58,5 @@ pub(super) async fn look_around(pool: &PgPool, seen: &mut Seen) -> Result<(), sq
         }
     }
     seen.position = position;
-    seen.rest = Some((Instant::now(), begun.elapsed() * REST_TIMES));
     Ok(())
 }

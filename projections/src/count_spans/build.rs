@@ -219,15 +219,13 @@ impl Part {
         ))
         .fetch_one(&mut *connection)
         .await?;
-        let from = last.filter(|_| goes_on);
-        let old = match from {
-            Some(_) => "past.count_spans",
-            None => "past.count_parts",
-        };
-        let since = from.map_or_else(String::new, |from| format!(" AND since >= {from}"));
-        sqlx::query(&format!("DELETE FROM {old} WHERE {own}{since}"))
-            .execute(&mut *connection)
-            .await?;
+        let from = last.filter(|_| goes_on).unwrap_or(0);
+        sqlx::query(&format!(
+            "DELETE FROM past.count_spans WHERE {own} AND since >= $1"
+        ))
+        .bind(from)
+        .execute(&mut *connection)
+        .await?;
         let (table, first) = (self.counters.table(), self.days.first);
         let begins = "SELECT $1 AS since UNION SELECT valid_from FROM \
              (SELECT valid_from, row_number() OVER (ORDER BY valid_from) AS n FROM v WHERE valid_from > $1) r WHERE n % $2 = 0";
@@ -245,7 +243,7 @@ impl Part {
             arrays = self.arrays(),
         );
         sqlx::query(&statement)
-            .bind(from.unwrap_or(0))
+            .bind(from)
             .bind(span)
             .execute(connection)
             .await?;
