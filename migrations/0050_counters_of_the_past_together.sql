@@ -10,7 +10,7 @@ CREATE TABLE past.count_parts (
     company_id bigint NOT NULL,
     -- Counters by day are parted by days: a part ends where the next one begins. The first, and the only one of counters without days, begins with
     -- the year 1.
-    first_day  date   NOT NULL,
+    first_day  date   NOT NULL CHECK (isfinite(first_day)),
     -- The ledger's end when its spans were made last: they tell about the positions up to there.
     as_of      bigint NOT NULL,
     PRIMARY KEY (counters, company_id, first_day)

@@ -57,8 +57,8 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let opened: Arc<OnceLock<Router>> = Arc::default();
     let service = door(opened.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    let told = stopping.clone();
-    let serving = tokio::spawn(
+    let (told, stops) = (stopping.clone(), stopping.clone());
+    let mut serving = tokio::spawn(
         axum::serve(listener, service)
             .with_graceful_shutdown(async move {
                 stop.await;
@@ -89,9 +89,22 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     // Nobody else sets it: the door was made above, for this run alone.
     let _ = opened.set(api::service(app));
     print_banner(address, settings, first.as_ref());
-    serving.await??;
+    let in_time = async {
+        stops.told().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    let cut_off = tokio::select! {
+        ended = &mut serving => {
+            ended??;
+            tracing::info!("stopping: every request is answered");
+            false
+        }
+        () = in_time => {
+            tracing::warn!("stopping: requests that did not come or were not read to their end are cut off");
+            true
+        }
+    };
     drop(opened);
-    tracing::info!("stopping: every request is answered");
     upkeep.abort();
     let _ = upkeep.await;
     worker.abort();
@@ -100,10 +113,20 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let _ = importing.await;
     drop(stop_mails);
     let _ = mails.await;
-    tasks.finished().await;
+    if cut_off {
+        // Who was cut off holds the ledger to the end. What was not committed was not answered either.
+        let _ = tokio::time::timeout(LAST_COMMITS, tasks.finished()).await;
+    } else {
+        tasks.finished().await;
+    }
     database.close().await;
     Ok(())
 }
+
+/// For how long a server that stops waits for requests that have begun: somebody may never send the rest.
+const GRACE: Duration = Duration::from_secs(20);
+/// And then for what is being committed.
+const LAST_COMMITS: Duration = Duration::from_secs(2);
 
 /// Where it listens when nothing is said.
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);

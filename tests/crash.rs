@@ -23,7 +23,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use support::database::TestDatabase;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::Mutex;
 
@@ -236,6 +237,18 @@ async fn kills_of_a_server_with_its_own_postgres_lose_nothing_either() {
     let journal = Arc::new(Journal::default());
     kill_under_load(&store, &journal, 5).await;
     assert_each_lead_is_there_once(&store, &journal).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_never_ends_does_not_keep_a_server_from_ending() {
+    let store = Store::Database(TestDatabase::create().await);
+    let server = Server::start(&store).await;
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut half = TcpStream::connect(address).await.unwrap();
+    half.write_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\nAcc")
+        .await
+        .unwrap();
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

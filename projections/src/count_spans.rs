@@ -14,7 +14,7 @@ pub mod build;
 
 use aggregates::ids::CompanyId;
 use chrono::NaiveDate;
-use sqlx::{PgConnection, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use crate::leads::counts::{self, LeadFilter};
 
@@ -58,14 +58,6 @@ struct Days {
 }
 
 impl Days {
-    /// Whether any of them is asked for.
-    fn are_of(self, filter: &LeadFilter) -> bool {
-        filter.created_to.is_none_or(|to| self.first <= to)
-            && self
-                .end
-                .is_none_or(|end| filter.created_from.is_none_or(|from| from < end))
-    }
-
     /// The filter, within these days.
     fn within(self, filter: &LeadFilter) -> LeadFilter {
         let last = self.end.and_then(|end| end.pred_opt());
@@ -98,25 +90,24 @@ pub(crate) async fn by_stage(
     company: CompanyId,
     filter: &LeadFilter,
 ) -> Result<Vec<(i64, i64)>, sqlx::Error> {
-    let counters = Counters::of(filter);
-    let parts: Vec<(NaiveDate, i64)> = sqlx::query_as(
-        "SELECT first_day, as_of FROM past.count_parts WHERE counters = $1 AND company_id = $2 ORDER BY first_day",
-    )
-    .bind(counters.table())
-    .bind(company.get())
-    .fetch_all(&mut *connection)
-    .await?;
-    let firsts: Vec<NaiveDate> = parts.iter().map(|(first, _)| *first).collect();
-    if firsts.first() != Some(&build::FIRST_DAY) {
+    let mut query = by_spans(moment, company, filter);
+    let rows: Vec<Told> = query.build_query_as().fetch_all(&mut *connection).await?;
+    let mut found: Vec<(i64, i64)> = Vec::new();
+    let mut parts: Vec<(Days, i64)> = Vec::new();
+    for (stage, number, first, end) in rows {
+        match (stage, first) {
+            (Some(stage), _) => found.push((stage, number)),
+            (None, Some(first)) => parts.push((Days { first, end }, number)),
+            (None, None) => {}
+        }
+    }
+    if parts.is_empty() {
         return counts::by_stage(connection, company, filter).await;
     }
-    let (mut told, mut others): (Vec<NaiveDate>, Vec<Days>) = (Vec::new(), Vec::new());
-    for (days, (_, as_of)) in parted(&firsts).zip(&parts) {
-        if !days.are_of(filter) {
-            continue;
-        }
-        if *as_of >= moment {
-            told.push(days.first);
+    parts.sort_by_key(|(days, _)| days.first);
+    let mut others: Vec<Days> = Vec::new();
+    for (days, as_of) in parts {
+        if as_of >= moment {
             continue;
         }
         match others.last_mut() {
@@ -125,14 +116,11 @@ pub(crate) async fn by_stage(
             _ => others.push(days),
         }
     }
-    let mut found = Vec::new();
-    if !told.is_empty() {
-        found = by_spans(connection, moment, company, filter, told).await?;
-    }
     for days in others {
-        let within = match counters {
-            Counters::Whole => filter.clone(),
-            Counters::ByDay => days.within(filter),
+        let within = if filter.is_dated() {
+            days.within(filter)
+        } else {
+            filter.clone()
         };
         for (stage, count) in counts::by_stage(connection, company, &within).await? {
             match found.iter_mut().find(|(known, _)| *known == stage) {
@@ -144,15 +132,41 @@ pub(crate) async fn by_stage(
     Ok(found)
 }
 
-/// Of the parts that begin with these days.
-async fn by_spans(
-    connection: &mut PgConnection,
+/// Either a stage and how many leads are in it by spans, or the position up to which the spans of a part tell, its first day, and the one behind its last.
+type Told = (Option<i64>, i64, Option<NaiveDate>, Option<NaiveDate>);
+
+/// What the spans tell of a moment, and the parts that are asked for, whether or not they tell. In one statement, and so of one snapshot: parts are cut,
+/// and spans made anew and deleted, at any time.
+fn by_spans(
     moment: i64,
     company: CompanyId,
     filter: &LeadFilter,
-    firsts: Vec<NaiveDate>,
-) -> Result<Vec<(i64, i64)>, sqlx::Error> {
-    let mut query = QueryBuilder::new("SELECT c.stage_id, sum(c.count)::bigint FROM (SELECT ");
+) -> QueryBuilder<'static, Postgres> {
+    let counters = Counters::of(filter);
+    let mut query = QueryBuilder::new(
+        "WITH parts AS MATERIALIZED (SELECT * FROM (SELECT first_day, as_of, lead(first_day) OVER (ORDER BY first_day) AS behind, \
+         min(first_day) OVER () AS begin FROM past.count_parts WHERE counters = ",
+    );
+    query
+        .push_bind(counters.table())
+        .push(" AND company_id = ")
+        .push_bind(company.get())
+        .push(") p WHERE p.begin = ")
+        // Without the first part nothing tells of the days before the others.
+        .push_bind(build::FIRST_DAY);
+    if let Some(to) = filter.created_to {
+        query.push(" AND p.first_day <= ").push_bind(to);
+    }
+    if let Some(from) = filter.created_from {
+        query
+            .push(" AND (p.behind IS NULL OR p.behind > ")
+            .push_bind(from)
+            .push(")");
+    }
+    query.push(
+        ") SELECT CAST(NULL AS bigint), as_of, first_day, behind FROM parts \
+         UNION ALL SELECT c.stage_id, sum(c.count)::bigint, NULL, NULL FROM (SELECT ",
+    );
     // No others are unpacked.
     let columns = counts::conditioned(filter);
     for column in ["valid_from", "valid_until", "stage_id", "count"]
@@ -165,22 +179,20 @@ async fn by_spans(
         query.push(format!("unnest(s.{column}) AS {column}"));
     }
     query
-        .push(" FROM unnest(")
-        .push_bind(firsts)
-        .push(
-            ") AS p(first_day) CROSS JOIN LATERAL (SELECT * FROM past.count_spans s WHERE s.counters = ",
-        )
-        .push_bind(Counters::of(filter).table())
+        .push(" FROM parts p CROSS JOIN LATERAL (SELECT * FROM past.count_spans s WHERE s.counters = ")
+        .push_bind(counters.table())
         .push(" AND s.company_id = ")
         .push_bind(company.get())
         .push(" AND s.first_day = p.first_day AND s.since <= ")
         .push_bind(moment)
-        .push(" ORDER BY s.since DESC LIMIT 1) s) c WHERE (c.valid_from IS NULL OR c.valid_from <= ")
+        .push(" ORDER BY s.since DESC LIMIT 1) s WHERE p.as_of >= ")
+        .push_bind(moment)
+        .push(") c WHERE (c.valid_from IS NULL OR c.valid_from <= ")
         .push_bind(moment)
         .push(") AND (c.valid_until IS NULL OR c.valid_until > ")
         .push_bind(moment)
         .push(")");
     counts::push_conditions(&mut query, filter);
     query.push(" GROUP BY c.stage_id HAVING sum(c.count) <> 0");
-    query.build_query_as().fetch_all(connection).await
+    query
 }

@@ -271,10 +271,14 @@ async fn lock(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
 /// # Errors
 /// What the database answers.
 pub async fn keys(connection: &mut PgConnection) -> Result<Vec<Key>, sqlx::Error> {
-    let rows =
-        sqlx::query("SELECT verifier, valid_from, valid_until FROM checkpoint_keys ORDER BY id")
-            .fetch_all(connection)
-            .await?;
+    // No time of ours is infinite, and sqlx ends the thread at one that somebody wrote.
+    let rows = sqlx::query(
+        "SELECT verifier, least(greatest(valid_from, '0001-01-01Z'), '9999-12-31Z'), \
+         CASE WHEN valid_until IS NOT NULL THEN least(greatest(valid_until, '0001-01-01Z'), '9999-12-31Z') END \
+         FROM checkpoint_keys ORDER BY id",
+    )
+    .fetch_all(connection)
+    .await?;
     rows.iter()
         .map(|row| {
             Ok(Key {

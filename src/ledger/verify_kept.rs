@@ -141,16 +141,17 @@ async fn wrong_from(
     beginning: i64,
 ) -> Result<Option<String>, sqlx::Error> {
     if KEPT_LATER.contains(name) {
-        let late = later_than_migration(connection, from, 27).await?;
-        return Ok(match late {
-            Some(at) => Some(format!(
+        if let Some(at) = later_than_migration(connection, from, 27).await? {
+            return Ok(Some(format!(
                 "position {from} was recorded after its versions began to be kept at {at}"
-            )),
-            None => (from < beginning)
-                .then(|| format!("is kept from position {from}, before the beginning")),
-        });
-    }
-    if from != beginning {
+            )));
+        }
+        if from < beginning {
+            return Ok(Some(format!(
+                "is kept from position {from}, before the beginning"
+            )));
+        }
+    } else if from != beginning {
         return Ok(Some(format!(
             "is kept from position {from}, and the past begins with {beginning}"
         )));

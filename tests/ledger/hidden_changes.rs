@@ -433,3 +433,16 @@ async fn what_was_rewritten_and_signed_again_lies_between_two_witnessed_checkpoi
         "{found:#?}"
     );
 }
+
+#[tokio::test]
+async fn keys_of_infinite_times_are_told() {
+    let database = TestDatabase::create().await;
+    let witnessed = ledger(&database).await;
+    sqlx::query("UPDATE checkpoint_keys SET valid_from = '-infinity', valid_until = 'infinity'")
+        .execute(database.pool())
+        .await
+        .unwrap();
+    let found = differences(&database, &witnessed).await;
+    let tells = |told: &String| told.ends_with("does not hold until the next one begins");
+    assert!(found.iter().any(tells), "{found:?}");
+}

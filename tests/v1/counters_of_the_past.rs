@@ -242,4 +242,86 @@ async fn spans_that_are_not_what_counters_said_are_found() {
         run(&server, "DELETE FROM past.count_parts; INSERT INTO past.count_parts TABLE parts; INSERT INTO past.count_spans TABLE spans").await;
     }
     server.assert_sound().await;
+
+    // What keys and constraints forbid, as long as they are there.
+    for (change, told) in [
+        (
+            "BEGIN; SET LOCAL session_replication_role = replica; DELETE FROM past.count_parts WHERE counters = 'stage_counts'; COMMIT",
+            "of no part",
+        ),
+        (
+            "ALTER TABLE past.count_spans DROP CONSTRAINT count_spans_pkey; INSERT INTO past.count_spans TABLE spans",
+            "more than once",
+        ),
+        (
+            "ALTER TABLE past.count_spans DROP CONSTRAINT count_spans_counters_company_id_first_day_fkey; \
+             ALTER TABLE past.count_parts DROP CONSTRAINT count_parts_pkey; INSERT INTO past.count_parts TABLE parts",
+            "more than once",
+        ),
+        (
+            "ALTER TABLE past.count_parts DROP CONSTRAINT count_parts_first_day_check; \
+             INSERT INTO past.count_parts SELECT counters, company_id, 'infinity', as_of FROM parts",
+            "no part",
+        ),
+    ] {
+        run(&server, change).await;
+        let found = server.differences().await;
+        assert!(
+            !found.is_empty() && found.iter().all(|found| found.contains(told)),
+            "{change}: {found:?}"
+        );
+        run(
+            &server,
+            "DELETE FROM past.count_spans; DELETE FROM past.count_parts; \
+             INSERT INTO past.count_parts TABLE parts; INSERT INTO past.count_spans TABLE spans",
+        )
+        .await;
+        server.assert_sound().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_are_right_while_their_spans_are_deleted() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    for n in 0..4 {
+        let body = json!({"first_name": "Lead", "stage_id": 1 + n % 4});
+        server.lead(&ana, company, body).await;
+    }
+    put_together(&server, company, SMALL).await;
+    let position: i64 = sqlx::query_scalar("SELECT position FROM ledger_head")
+        .fetch_one(server.database.pool())
+        .await
+        .unwrap();
+    let mut deleting = server.database.pool().begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE past.count_spans IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *deleting)
+        .await
+        .unwrap();
+    let path = format!("/api/v1/companies/{company}/leads/metrics?as_of={position}");
+    let asked = server.get(path).token(&ana.token).expect(200);
+    let asked = async {
+        let answer = asked.await;
+        assert_eq!(answer["total"], 4, "{answer}");
+    };
+    let deleted = async {
+        // Until whoever asks waits for the lock.
+        let waits = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'past.count_spans'::regclass)";
+        loop {
+            let waits: Result<bool, _> = sqlx::query_scalar(waits)
+                .fetch_one(server.database.pool())
+                .await;
+            if waits.expect("the locks") {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        sqlx::raw_sql("DELETE FROM past.count_parts")
+            .execute(&mut *deleting)
+            .await
+            .expect("deleting");
+        deleting.commit().await.expect("committing");
+    };
+    tokio::join!(asked, deleted);
 }

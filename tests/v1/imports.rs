@@ -370,3 +370,20 @@ async fn after_a_long_file_the_planner_knows_how_many_leads_there_are_and_were()
         }
     }
 }
+
+/// Else a version of an import that somebody forged would not be looked at any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn that_versions_of_imports_were_kept_earlier_than_is_said_is_found() {
+    let scene = Scene::start().await;
+    scene.import(&people(3, "example.com"), &[]).await;
+    scene.server.assert_sound().await;
+    let later = "UPDATE past.kept_tables SET kept_from = (SELECT position FROM ledger_head) WHERE table_name = 'imports'";
+    let pool = scene.server.database.pool();
+    sqlx::raw_sql(later).execute(pool).await.expect("a change");
+    let found = scene.server.differences().await;
+    let tells = |told: &String| {
+        told.starts_with("past.kept_tables: imports: a version until ")
+            && told.contains("was kept before")
+    };
+    assert!(found.iter().any(tells), "{found:?}");
+}

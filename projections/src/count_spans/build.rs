@@ -348,7 +348,20 @@ pub async fn wrong(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::E
     let end: i64 = sqlx::query_scalar("SELECT position FROM public.ledger_head")
         .fetch_one(&mut *connection)
         .await?;
-    let mut wrong = Vec::new();
+    // What no key and no constraint would allow, where there is one.
+    let mut wrong: Vec<String> = sqlx::query_scalar(
+        "SELECT format('past.count_parts: company_id=%s counters=%s first_day=%s: is there more than once, or no part', company_id, counters, first_day) \
+             FROM past.count_parts GROUP BY counters, company_id, first_day HAVING count(*) > 1 OR NOT isfinite(first_day) \
+         UNION ALL SELECT format('past.count_spans: company_id=%s counters=%s first_day=%s since=%s: is there more than once, or of no part', \
+             company_id, counters, first_day, since) FROM past.count_spans s GROUP BY counters, company_id, first_day, since \
+             HAVING count(*) > 1 OR NOT EXISTS (SELECT 1 FROM past.count_parts p WHERE (p.counters, p.company_id, p.first_day) \
+                 = (s.counters, s.company_id, s.first_day)) ORDER BY 1",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    if !wrong.is_empty() {
+        return Ok(wrong);
+    }
     for counters in Counters::ALL {
         let parts: Vec<(i64, NaiveDate, i64)> = sqlx::query_as(
             "SELECT company_id, first_day, as_of FROM past.count_parts WHERE counters = $1 ORDER BY 1, 2",
@@ -364,9 +377,9 @@ pub async fn wrong(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::E
                     counters,
                     days,
                 };
-                // What it tells of positions to come would be wrong as soon as something happens.
                 // Counters without days have one part.
                 let is_part = counters == Counters::ByDay || *first == FIRST_DAY;
+                // What it tells of positions to come would be wrong as soon as something happens.
                 if *as_of > end || !is_part || !part.is_right(connection, *as_of).await? {
                     let table = counters.table();
                     wrong.push(format!(

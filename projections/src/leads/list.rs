@@ -380,17 +380,26 @@ pub(super) fn push_conditions(
             query.push(")");
         }
     }
-    let (from, to) = filter.created();
-    if let Some(from) = from {
-        query.push(" AND l.created_at >= ").push_bind(from);
-    }
-    if let Some(to) = to {
-        query.push(" AND l.created_at < ").push_bind(to);
-    }
+    push_created(query, filter, "l.created_at");
     if let Some(text) = text {
         push_searched(query);
         query.push(" AND ");
         push_contains(query, text);
+    }
+}
+
+/// The part of the filter that is about when leads were created, of this expression.
+pub(super) fn push_created(
+    query: &mut QueryBuilder<'_, Postgres>,
+    filter: &LeadFilter,
+    created_at: &str,
+) {
+    let (from, to) = filter.created();
+    if let Some(from) = from {
+        query.push(format!(" AND {created_at} >= ")).push_bind(from);
+    }
+    if let Some(to) = to {
+        query.push(format!(" AND {created_at} < ")).push_bind(to);
     }
 }
 

@@ -124,7 +124,11 @@ async fn containing(
     let mut ids = if !total.is_estimate && request.offset() >= total.count {
         // Nothing is to be looked for behind the end.
         Ids::default()
-    } else if passed.walk_is_shorter(wanted.saturating_mul(times), total.count) {
+    } else if passed.walk_among_is_shorter(
+        Map::told_of(connection, past, list).await?,
+        wanted.saturating_mul(times),
+        total.count,
+    ) {
         // A plan for any text would look for this one by the index of the search in every zone.
         let mut transaction = plans::for_values(connection).await?;
         let ids = in_order(&mut transaction, past, list, Leads { all, one_in }, request).await?;

@@ -30,8 +30,18 @@ impl Passed {
     /// Whether a walk to so many of the hits passes fewer leads than collecting all hits of all times. Collected rows lie anywhere, and cost more
     /// than those that are walked through.
     pub fn walk_is_shorter(self, wanted: i64, hits: i64) -> bool {
-        let walked = i128::from(self.to(wanted, hits));
-        let [hits, all, of_all_times] = [hits, self.all, self.of_all_times].map(i128::from);
+        self.is_shorter(self.to(wanted, hits), hits)
+    }
+
+    /// The same of a walk through a list in which there are so many leads, of which these are some.
+    pub fn walk_among_is_shorter(self, leads: i64, wanted: i64, hits: i64) -> bool {
+        let among = Self { all: leads, ..self };
+        self.is_shorter(among.to(wanted, hits), hits)
+    }
+
+    fn is_shorter(self, walked: i64, hits: i64) -> bool {
+        let [walked, hits, all, of_all_times] =
+            [walked, hits, self.all, self.of_all_times].map(i128::from);
         hits > 0 && walked * all <= 2 * hits * of_all_times
     }
 

@@ -46,6 +46,16 @@ impl Map {
         Ok((all.saturating_mul(DENSE) >= told_of).then_some(map))
     }
 
+    /// How many leads the map in whose order the leads lie tells of, whether or not there is one.
+    pub async fn told_of(
+        connection: &mut PgConnection,
+        past: Past<'_>,
+        list: Wanted<'_>,
+    ) -> Result<i64, sqlx::Error> {
+        let (_, _, told_of) = zoned(list);
+        past.leads(connection, list.company, &told_of).await
+    }
+
     /// Of the leads that it tells of, one in so many is wanted.
     pub const fn one_in(self) -> i64 {
         self.one_in
@@ -81,7 +91,18 @@ impl Map {
             one_in: self.one_in,
             rows: Box::new(move |query| {
                 query.push(" FROM leads l");
-                list::push_conditions(query, list.company, list.filter, list.text);
+                if list.sort.column == SortColumn::CreatedAt {
+                    list::push_conditions(query, list.company, list.filter, list.text);
+                    return;
+                }
+                let undated = LeadFilter {
+                    created_from: None,
+                    created_to: None,
+                    ..list.filter.clone()
+                };
+                list::push_conditions(query, list.company, &undated, list.text);
+                // In no index: in every zone PostgreSQL would read those of the days by another index than the list's.
+                list::push_created(query, list.filter, "l.created_at + interval '0'");
             }),
         }
     }
