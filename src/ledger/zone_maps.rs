@@ -1,5 +1,5 @@
 //! Makes zone maps (`projections::zone_maps`) in the background: of the lists that have become large, before anybody looks back, and of those
-//! whose past was found slow to read.
+//! whose past was found slow to read. It is also from here that counters of the past are put together now and then (`count_spans`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
