@@ -58,18 +58,24 @@ pub(crate) async fn exact(
 }
 
 /// How many rows the planner expects of the query, of today's tables: of those of an earlier moment it knows nothing (migration 0036).
-pub(crate) async fn planned(
+async fn planned(
+    connection: &mut PgConnection,
+    push: impl Fn(&mut QueryBuilder<'_, Postgres>),
+) -> Result<i64, sqlx::Error> {
+    // Rolled back in any case, and the tables are those of the moment again.
+    let mut transaction = plans::under(connection, "SET LOCAL search_path TO public").await?;
+    let rows = expected(&mut transaction, push).await?;
+    transaction.rollback().await?;
+    Ok(rows)
+}
+
+/// The same of a query that names the schema of each table.
+pub(crate) async fn expected(
     connection: &mut PgConnection,
     push: impl Fn(&mut QueryBuilder<'_, Postgres>),
 ) -> Result<i64, sqlx::Error> {
     let mut query = QueryBuilder::new("EXPLAIN (FORMAT JSON) ");
     push(&mut query);
-    // Rolled back in any case, and the tables are those of the moment again.
-    let mut transaction = plans::under(connection, "SET LOCAL search_path TO public").await?;
-    let plan: serde_json::Value = query
-        .build_query_scalar()
-        .fetch_one(&mut *transaction)
-        .await?;
-    transaction.rollback().await?;
+    let plan: serde_json::Value = query.build_query_scalar().fetch_one(connection).await?;
     Ok(plan[0]["Plan"]["Plan Rows"].as_i64().unwrap_or_default())
 }

@@ -48,6 +48,7 @@ pub mod verify;
 mod verify_careful;
 pub mod verify_claims;
 mod verify_commits;
+mod verify_compaction;
 mod verify_erasures;
 mod verify_events;
 mod verify_head;

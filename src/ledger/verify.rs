@@ -10,6 +10,7 @@ use super::likenesses::{self, Unknown};
 use super::rebuild::unknown;
 use super::verify_careful::{CarefulFold, check};
 use super::verify_claims::Claimed;
+use super::verify_compaction::Compaction;
 use super::verify_head::{self, KnownAtEnd};
 use super::verify_proofs::{Recomputed, Witnessed};
 use super::{
@@ -169,6 +170,7 @@ pub async fn fold_apart(
     let mut known_at_end = KnownAtEnd::default();
     let mut claimed = Claimed::default();
     let mut fold = CarefulFold::default();
+    let mut compaction = Compaction::of(&tables);
     let mut position = 0;
     loop {
         let up_to = stops.range(position + 1..).next().copied();
@@ -197,6 +199,7 @@ pub async fn fold_apart(
         position = step.last;
         findings.events = position;
         progress(position, end.unwrap_or(position));
+        compaction.after_step(connection).await?;
         if moments.contains(&position) {
             verify_past::compare(connection, &tables, &unknown, position, &mut findings).await?;
         }

@@ -60,11 +60,14 @@ pub(super) async fn begin(
 }
 
 /// What the triggers on the live tables do, for the commit that [`replay::step`](super::replay::step) names. What the same commit
-/// made was seen by nobody: a large one is folded in several steps.
+/// made was seen by nobody: a large one is folded in several steps. Rows that [`verify_compaction`](super::verify_compaction) writes anew
+/// stay as they are.
 const FUNCTIONS: &str = "
 CREATE OR REPLACE FUNCTION pg_temp.stamp_row() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    NEW.since := current_setting('leadledger.commit_ends')::bigint;
+    IF coalesce(current_setting('leadledger.writes_anew', true), '') = '' THEN
+        NEW.since := current_setting('leadledger.commit_ends')::bigint;
+    END IF;
     RETURN NEW;
 END $$;
 CREATE OR REPLACE FUNCTION pg_temp.keep_old_rows() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -363,6 +363,32 @@ async fn verify_finds_a_kept_row_that_was_changed() {
     }
 }
 
+/// Rows that change again and again make `verify` write its tables anew; what they say of rows that did not change stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_that_change_again_and_again_are_compared_like_others() {
+    let database = TestDatabase::create().await;
+    let ledger = open(&database).await;
+    create(&ledger, 1, contact("stays@example.com"))
+        .await
+        .unwrap();
+    let moves = create(&ledger, 2, contact("moves@example.com"))
+        .await
+        .unwrap();
+    for round in 0..300 {
+        let stage = Some(Stage::ALL[1 + round % 2]);
+        let moved = UpdateLead {
+            stage,
+            ..UpdateLead::default()
+        };
+        update(&ledger, moves.resource_id, moved).await;
+    }
+    assert_eq!(verified(&database, Depth::USUAL).await, (Vec::new(), 0));
+    let later = "UPDATE stage_counts SET since = since + 1 WHERE company_id = 1";
+    let found = after(&database, "stage_counts", later).await;
+    let told = |difference: &String| difference.ends_with("differs in since");
+    assert!(found.iter().any(told), "{found:?}");
+}
+
 /// A ledger that was there before versions were kept says nothing of what readers saw before.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_before_versions_were_kept_gives_no_alarm() {

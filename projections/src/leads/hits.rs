@@ -5,11 +5,12 @@
 //! Of 10,001 hits the sample has some 310, of which the standard deviation is 5.7 in a hundred; of more it is less.
 
 use aggregates::ids::CompanyId;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, QueryBuilder};
 
 use super::counts::{self, LeadFilter};
 use super::list::{self, Wanted};
 use crate::page::Total;
+use crate::plans;
 use crate::total::{self, EXACT_UP_TO};
 
 /// A number from 0 to 4,095 that a lead's id is scattered to: multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4), which spreads
@@ -123,7 +124,8 @@ pub(super) async fn total(
     } else {
         counts::total(connection, list.company, &LeadFilter::default()).await?
     };
-    let estimate = estimate(connection, TODAY, list, text, (all, walk)).await?;
+    let collected = expected_of_everybody(connection, text).await?;
+    let estimate = estimate(connection, TODAY, list, text, (all, walk, collected)).await?;
     let counted = if estimate.is_above() {
         None
     } else {
@@ -146,20 +148,53 @@ pub(super) async fn exact(
     .await
 }
 
+/// The same where it is told before any estimate is made: `None`, too, when an estimate would find more, whatever is counted. That is told by
+/// the same hits.
+pub(super) async fn exact_at_once(
+    connection: &mut PgConnection,
+    rows: Rows,
+    list: Wanted<'_>,
+    text: &str,
+    all: i64,
+) -> Result<Option<Total>, sqlx::Error> {
+    let mut query = QueryBuilder::new(format!(
+        "SELECT count(*), count(*) FILTER (WHERE {fine}), count(*) FILTER (WHERE {probe}) FROM (SELECT l.id FROM {rows}",
+        fine = below(FINE),
+        probe = below(PROBE),
+        rows = rows.collected,
+    ));
+    list::push_conditions(&mut query, list.company, list.filter, Some(text));
+    query
+        .push(" LIMIT ")
+        .push_bind(EXACT_UP_TO + 1)
+        .push(") AS l");
+    let mut transaction = plans::for_values(connection).await?;
+    let (counted, fine, probe): (i64, i64, i64) =
+        query.build_query_as().fetch_one(&mut *transaction).await?;
+    transaction.commit().await?;
+    let is_above = fine >= CERTAIN || (is_probed(all) && probe >= MOST);
+    Ok((counted <= EXACT_UP_TO && !is_above).then_some(Total::exact(counted)))
+}
+
+/// Whether among so many leads the coarse sample's part is looked at first.
+const fn is_probed(all: i64) -> bool {
+    all >= MOST * one_in(PROBE)
+}
+
 /// About how many of the leads, `all` of which meet the list's filter. `walk` tells how many rows a walk through all leads of the company would look
-/// at: each, and one in [`PASSED_OVER`] of other times.
+/// at: each, and one in [`PASSED_OVER`] of other times; `collected`, how many a search through everybody's would find ([`expected_of_everybody`]).
 pub(super) async fn estimate(
     connection: &mut PgConnection,
     rows: Rows,
     list: Wanted<'_>,
     text: &str,
-    (all, walk): (i64, i64),
+    (all, walk, collected): (i64, i64, i64),
 ) -> Result<Estimate, sqlx::Error> {
-    let is_most = all >= MOST * one_in(PROBE)
-        && walked(connection, rows, list, text, &below(PROBE)).await? >= MOST;
+    let is_most =
+        is_probed(all) && walked(connection, rows, list, text, &below(PROBE)).await? >= MOST;
     let looked_up = if is_most {
         MANY
-    } else if walk + walk / 2 <= expected_of_everybody(connection, text).await? {
+    } else if walk + walk / 2 <= collected {
         // The index of the text finds the sampled leads of all companies, and looks at each.
         walked(connection, rows, list, text, IS_FINE)
             .await?
@@ -221,7 +256,7 @@ pub(super) async fn expected_of_everybody(
     connection: &mut PgConnection,
     text: &str,
 ) -> Result<i64, sqlx::Error> {
-    total::planned(connection, |query| {
+    total::expected(connection, |query| {
         query.push("SELECT 1 FROM public.leads l WHERE ");
         list::push_contains(query, text);
         query.push(" UNION ALL SELECT 1 FROM past.leads l WHERE ");
@@ -235,9 +270,9 @@ pub(super) async fn rows_of_all_times(
     connection: &mut PgConnection,
     company: CompanyId,
 ) -> Result<i64, sqlx::Error> {
-    total::planned(connection, |query| {
+    total::expected(connection, |query| {
         query
-            .push("SELECT 1 FROM leads WHERE company_id = ")
+            .push("SELECT 1 FROM public.leads WHERE company_id = ")
             .push_bind(company.get())
             .push(" UNION ALL SELECT 1 FROM past.leads WHERE company_id = ")
             .push_bind(company.get());

@@ -17,6 +17,9 @@ use crate::zone_maps::{ASTRAY, ZonedList};
 /// A lead that is walked to costs as much as so many that an index of the search finds, and whose other conditions are then looked at.
 const DEARER: i64 = 2;
 
+/// So many that an index of the search finds are counted without asking first whether there is a shorter way: an estimate would take as long.
+const AT_ONCE: i64 = EXACT_UP_TO;
+
 /// What there is to pass in search of a text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Passed {
@@ -62,11 +65,20 @@ pub(super) async fn total(
 ) -> Result<(Total, Option<&'static ZonedList>), sqlx::Error> {
     let all = passed.all;
     let mut estimate = None;
+    let mut collected = 0;
     if all > EXACT_UP_TO {
+        collected = hits::expected_of_everybody(connection, text).await?;
+        if collected <= AT_ONCE
+            && let Some(total) =
+                hits::exact_at_once(connection, hits::OF_THE_PAST, list, text, all).await?
+        {
+            return Ok((total, None));
+        }
         let every = LeadFilter::default();
         let leads = past.leads(connection, list.company, &every).await?;
         let walk = leads + passed.of_all_times / hits::PASSED_OVER;
-        let made = hits::estimate(connection, hits::OF_THE_PAST, list, text, (all, walk)).await?;
+        let sizes = (all, walk, collected);
+        let made = hits::estimate(connection, hits::OF_THE_PAST, list, text, sizes).await?;
         if made.is_above() {
             return Ok((made.total(), None));
         }
@@ -76,8 +88,7 @@ pub(super) async fn total(
     // So few are looked through at once.
     let walked = estimate.is_none()
         || passed.walk_is_shorter(EXACT_UP_TO, expected)
-        || passed.to(EXACT_UP_TO, expected)
-            <= hits::expected_of_everybody(connection, text).await? / DEARER;
+        || passed.to(EXACT_UP_TO, expected) <= collected / DEARER;
     let (count, unmapped) = if walked {
         counted(connection, past, list, (all, expected)).await?
     } else {
