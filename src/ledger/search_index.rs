@@ -1,4 +1,4 @@
-//! The waiting lists of the search's indexes (migrations 0026 and 0040), for whoever lets commits leave them to others
+//! The waiting lists of the search's indexes (migrations 0026, 0040 and 0051), for whoever lets commits leave them to others
 //! ([`Work::of_file`](super::Work::of_file)).
 
 use sqlx::PgConnection;

@@ -1,4 +1,4 @@
-//! How many leads contain a text: exact up to 10,000; above, an estimate by a sample of them.
+//! How many leads contain a text: exact up to 10,000; above, an estimate by a sample of them. And which those are, where they are collected anyway.
 //!
 //! The sample is of leads by their ids. It does not depend on who asks, on the planner's statistics or on what other companies have, and so the
 //! estimate of a past moment is the one that was given then.
@@ -8,8 +8,8 @@ use aggregates::ids::CompanyId;
 use sqlx::{PgConnection, QueryBuilder};
 
 use super::counts::{self, LeadFilter};
-use super::list::{self, Wanted};
-use crate::page::Total;
+use super::list::{self, Cursor, Wanted};
+use crate::page::{PageRequest, Total};
 use crate::plans;
 use crate::total::{self, EXACT_UP_TO};
 
@@ -49,9 +49,9 @@ macro_rules! past {
     ($from:literal, $until:literal) => {
         concat!(
             "(SELECT * FROM (\
-             SELECT id, company_id, search, stage_id, source_id, campaign_id, cycle_id, territory_id, user_access_id, created_at, \
+             SELECT id, company_id, full_name, search, stage_id, source_id, campaign_id, cycle_id, territory_id, user_access_id, created_at, updated_at, \
                 position AS valid_from, 9223372036854775807 AS valid_until FROM public.leads \
-             UNION ALL SELECT id, company_id, search, stage_id, source_id, campaign_id, cycle_id, territory_id, user_access_id, created_at, \
+             UNION ALL SELECT id, company_id, full_name, search, stage_id, source_id, campaign_id, cycle_id, territory_id, user_access_id, created_at, updated_at, \
                 valid_from, valid_until FROM past.leads) t WHERE ",
             $from,
             " <= (SELECT current_setting('leadledger.as_of')::bigint) AND ",
@@ -124,7 +124,7 @@ pub(super) async fn total(
     } else {
         counts::total(connection, list.company, &LeadFilter::default()).await?
     };
-    let collected = expected_of_everybody(connection, text).await?;
+    let collected = expected(connection, list.company, text).await?;
     let estimate = estimate(connection, TODAY, list, text, (all, walk, collected)).await?;
     let counted = if estimate.is_above() {
         None
@@ -148,32 +148,42 @@ pub(super) async fn exact(
     .await
 }
 
-/// The same where it is told before any estimate is made: `None`, too, when an estimate would find more, whatever is counted. That is told by
-/// the same hits.
-pub(super) async fn exact_at_once(
+/// How many contain the text, and the ids of a page and one more, collected in one go; `None` where there are more than 10,000, or where an estimate
+/// would find more whatever is counted. That is told by the same hits. `all` is how many meet the list's filter.
+pub(super) async fn found_at_once(
     connection: &mut PgConnection,
     rows: Rows,
     list: Wanted<'_>,
-    text: &str,
+    request: &PageRequest<Cursor>,
     all: i64,
-) -> Result<Option<Total>, sqlx::Error> {
+) -> Result<Option<(Total, Vec<i64>)>, sqlx::Error> {
     let mut query = QueryBuilder::new(format!(
-        "SELECT count(*), count(*) FILTER (WHERE {fine}), count(*) FILTER (WHERE {probe}) FROM (SELECT l.id FROM {rows}",
-        fine = below(FINE),
-        probe = below(PROBE),
-        rows = rows.collected,
+        "WITH hits AS MATERIALIZED (SELECT l.id, l.created_at, l.updated_at, l.full_name FROM {}",
+        rows.collected
     ));
-    list::push_conditions(&mut query, list.company, list.filter, Some(text));
+    list::push_conditions(&mut query, list.company, list.filter, list.text);
     query
         .push(" LIMIT ")
         .push_bind(EXACT_UP_TO + 1)
-        .push(") AS l");
+        .push(format!(
+            ") SELECT count(*), count(*) FILTER (WHERE {}), count(*) FILTER (WHERE {}), \
+             ARRAY(SELECT l.id FROM hits l WHERE true",
+            below(FINE),
+            below(PROBE)
+        ));
+    if let Some(cursor) = request.after() {
+        list::push_side(&mut query, list.sort, cursor, list.sort.beyond());
+    }
+    list::push_order(&mut query, list.sort);
+    request.push_window(&mut query, false);
+    query.push(") FROM hits l");
     let mut transaction = plans::for_values(connection).await?;
-    let (counted, fine, probe): (i64, i64, i64) =
+    let (counted, fine, probe, ids): (i64, i64, i64, Vec<i64>) =
         query.build_query_as().fetch_one(&mut *transaction).await?;
     transaction.commit().await?;
-    let is_above = fine >= CERTAIN || (is_probed(all) && probe >= MOST);
-    Ok((counted <= EXACT_UP_TO && !is_above).then_some(Total::exact(counted)))
+    let is_above =
+        all > EXACT_UP_TO && (fine >= CERTAIN || (is_probed(all) && probe >= MOST));
+    Ok((counted <= EXACT_UP_TO && !is_above).then(|| (Total::exact(counted), ids)))
 }
 
 /// Whether among so many leads the coarse sample's part is looked at first.
@@ -182,7 +192,7 @@ const fn is_probed(all: i64) -> bool {
 }
 
 /// About how many of the leads, `all` of which meet the list's filter. `walk` tells how many rows a walk through all leads of the company would look
-/// at: each, and one in [`PASSED_OVER`] of other times; `collected`, how many a search through everybody's would find ([`expected_of_everybody`]).
+/// at: each, and one in [`PASSED_OVER`] of other times; `collected`, how many an index of the search would find of all times ([`expected`]).
 pub(super) async fn estimate(
     connection: &mut PgConnection,
     rows: Rows,
@@ -195,7 +205,7 @@ pub(super) async fn estimate(
     let looked_up = if is_most {
         MANY
     } else if walk + walk / 2 <= collected {
-        // The index of the text finds the sampled leads of all companies, and looks at each.
+        // The index of the text finds the sampled leads of all times, and looks at each.
         walked(connection, rows, list, text, IS_FINE)
             .await?
             .min(MANY)
@@ -251,16 +261,22 @@ fn below(number: i64) -> String {
     format!("{SCATTERED} < {number}")
 }
 
-/// How many rows and versions of all companies' leads contain the text, as the planner expects it: an index of the search finds them all.
-pub(super) async fn expected_of_everybody(
+/// How many rows and versions of a company's leads contain the text, as the planner expects it: an index of the search finds them all.
+pub(super) async fn expected(
     connection: &mut PgConnection,
+    company: CompanyId,
     text: &str,
 ) -> Result<i64, sqlx::Error> {
     total::expected(connection, |query| {
-        query.push("SELECT 1 FROM public.leads l WHERE ");
-        list::push_contains(query, text);
-        query.push(" UNION ALL SELECT 1 FROM past.leads l WHERE ");
-        list::push_contains(query, text);
+        for (table, between) in [("public", ""), ("past", " UNION ALL ")] {
+            query
+                .push(format!(
+                    "{between}SELECT 1 FROM {table}.leads l WHERE l.company_id = "
+                ))
+                .push_bind(company.get())
+                .push(" AND ");
+            list::push_contains(query, text);
+        }
     })
     .await
 }

@@ -102,10 +102,23 @@ async fn containing(
     (all, text, known): (i64, &str, Option<Total>),
     request: &PageRequest<Cursor>,
 ) -> Result<(Total, Ids), sqlx::Error> {
-    let passed = Passed {
+    let mut passed = Passed {
         all,
-        of_all_times: hits::rows_of_all_times(connection, list.company).await?,
+        of_all_times: 0,
+        collected: 0,
     };
+    if known.is_none() {
+        passed.collected = hits::expected(connection, list.company, text).await?;
+        if passed.is_collected_at_once() {
+            let rows = hits::OF_THE_PAST;
+            let found = hits::found_at_once(connection, rows, list, request, all).await?;
+            if let Some((total, ids)) = found {
+                let unmapped = None;
+                return Ok((total, Ids { ids, unmapped }));
+            }
+        }
+    }
+    passed.of_all_times = hits::rows_of_all_times(connection, list.company).await?;
     let (total, unmapped) = match known {
         Some(total) => (total, None),
         None => total(connection, past, list, text, passed).await?,

@@ -14,10 +14,10 @@ use crate::plans;
 use crate::total::EXACT_UP_TO;
 use crate::zone_maps::{ASTRAY, ZonedList};
 
-/// A lead that is walked to costs as much as so many that an index of the search finds, and whose other conditions are then looked at.
+/// A lead that is walked to costs as much as so many that an index of the search finds.
 const DEARER: i64 = 2;
 
-/// So many that an index of the search finds are counted without asking first whether there is a shorter way: an estimate would take as long.
+/// So many that an index of the search finds are collected without looking for a shorter way: that would take as long.
 const AT_ONCE: i64 = EXACT_UP_TO;
 
 /// What there is to pass in search of a text.
@@ -27,9 +27,16 @@ pub(super) struct Passed {
     pub all: i64,
     /// How many rows and versions the company's leads have, about.
     pub of_all_times: i64,
+    /// How many of them an index of the search finds, about.
+    pub collected: i64,
 }
 
 impl Passed {
+    /// Whether whatever contains the text is collected, without asking how many that are.
+    pub fn is_collected_at_once(self) -> bool {
+        self.collected <= AT_ONCE.min(self.all.saturating_mul(DEARER))
+    }
+
     /// Whether a walk to so many of the hits passes fewer leads than collecting all hits of all times. Collected rows lie anywhere, and cost more
     /// than those that are walked through.
     pub fn walk_is_shorter(self, wanted: i64, hits: i64) -> bool {
@@ -63,17 +70,9 @@ pub(super) async fn total(
     text: &str,
     passed: Passed,
 ) -> Result<(Total, Option<&'static ZonedList>), sqlx::Error> {
-    let all = passed.all;
+    let Passed { all, collected, .. } = passed;
     let mut estimate = None;
-    let mut collected = 0;
     if all > EXACT_UP_TO {
-        collected = hits::expected_of_everybody(connection, text).await?;
-        if collected <= AT_ONCE
-            && let Some(total) =
-                hits::exact_at_once(connection, hits::OF_THE_PAST, list, text, all).await?
-        {
-            return Ok((total, None));
-        }
         let every = LeadFilter::default();
         let leads = past.leads(connection, list.company, &every).await?;
         let walk = leads + passed.of_all_times / hits::PASSED_OVER;
@@ -86,9 +85,7 @@ pub(super) async fn total(
     }
     let expected = estimate.map_or(all, Estimate::hits);
     // So few are looked through at once.
-    let walked = estimate.is_none()
-        || passed.walk_is_shorter(EXACT_UP_TO, expected)
-        || passed.to(EXACT_UP_TO, expected) <= collected / DEARER;
+    let walked = estimate.is_none() || passed.walk_is_shorter(EXACT_UP_TO, expected);
     let (count, unmapped) = if walked {
         counted(connection, past, list, (all, expected)).await?
     } else {
