@@ -181,9 +181,31 @@ pub(super) async fn found_at_once(
     let (counted, fine, probe, ids): (i64, i64, i64, Vec<i64>) =
         query.build_query_as().fetch_one(&mut *transaction).await?;
     transaction.commit().await?;
-    let is_above =
-        all > EXACT_UP_TO && (fine >= CERTAIN || (is_probed(all) && probe >= MOST));
+    let is_above = all > EXACT_UP_TO && (fine >= CERTAIN || (is_probed(all) && probe >= MOST));
     Ok((counted <= EXACT_UP_TO && !is_above).then(|| (Total::exact(counted), ids)))
+}
+
+/// The ids of a page of what contains the text, and one more, collected as a whole.
+pub(super) async fn ids(
+    connection: &mut PgConnection,
+    rows: Rows,
+    list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
+) -> Result<Vec<i64>, sqlx::Error> {
+    let mut query = QueryBuilder::new(format!("SELECT l.id FROM {}", rows.collected));
+    list::push_conditions(&mut query, list.company, list.filter, list.text);
+    if let Some(cursor) = request.after() {
+        list::push_side(&mut query, list.sort, cursor, list.sort.beyond());
+    }
+    list::push_order(&mut query, list.sort);
+    request.push_window(&mut query, false);
+    let mut transaction = plans::for_values(connection).await?;
+    let ids = query
+        .build_query_scalar()
+        .fetch_all(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(ids)
 }
 
 /// Whether among so many leads the coarse sample's part is looked at first.

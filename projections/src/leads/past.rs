@@ -149,7 +149,7 @@ async fn containing(
         ids
     } else {
         Ids {
-            ids: whole(connection, list, request).await?,
+            ids: hits::ids(connection, hits::OF_THE_PAST, list, request).await?,
             unmapped: None,
         }
     };
