@@ -37,7 +37,7 @@ async fn companies_of_many(database: &TestDatabase) {
             "INSERT INTO leads (id, company_id, full_name, search, stage_id, answers, extra, version, position, created_at, updated_at, stage_entered_at) \
              SELECT id, 2, '', 'every', 1, '{{}}', '{{}}', 1, id, now(), now(), now() FROM generate_series({LEADS} + 1, {LEADS} + {OTHERS}) id"
         ),
-        "CREATE INDEX leads_search ON leads USING gin (company_id, search gin_trgm_ops)".to_owned(),
+        "CREATE INDEX leads_search ON leads USING gin (company_id, search gin_trgm_ops, stage_id, source_id, campaign_id, cycle_id, territory_id, user_access_id)".to_owned(),
         format!(
             "INSERT INTO stage_counts (company_id, stage_id, source_id, campaign_id, cycle_id, territory_id, user_access_id, count) \
              VALUES (1, 1, 0, 0, 0, 0, 0, {LEADS}), (2, 1, 0, 0, 0, 0, 0, {OTHERS})"

@@ -124,7 +124,7 @@ pub(super) async fn total(
     } else {
         counts::total(connection, list.company, &LeadFilter::default()).await?
     };
-    let collected = expected(connection, list.company, text).await?;
+    let collected = expected(connection, list, text).await?;
     let estimate = estimate(connection, TODAY, list, text, (all, walk, collected)).await?;
     let counted = if estimate.is_above() {
         None
@@ -283,20 +283,17 @@ fn below(number: i64) -> String {
     format!("{SCATTERED} < {number}")
 }
 
-/// How many rows and versions of a company's leads contain the text, as the planner expects it: an index of the search finds them all.
+/// How many rows and versions that meet the list's filter contain the text, as the planner expects it: an index of the search finds them all.
 pub(super) async fn expected(
     connection: &mut PgConnection,
-    company: CompanyId,
+    list: Wanted<'_>,
     text: &str,
 ) -> Result<i64, sqlx::Error> {
     total::expected(connection, |query| {
         for (table, between) in [("public", ""), ("past", " UNION ALL ")] {
-            query
-                .push(format!(
-                    "{between}SELECT 1 FROM {table}.leads l WHERE l.company_id = "
-                ))
-                .push_bind(company.get())
-                .push(" AND ");
+            query.push(format!("{between}SELECT 1 FROM {table}.leads l"));
+            list::push_conditions(query, list.company, list.filter, None);
+            query.push(" AND ");
             list::push_contains(query, text);
         }
     })

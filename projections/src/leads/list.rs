@@ -369,6 +369,10 @@ pub(super) fn push_conditions(
         (Some(ids), true) if ids.is_empty() => {
             query.push(" AND l.user_access_id IS NULL");
         }
+        (Some(ids), false) if ids.len() == 1 => {
+            // The index of the search knows no lists of values.
+            query.push(" AND l.user_access_id = ").push_bind(ids[0]);
+        }
         (Some(ids), or_unassigned) => {
             query
                 .push(" AND (l.user_access_id = ANY(")

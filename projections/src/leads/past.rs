@@ -108,7 +108,7 @@ async fn containing(
         collected: 0,
     };
     if known.is_none() {
-        passed.collected = hits::expected(connection, list.company, text).await?;
+        passed.collected = hits::expected(connection, list, text).await?;
         if passed.is_collected_at_once() {
             let rows = hits::OF_THE_PAST;
             let found = hits::found_at_once(connection, rows, list, request, all).await?;
