@@ -280,6 +280,71 @@ async fn what_very_many_contain_is_found_as_it_was_after_all_of_them_were_change
     scene.server.assert_sound().await;
 }
 
+/// What few contain is collected at once with its page, by whoever asks first: here for any page of it, by a server that remembers nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_page_of_what_few_contain_can_be_the_first_that_is_asked_for() {
+    // More than are looked through whatever is searched for.
+    const LEADS: usize = 1_100;
+    const SEARCHES: [&str; 6] = [
+        "search=p7&per_page=40",
+        "search=P77&sort=full_name&per_page=4",
+        "search=p7&sort=-full_name&per_page=50&stage_id=1",
+        "search=9@then&sort=updated_at&per_page=45",
+        "search=p10&sort=-id&per_page=30",
+        "search=p1099&per_page=1",
+    ];
+    let mut scene = Scene::start().await;
+    let company = scene.company;
+    // Others have leads that contain the same.
+    scene.company = scene.server.company(&scene.ana, "Other").await;
+    for tenant in [scene.company, company] {
+        scene.company = tenant;
+        scene.import(&people(LEADS, "then.example"), &[]).await;
+    }
+    let pool = scene.server.database.pool();
+    let path =
+        |search: &str, from: &str| format!("/api/v1/companies/{company}/leads?{search}{from}");
+    let mut then = Vec::new();
+    for search in SEARCHES {
+        let mut from = "&page=2".to_owned();
+        loop {
+            let call = scene
+                .server
+                .get(path(search, &from))
+                .token(&scene.ana.token);
+            let page = call.expect(200).await;
+            let next = page["meta"]["next_cursor"].as_str().map(str::to_owned);
+            let was_second = from == "&page=2";
+            then.push((search, from, page));
+            from = match next {
+                _ if was_second => String::new(),
+                Some(next) => format!("&cursor={next}"),
+                None => break,
+            };
+        }
+    }
+    let end: i64 = sqlx::query_scalar("SELECT position FROM ledger_head")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    let renamed = people(LEADS, "then.example").replace("\nP", "\nQ");
+    let overwrite = [("duplicates", "update"), ("update", "overwrite")];
+    scene.import(&renamed, &overwrite).await;
+    sqlx::query("ANALYZE leads, past.leads")
+        .execute(pool)
+        .await
+        .unwrap();
+    for (search, from, wanted) in &then {
+        let fresh = scene.server.beside().await;
+        let moment = format!("{from}&as_of={end}");
+        let call = fresh.get(path(search, &moment)).token(&scene.ana.token);
+        let mut found = call.expect(200).await;
+        let told = found["meta"].as_object_mut().expect("meta").remove("as_of");
+        assert!(told.is_some(), "{found}");
+        assert_eq!(found, *wanted, "{search}{from}");
+    }
+}
+
 /// Hides a lead and shows it again: what was counted of the past is counted anew each time.
 async fn block_and_unblock(scene: &Scene, moment: &str) {
     let Scene { server, ana, .. } = scene;
