@@ -371,7 +371,7 @@ async fn counters_that_change_again_and_again_are_compared_like_others() {
     create(&ledger, 1, contact("stays@example.com"))
         .await
         .unwrap();
-    let moves = create(&ledger, 2, contact("moves@example.com"))
+    let lead = create(&ledger, 2, contact("moves@example.com"))
         .await
         .unwrap();
     for round in 0..300 {
@@ -380,7 +380,7 @@ async fn counters_that_change_again_and_again_are_compared_like_others() {
             stage,
             ..UpdateLead::default()
         };
-        update(&ledger, moves.resource_id, moved).await;
+        update(&ledger, lead.resource_id, moved).await;
     }
     assert_eq!(verified(&database, Depth::USUAL).await, (Vec::new(), 0));
     let later = "UPDATE stage_counts SET since = since + 1 WHERE company_id = 1";
