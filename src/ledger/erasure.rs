@@ -220,7 +220,7 @@ pub async fn clear(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error
 }
 
 /// The codes of the imports at rest whose files hold, or may hold, what was erased and is not cleared yet: those by which such a lead came
-/// or changed, those with a row that was passed over because the lead had it all, and those into its company of which rows
+/// or changed, those with a row that was passed over because the lead had it all, and those into its company from before the erasure of which rows
 /// failed or were never dealt with, because the import failed or was cancelled: of these nobody knows whom they were about.
 ///
 /// # Errors
@@ -231,7 +231,8 @@ pub async fn imports_to_forget(pool: &PgPool) -> Result<Vec<String>, sqlx::Error
          SELECT i.import_code FROM imports i JOIN known ON known.id = i.id WHERE i.status NOT IN ({UNDER_WAY}) \
          UNION SELECT i.import_code FROM due JOIN imports i ON i.company_id = due.company \
              WHERE i.status NOT IN ({UNDER_WAY}) AND i.created_at > now() - interval '{FILES_KEPT_FOR}' \
-             AND {UNKNOWN}"
+             AND {UNKNOWN} \
+             AND (SELECT min(e.position) FROM events e WHERE e.aggregate_type = 'import' AND e.aggregate_id = i.id::text) < due.position"
     ))
     .fetch_all(pool)
     .await

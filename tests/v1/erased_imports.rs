@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use aggregates::access::Role;
 use leadledger::ledger::{IdempotencyKey, rebuild, verify};
+use leadledger::worker;
 use serde_json::{Value, json};
 
 use crate::erased_everywhere::{everywhere, in_folder, step};
@@ -58,6 +59,28 @@ async fn files_that_were_not_read_to_their_end_are_gone() {
     let theirs = format!("{}-", other.company);
     assert!(left.contains(&theirs), "{left}");
     server.assert_sound().await;
+}
+
+/// Clearing goes on for a while after an erasure. What came since is of others, or was sent by who knew what they did.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_came_after_an_erasure_stays() {
+    let scene = Scene::start().await;
+    let server = &scene.server;
+    let lead = json!({"first_name": "Zoe", "email": "zoe@example.com"});
+    let lead = int(&server.lead(&scene.ana, scene.company, lead).await["id"]);
+    let file = "email\nnew@example.com\nno mail\n";
+    let before = scene.import(file, &[]).await;
+    for done in ["block", "erase"] {
+        step(server, &scene.ana, lead, done).await;
+    }
+    let since = scene.import(file, &[("force", "true")]).await;
+    worker::round(&server.app).await;
+    for (import, status) in [(before, 410), (since, 200)] {
+        assert_eq!(import["failed_rows"], 1, "{import}");
+        let errors = format!("/api/v1/import/{}/errors", code(&import));
+        let errors = server.get(errors).token(&scene.ana.token);
+        errors.expect(status).await;
+    }
 }
 
 /// However a server ends, nothing of a file that it was reading stays on its disk.
