@@ -18,6 +18,8 @@ use crate::proof::stream_map::stream_key;
 
 /// How many events are folded at once: enough for big statements, little enough to hold in memory.
 const STEP: i64 = 5_000;
+/// A commit of more events than a step takes is folded as a whole, up to so many.
+const MOST_AT_ONCE: i64 = 100_000;
 /// How many missing positions before one event are named.
 const NAMED_GAPS: usize = 100;
 
@@ -75,12 +77,9 @@ pub async fn step(
     .bind(after)
     .fetch_one(&mut *connection)
     .await?;
-    let (mut found, rows) = read(
-        connection,
-        after,
-        left_out.unwrap_or(i64::MAX).min(up_to.unwrap_or(i64::MAX)),
-    )
-    .await?;
+    let up_to = left_out.unwrap_or(i64::MAX).min(up_to.unwrap_or(i64::MAX));
+    let (up_to, most) = whole_commits(connection, after, up_to).await?;
+    let (mut found, rows) = read_most(connection, after, up_to, most).await?;
     let mut streams = Vec::with_capacity(rows.len());
     for row in &rows {
         streams.extend(StreamKey::from_stored(row.try_get(1)?, row.try_get(2)?));
@@ -134,6 +133,32 @@ pub async fn step(
     Ok(found)
 }
 
+/// Up to where a step goes that would end within a commit, and how many events it takes: what came and went in the same commit was nothing
+/// for anybody, and a fold that stopped there would keep it.
+async fn whole_commits(
+    connection: &mut PgConnection,
+    after: i64,
+    up_to: i64,
+) -> Result<(i64, i64), sqlx::Error> {
+    let reach = after.saturating_add(STEP);
+    if up_to <= reach {
+        return Ok((up_to, STEP));
+    }
+    let commit: Option<(i64, i64)> = sqlx::query_as(
+        "SELECT first_position, last_position FROM \
+         (SELECT * FROM public.ledger_commits WHERE last_position > $1 ORDER BY last_position LIMIT 1) AS c \
+         WHERE first_position <= $1",
+    )
+    .bind(reach)
+    .fetch_optional(connection)
+    .await?;
+    Ok(match commit {
+        Some((first, _)) if first - 1 > after => (first - 1, STEP),
+        Some((_, last)) if last - after <= MOST_AT_ONCE => (up_to.min(last), last - after),
+        _ => (up_to, STEP),
+    })
+}
+
 /// Reads the next events after `after`, none beyond `up_to`, and works out what they should hash to.
 ///
 /// # Errors
@@ -143,6 +168,16 @@ pub async fn read(
     after: i64,
     up_to: i64,
 ) -> Result<(Step, Vec<PgRow>), sqlx::Error> {
+    read_most(connection, after, up_to, STEP).await
+}
+
+/// [`read`], at most so many.
+async fn read_most(
+    connection: &mut PgConnection,
+    after: i64,
+    up_to: i64,
+    most: i64,
+) -> Result<(Step, Vec<PgRow>), sqlx::Error> {
     let rows = sqlx::query(&format!(
         "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload::text, \
          metadata::text, {}, company_id, leaf_hash \
@@ -150,7 +185,7 @@ pub async fn read(
         readable("recorded_at")
     ))
     .bind(after)
-    .bind(STEP)
+    .bind(most)
     .bind(up_to)
     .fetch_all(connection)
     .await?;
