@@ -60,7 +60,7 @@ pub(super) async fn begin(
 }
 
 /// What the triggers on the live tables do, for the commit that [`replay::step`](super::replay::step) names. What the same commit
-/// made was seen by nobody: a large one is folded in several steps. Rows that [`verify_compaction`](super::verify_compaction) writes anew
+/// made was seen by nobody: one of very many events is folded in several steps. Rows that [`verify_compaction`](super::verify_compaction) writes anew
 /// stay as they are.
 const FUNCTIONS: &str = "
 CREATE OR REPLACE FUNCTION pg_temp.stamp_row() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -168,7 +168,7 @@ pub(super) struct Exact {
     pub row: String,
     /// Which rows `t` are compared: counters at zero too, whose beginning can be told.
     pub condition: String,
-    /// Which rows `t` of the fold are there, too, beginning with ` AND`: not counters that never were anything but zero. The fold takes a large commit in
+    /// Which rows `t` of the fold are there, too, beginning with ` AND`: not counters that never were anything but zero. The fold takes a very large commit in
     /// several steps, and has counters which the commit as a whole never made.
     pub there: String,
     /// Which rows of the fold are kept, too.

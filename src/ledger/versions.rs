@@ -38,10 +38,7 @@ pub async fn detach(
         connection.execute(statement.as_str()).await?;
     }
     if rows_stay {
-        let rebuilt = format!("{schema}.{name}");
-        let removed = counters_of_nothing(table, &rebuilt);
-        connection.execute(removed.as_str()).await?;
-        let restored = counters_of_the_past(table, &rebuilt);
+        let restored = counters_of_the_past(table, &format!("{schema}.{name}"));
         connection.execute(restored.as_str()).await?;
     }
     sqlx::query("SELECT detach_versions($1)")
@@ -68,23 +65,6 @@ async fn detach_view(
         connection.execute(drop.as_str()).await?;
     }
     Ok(made)
-}
-
-/// SQL that takes away the rows of counters that never were anything but zero for anybody: a fold that takes a large commit in several steps makes
-/// such that the commit as a whole did not.
-fn counters_of_nothing(table: &Table, rebuilt: &str) -> String {
-    let name = table.name;
-    let same = |other: &str| {
-        let same = |column: &&str| format!("{other}.{column} = r.{column}");
-        let same: Vec<String> = table.key.iter().map(same).collect();
-        same.join(" AND ")
-    };
-    format!(
-        "DELETE FROM {rebuilt} r WHERE r.count = 0 AND NOT EXISTS (SELECT 1 FROM public.{name} l WHERE {}) \
-         AND NOT EXISTS (SELECT 1 FROM past.{name} p WHERE {})",
-        same("l"),
-        same("p")
-    )
 }
 
 /// SQL that gives counters which came back to zero their rows again: a fold in larger batches than the events came in never made them, and
