@@ -171,11 +171,7 @@ pub(super) async fn found_at_once(
             below(FINE),
             below(PROBE)
         ));
-    if let Some(cursor) = request.after() {
-        list::push_side(&mut query, list.sort, cursor, list.sort.beyond());
-    }
-    list::push_order(&mut query, list.sort);
-    request.push_window(&mut query, false);
+    list::push_page(&mut query, list, request);
     query.push(") FROM hits l");
     let mut transaction = plans::for_values(connection).await?;
     let (counted, fine, probe, ids): (i64, i64, i64, Vec<i64>) =
@@ -194,11 +190,7 @@ pub(super) async fn ids(
 ) -> Result<Vec<i64>, sqlx::Error> {
     let mut query = QueryBuilder::new(format!("SELECT l.id FROM {}", rows.collected));
     list::push_conditions(&mut query, list.company, list.filter, list.text);
-    if let Some(cursor) = request.after() {
-        list::push_side(&mut query, list.sort, cursor, list.sort.beyond());
-    }
-    list::push_order(&mut query, list.sort);
-    request.push_window(&mut query, false);
+    list::push_page(&mut query, list, request);
     let mut transaction = plans::for_values(connection).await?;
     let ids = query
         .build_query_scalar()

@@ -314,11 +314,7 @@ pub async fn page(
         "SELECT {LEAD_COLUMNS} FROM (SELECT l.* FROM leads l"
     ));
     push_conditions(&mut query, company, filter, text);
-    if let Some(cursor) = request.after() {
-        push_side(&mut query, sort, cursor, sort.beyond());
-    }
-    push_order(&mut query, sort);
-    request.push_window(&mut query, list.is_of_an_index());
+    push_page(&mut query, list, request);
     query.push(") l").push(LEAD_JOINS);
     push_order(&mut query, sort);
     let rows = if text.is_some() {
@@ -458,6 +454,19 @@ pub(super) fn push_side(
                 .push(")");
         }
     }
+}
+
+/// Appends what cuts a page, and one row more, from the rows that meet the conditions.
+pub(super) fn push_page(
+    query: &mut QueryBuilder<'_, Postgres>,
+    list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
+) {
+    if let Some(cursor) = request.after() {
+        push_side(query, list.sort, cursor, list.sort.beyond());
+    }
+    push_order(query, list.sort);
+    request.push_window(query, list.is_of_an_index());
 }
 
 pub(super) fn push_order(query: &mut QueryBuilder<'_, Postgres>, sort: Sort) {

@@ -387,17 +387,12 @@ async fn ids_up_to(
     request: &PageRequest<Cursor>,
     end: Option<&Cursor>,
 ) -> Result<Vec<i64>, sqlx::Error> {
-    let sort = list.sort;
     let mut query = QueryBuilder::new("SELECT l.id FROM leads l");
     list::push_conditions(&mut query, list.company, list.filter, list.text);
-    if let Some(cursor) = request.after() {
-        list::push_side(&mut query, sort, cursor, sort.beyond());
-    }
     if let Some(end) = end {
-        list::push_side(&mut query, sort, end, sort.not_beyond());
+        list::push_side(&mut query, list.sort, end, list.sort.not_beyond());
     }
-    list::push_order(&mut query, sort);
-    request.push_window(&mut query, list.is_of_an_index());
+    list::push_page(&mut query, list, request);
     query.build_query_scalar().fetch_all(connection).await
 }
 
