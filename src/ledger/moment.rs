@@ -186,6 +186,15 @@ struct Bound {
     since: Instant,
 }
 
+impl Bound {
+    /// The connection, if it still answers.
+    async fn alive(mut self) -> Option<PoolConnection<Postgres>> {
+        let rested = self.since.elapsed();
+        let answers = connection_pool::answers_after(&mut self.connection, rested);
+        answers.await.is_ok().then_some(self.connection)
+    }
+}
+
 impl Waiting {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Bound>> {
         // An entry is only ever added or taken as a whole: a panic elsewhere leaves it sound.
@@ -200,14 +209,22 @@ impl Waiting {
 
     /// One that still answers.
     async fn take_alive(&self, to: &BoundTo) -> Option<PoolConnection<Postgres>> {
-        while let Some(mut bound) = self.take(to) {
-            let rested = bound.since.elapsed();
-            let answers = connection_pool::answers_after(&mut bound.connection, rested);
-            if answers.await.is_ok() {
-                return Some(bound.connection);
+        while let Some(bound) = self.take(to) {
+            if let Some(connection) = bound.alive().await {
+                return Some(connection);
             }
         }
         None
+    }
+
+    /// One that still answers, whatever it is bound to: the one that waits longest.
+    async fn take_any_alive(&self) -> Option<PoolConnection<Postgres>> {
+        loop {
+            let longest = self.lock().pop_front();
+            if let Some(connection) = longest?.alive().await {
+                return Some(connection);
+            }
+        }
     }
 
     fn put(&self, to: BoundTo, connection: PoolConnection<Postgres>) {
@@ -256,7 +273,7 @@ impl Reader {
         now: DateTime<Utc>,
         under: Arc<str>,
     ) -> Result<Result<Self, NoMoment>, sqlx::Error> {
-        let mut connection = self.past.acquire().await?;
+        let mut connection = self.unbound().await?;
         let moment = bind_to(&mut connection, asked, now, &under).await?;
         Ok(moment.map(|moment| {
             self.waiting.put((moment, under.clone()), connection);
@@ -265,6 +282,17 @@ impl Reader {
                 ..self.clone()
             }
         }))
+    }
+
+    /// A connection to be bound. Before another one is opened, one that waits bound to something else is taken: a new one has to learn
+    /// every table and every statement first, which takes longer than many a read.
+    async fn unbound(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        if self.past.num_idle() == 0
+            && let Some(connection) = self.waiting.take_any_alive().await
+        {
+            return Ok(connection);
+        }
+        self.past.acquire().await
     }
 
     /// The pool of today.
@@ -299,7 +327,7 @@ impl Reader {
         let connection = if let Some(connection) = self.waiting.take_alive(to).await {
             connection
         } else {
-            let mut connection = self.past.acquire().await?;
+            let mut connection = self.unbound().await?;
             set_on(&mut connection, to).await?;
             connection
         };
