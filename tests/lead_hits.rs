@@ -14,6 +14,7 @@ mod support;
 use aggregates::ids::CompanyId;
 use projections::leads::counts::LeadFilter;
 use projections::leads::list::{self, Sort, SortColumn, Wanted};
+use projections::page::{PageFrom, PageRequest};
 use support::database::TestDatabase;
 
 /// So many that what most of them contain is estimated by the coarse sample.
@@ -82,7 +83,29 @@ async fn a_sample_tells_how_many_of_very_many_contain_a_text() {
                     descending: true,
                 },
             };
-            let total = list::total(&mut connection, list).await.unwrap();
+            let mut shown = Vec::new();
+            let mut total = None;
+            for from in [0, 20] {
+                let request = PageRequest {
+                    per_page: 20,
+                    from: PageFrom::Offset(from),
+                };
+                let (told, page) = list::page(&mut connection, list, &request).await.unwrap();
+                assert!(page.more, "{text}");
+                assert!(total.is_none_or(|total| total == told), "{text}");
+                total = Some(told);
+                shown.extend(page.rows.iter().map(|row| row.id));
+            }
+            let total = total.unwrap();
+            let first: Vec<i64> = sqlx::query_scalar(
+                "SELECT id FROM leads WHERE company_id = $1 AND search LIKE $2 ORDER BY created_at DESC, id DESC LIMIT 40",
+            )
+            .bind(company.get())
+            .bind(format!("%{text}%"))
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap();
+            assert_eq!(shown, first, "{text}");
             let real: i64 = sqlx::query_scalar(
                 "SELECT count(*) FROM leads WHERE company_id = $1 AND search LIKE $2",
             )

@@ -32,6 +32,11 @@ impl<C> PageRequest<C> {
         }
     }
 
+    /// Whether so many rows are a page and one more.
+    pub(crate) fn is_filled_by(&self, rows: usize) -> bool {
+        usize::try_from(self.per_page).is_ok_and(|page| rows > page)
+    }
+
     /// The cursor, when one gives the place.
     #[must_use]
     pub fn after(&self) -> Option<&C> {

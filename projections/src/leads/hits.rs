@@ -108,44 +108,31 @@ impl Estimate {
     }
 }
 
-/// How many leads of the list contain the text.
-pub(super) async fn total(
+/// How many leads of the list contain the text, where `all` meet its filter; and the ids of a page and one more, where the count had to collect
+/// the hits anyway.
+pub(super) async fn found(
     connection: &mut PgConnection,
     list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
     text: &str,
-) -> Result<Total, sqlx::Error> {
-    let all = counts::total(connection, list.company, list.filter).await?;
-    if all <= EXACT_UP_TO {
-        let counted = exact(connection, TODAY, list, text).await?;
-        return Ok(counted.unwrap_or(Total::exact(all)));
+    all: i64,
+) -> Result<(Total, Option<Vec<i64>>), sqlx::Error> {
+    let mut estimated = Total::exact(all);
+    if all > EXACT_UP_TO {
+        let walk = if *list.filter == LeadFilter::default() {
+            all
+        } else {
+            counts::total(connection, list.company, &LeadFilter::default()).await?
+        };
+        let collected = expected(connection, list, text).await?;
+        let estimate = estimate(connection, TODAY, list, text, (all, walk, collected)).await?;
+        if estimate.is_above() {
+            return Ok((estimate.total(), None));
+        }
+        estimated = estimate.total();
     }
-    let walk = if *list.filter == LeadFilter::default() {
-        all
-    } else {
-        counts::total(connection, list.company, &LeadFilter::default()).await?
-    };
-    let collected = expected(connection, list, text).await?;
-    let estimate = estimate(connection, TODAY, list, text, (all, walk, collected)).await?;
-    let counted = if estimate.is_above() {
-        None
-    } else {
-        exact(connection, TODAY, list, text).await?
-    };
-    Ok(counted.unwrap_or_else(|| estimate.total()))
-}
-
-/// How many, when they are not more than 10,000.
-pub(super) async fn exact(
-    connection: &mut PgConnection,
-    rows: Rows,
-    list: Wanted<'_>,
-    text: &str,
-) -> Result<Option<Total>, sqlx::Error> {
-    total::exact(connection, |query| {
-        query.push(format!("SELECT 1 FROM {}", rows.collected));
-        list::push_conditions(query, list.company, list.filter, Some(text));
-    })
-    .await
+    let found = found_at_once(connection, TODAY, list, request, all).await?;
+    Ok(found.map_or((estimated, None), |(total, ids)| (total, Some(ids))))
 }
 
 /// How many contain the text, and the ids of a page and one more, collected in one go; `None` where there are more than 10,000, or where an estimate

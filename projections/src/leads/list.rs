@@ -189,8 +189,11 @@ pub async fn by_ids(
     Ok(ids.iter().map(|id| rows.get(id).cloned()).collect())
 }
 
+/// A walk that looks for a page of hits passes so many times the leads among which it should lie.
+const WALK: i64 = 4;
+
 /// The column that a list is ordered by; ties are broken by id in the same direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SortColumn {
     /// When the lead came in.
     CreatedAt,
@@ -203,7 +206,7 @@ pub enum SortColumn {
 }
 
 /// An order of the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sort {
     /// By what.
     pub column: SortColumn,
@@ -294,7 +297,7 @@ impl Wanted<'_> {
     }
 }
 
-/// A page of the list.
+/// A page of the list, and how many leads it has: exact without a text, else as `hits` says.
 ///
 /// # Errors
 /// What the database answers.
@@ -302,42 +305,102 @@ pub async fn page(
     connection: &mut PgConnection,
     list: Wanted<'_>,
     request: &PageRequest<Cursor>,
-) -> Result<Page<LeadRow>, sqlx::Error> {
-    let Wanted {
-        company,
-        filter,
-        text,
-        sort,
-    } = list;
-    // The page is cut from `leads` alone; names are joined to its few rows afterwards.
+) -> Result<(Total, Page<LeadRow>), sqlx::Error> {
+    let all = counts::total(connection, list.company, list.filter).await?;
+    let Some(text) = list.text else {
+        let rows = query_of_page(list, request)
+            .build_query_as()
+            .fetch_all(connection)
+            .await?;
+        let page = Page::from_overfetch(rows, request.per_page);
+        return Ok((Total::exact(all), page));
+    };
+    let (total, collected) = hits::found(connection, list, request, text, all).await?;
+    let ids = match collected {
+        Some(ids) => Some(ids),
+        None => walked(connection, list, request, (all, total.count)).await?,
+    };
+    if let Some(ids) = ids {
+        return Ok((total, page_of(connection, ids, request).await?));
+    }
+    let mut transaction = plans::for_values(connection).await?;
+    let rows = query_of_page(list, request)
+        .build_query_as()
+        .fetch_all(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok((total, Page::from_overfetch(rows, request.per_page)))
+}
+
+/// The page is cut from `leads` alone; names are joined to its few rows afterwards.
+fn query_of_page<'a>(
+    list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
+) -> QueryBuilder<'a, Postgres> {
     let mut query = QueryBuilder::new(format!(
         "SELECT {LEAD_COLUMNS} FROM (SELECT l.* FROM leads l"
     ));
-    push_conditions(&mut query, company, filter, text);
+    push_conditions(&mut query, list.company, list.filter, list.text);
     push_page(&mut query, list, request);
     query.push(") l").push(LEAD_JOINS);
-    push_order(&mut query, sort);
-    let rows = if text.is_some() {
-        let mut transaction = plans::for_values(connection).await?;
-        let rows = query.build_query_as().fetch_all(&mut *transaction).await?;
-        transaction.commit().await?;
-        rows
-    } else {
-        query.build_query_as().fetch_all(connection).await?
-    };
-    Ok(Page::from_overfetch(rows, request.per_page))
+    push_order(&mut query, list.sort);
+    query
 }
 
-/// How many leads the list has: exact without a text, else as `hits` says.
-///
-/// # Errors
-/// What the database answers.
-pub async fn total(connection: &mut PgConnection, list: Wanted<'_>) -> Result<Total, sqlx::Error> {
-    if let Some(text) = list.text {
-        return hits::total(connection, list, text).await;
+/// The page of these leads, which are one more where the list goes on.
+pub(crate) async fn page_of<C>(
+    connection: &mut PgConnection,
+    ids: Vec<i64>,
+    request: &PageRequest<C>,
+) -> Result<Page<LeadRow>, sqlx::Error> {
+    // Not by the rows: one that went meanwhile does not end the list.
+    let more = request.is_filled_by(ids.len());
+    let page = usize::try_from(request.per_page).unwrap_or(usize::MAX);
+    let ids: Vec<LeadId> = ids.into_iter().take(page).map(LeadId).collect();
+    let rows = by_ids(connection, &ids).await?;
+    let rows = rows.into_iter().flatten().collect();
+    Ok(Page { rows, more })
+}
+
+/// The ids of a page and one more of what contains a text, found by walking through a part of the list that should hold several times as many hits;
+/// `None` where that is no shorter than to collect all hits, or does not hold a page. PostgreSQL is not left to choose: it tells how many leads
+/// contain a text from a sample of some hundred leads of everybody, and collects tens of thousands that it took for a few.
+async fn walked(
+    connection: &mut PgConnection,
+    list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
+    (all, hits): (i64, i64),
+) -> Result<Option<Vec<i64>>, sqlx::Error> {
+    let any_text = Wanted { text: None, ..list };
+    let (Some(text), true) = (list.text, any_text.is_of_an_index()) else {
+        return Ok(None);
+    };
+    let one_in = (all / hits.max(1)).max(1);
+    let wanted = request.offset() + request.per_page + 1;
+    let walk = wanted.saturating_mul(one_in).saturating_mul(WALK);
+    if walk > hits {
+        return Ok(None);
     }
-    let all = counts::total(connection, list.company, list.filter).await?;
-    Ok(Total::exact(all))
+    let mut query = QueryBuilder::new(
+        "SELECT l.id FROM (SELECT l.id, l.search, l.created_at, l.updated_at, l.full_name FROM leads l",
+    );
+    push_conditions(&mut query, list.company, list.filter, None);
+    push_searched(&mut query);
+    if let Some(cursor) = request.after() {
+        push_side(&mut query, list.sort, cursor, list.sort.beyond());
+    }
+    push_order(&mut query, list.sort);
+    query.push(" LIMIT ").push_bind(walk).push(") l WHERE ");
+    push_contains(&mut query, text);
+    push_order(&mut query, list.sort);
+    request.push_window(&mut query, false);
+    let mut transaction = plans::for_values(connection).await?;
+    let ids: Vec<i64> = query
+        .build_query_scalar()
+        .fetch_all(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(request.is_filled_by(ids.len()).then_some(ids))
 }
 
 pub(super) fn push_conditions(

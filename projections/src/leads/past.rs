@@ -13,8 +13,7 @@ mod counting;
 mod map;
 mod totals;
 
-use aggregates::ids::LeadId;
-use sqlx::{PgConnection, QueryBuilder, Row};
+use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
 
 use self::counting::{Passed, total};
 use self::map::Map;
@@ -53,7 +52,7 @@ pub struct Past<'a> {
     pub totals: &'a PastTotals,
 }
 
-/// A page, and how many leads the list has: as [`list::page`] and [`list::total`].
+/// A page, and how many leads the list has: as [`list::page`].
 ///
 /// # Errors
 /// What the database answers.
@@ -77,16 +76,29 @@ pub async fn page(
             }
             unmapped = Some(map.list);
         }
-        let total = list::total(connection, list).await?;
-        let ids = whole(connection, list, request).await?;
-        let page = Ids { ids, unmapped }.page(connection, request).await?;
-        return Ok((total, page));
+        let rows = hits::OF_THE_PAST;
+        let found = hits::found_at_once(connection, rows, list, request, all).await?;
+        if let Some((total, ids)) = found {
+            let page = list::page_of(connection, ids, request).await?;
+            return Ok((total, PastPage { page, unmapped }));
+        }
     }
     let search = Search::of(connection, past.moment, list, text).await?;
     let known = past.totals.of(&search);
-    let (total, ids) = containing(connection, past, list, (all, text, known), request).await?;
+    let remembered = past.totals.page(&search, list.sort, request);
+    if let (Some(total), Some(ids)) = (known, remembered) {
+        let page = list::page_of(connection, ids, request).await?;
+        let unmapped = None;
+        return Ok((total, PastPage { page, unmapped }));
+    }
+    let (total, mut ids) = containing(connection, past, list, (all, text, known), request).await?;
     if known.is_none() {
-        past.totals.remember(search, total);
+        past.totals.remember(search.clone(), total);
+    }
+    if ids.are_the_first {
+        let first = ids.ids.into();
+        ids.ids = totals::page(&first, request);
+        past.totals.remember_first(search, list.sort, first);
     }
     Ok((total, ids.page(connection, request).await?))
 }
@@ -101,7 +113,15 @@ async fn containing(
     list: Wanted<'_>,
     (all, text, known): (i64, &str, Option<Total>),
     request: &PageRequest<Cursor>,
-) -> Result<(Total, Ids), sqlx::Error> {
+) -> Result<(Total, ReadIds), sqlx::Error> {
+    // Whatever is collected, the first pages come of it at no price.
+    let first = totals::first_of(request);
+    let collect = first.as_ref().unwrap_or(request);
+    let of_collected = |ids, unmapped| ReadIds {
+        ids,
+        are_the_first: first.is_some(),
+        unmapped,
+    };
     let mut passed = Passed {
         all,
         of_all_times: 0,
@@ -111,17 +131,21 @@ async fn containing(
         passed.collected = hits::expected(connection, list, text).await?;
         if passed.is_collected_at_once() {
             let rows = hits::OF_THE_PAST;
-            let found = hits::found_at_once(connection, rows, list, request, all).await?;
+            let found = hits::found_at_once(connection, rows, list, collect, all).await?;
             if let Some((total, ids)) = found {
-                let unmapped = None;
-                return Ok((total, Ids { ids, unmapped }));
+                return Ok((total, of_collected(ids, None)));
             }
         }
     }
     passed.of_all_times = hits::rows_of_all_times(connection, list.company).await?;
-    let (total, unmapped) = match known {
-        Some(total) => (total, None),
-        None => total(connection, past, list, text, passed).await?,
+    let (total, unmapped) = if let Some(total) = known {
+        (total, None)
+    } else {
+        let counted = total(connection, past, list, (text, collect), passed).await?;
+        if let Some(ids) = counted.ids {
+            return Ok((counted.total, of_collected(ids, counted.unmapped)));
+        }
+        (counted.total, counted.unmapped)
     };
     let wanted = request.offset() + request.per_page + 1;
     let one_in = (all / total.count.max(1)).max(1);
@@ -136,7 +160,7 @@ async fn containing(
     }
     let mut ids = if !total.is_estimate && request.offset() >= total.count {
         // Nothing is to be looked for behind the end.
-        Ids::default()
+        ReadIds::default()
     } else if passed.walk_among_is_shorter(
         Map::told_of(connection, past, list).await?,
         wanted.saturating_mul(times),
@@ -148,10 +172,8 @@ async fn containing(
         transaction.commit().await?;
         ids
     } else {
-        Ids {
-            ids: hits::ids(connection, hits::OF_THE_PAST, list, request).await?,
-            unmapped: None,
-        }
+        let ids = hits::ids(connection, hits::OF_THE_PAST, list, collect).await?;
+        of_collected(ids, None)
     };
     ids.unmapped = ids.unmapped.or(unmapped);
     Ok((total, ids))
@@ -159,20 +181,22 @@ async fn containing(
 
 /// The leads of a page and one more, where the list goes on.
 #[derive(Default)]
-struct Ids {
+struct ReadIds {
     ids: Vec<i64>,
+    /// Whether these are the first of the list instead, with the page among them.
+    are_the_first: bool,
     /// As of the page.
     unmapped: Option<&'static ZonedList>,
 }
 
-impl Ids {
+impl ReadIds {
     async fn page(
         self,
         connection: &mut PgConnection,
         request: &PageRequest<Cursor>,
     ) -> Result<PastPage, sqlx::Error> {
         Ok(PastPage {
-            page: page_of(connection, self.ids, request).await?,
+            page: list::page_of(connection, self.ids, request).await?,
             unmapped: self.unmapped,
         })
     }
@@ -200,7 +224,7 @@ async fn among_few(
         walked = rest;
     }
     let page = PastPage {
-        page: page_of(connection, walked.of_page(request), request).await?,
+        page: list::page_of(connection, walked.of_page(request), request).await?,
         unmapped: None,
     };
     Ok(Some((total, page)))
@@ -231,10 +255,10 @@ async fn in_order(
     list: Wanted<'_>,
     Leads { all, one_in }: Leads,
     request: &PageRequest<Cursor>,
-) -> Result<Ids, sqlx::Error> {
+) -> Result<ReadIds, sqlx::Error> {
     if request.offset() >= all {
         // Nothing is to be walked through for a page behind the end.
-        return Ok(Ids::default());
+        return Ok(ReadIds::default());
     }
     let (first, second) = (Way::Piece(FIRST_PIECE), Way::Piece(SECOND_PIECE));
     let ways = if list.is_of_an_index() && request.offset() == 0 {
@@ -280,14 +304,16 @@ async fn in_order(
         if let Some(ids) = ids {
             // Where the first piece does not hold a page, a map saves reading a longer one.
             let unmapped = map.filter(|_| matches!(way, Way::Piece(SECOND_PIECE)));
-            return Ok(Ids {
+            return Ok(ReadIds {
                 ids,
+                are_the_first: false,
                 unmapped: unmapped.map(|map| map.list),
             });
         }
     }
-    Ok(Ids {
+    Ok(ReadIds {
         ids: whole(connection, list, request).await?,
+        are_the_first: false,
         unmapped: map.filter(|_| !astray).map(|map| map.list),
     })
 }
@@ -333,7 +359,7 @@ async fn piece(
     times: i64,
 ) -> Result<Option<Vec<i64>>, sqlx::Error> {
     if is_of_one_plan(list, request) {
-        return next_rows(connection, list, request, times).await;
+        return next_rows_at_once(connection, list, request, times).await;
     }
     let mut transaction = plans::for_values(connection).await?;
     let ids = next_rows(&mut transaction, list, request, times).await?;
@@ -347,11 +373,41 @@ async fn next_rows(
     request: &PageRequest<Cursor>,
     times: i64,
 ) -> Result<Option<Vec<i64>>, sqlx::Error> {
-    let wanted = request.offset() + request.per_page + 1;
-    let rows = wanted.saturating_mul(times);
-    let end = end_of_piece(connection, list, request, rows).await?;
+    let end = end_of_piece(connection, list, request, times).await?;
     let ids = ids_up_to(connection, list, request, end.as_ref()).await?;
-    Ok((end.is_none() || is_full(&ids, request)).then_some(ids))
+    Ok((end.is_none() || request.is_filled_by(ids.len())).then_some(ids))
+}
+
+/// The same in one statement, where its plan does not depend on the place at which the piece ends.
+async fn next_rows_at_once(
+    connection: &mut PgConnection,
+    list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
+    times: i64,
+) -> Result<Option<Vec<i64>>, sqlx::Error> {
+    let mut query = QueryBuilder::new("WITH piece AS MATERIALIZED (");
+    push_end_of_piece(&mut query, list, request, times);
+    query.push(") SELECT EXISTS (SELECT 1 FROM piece), ARRAY(SELECT l.id FROM leads l");
+    list::push_conditions(&mut query, list.company, list.filter, list.text);
+    query.push(match list.sort.column {
+        SortColumn::CreatedAt => " AND (l.created_at, l.id) ",
+        SortColumn::UpdatedAt => " AND (l.updated_at, l.id) ",
+        SortColumn::FullName => " AND (l.full_name, l.id) ",
+        SortColumn::Id => " AND l.id ",
+    });
+    query.push(list.sort.not_beyond());
+    query.push(match list.sort.column {
+        SortColumn::Id => " (SELECT id FROM piece)",
+        _ => " ((SELECT k FROM piece), (SELECT id FROM piece))",
+    });
+    list::push_page(&mut query, list, request);
+    query.push(")");
+    let (ends, ids): (bool, Vec<i64>) = query.build_query_as().fetch_one(&mut *connection).await?;
+    if !ends {
+        // The whole list is no longer than such a piece.
+        return ids_up_to(connection, list, request, None).await.map(Some);
+    }
+    Ok(request.is_filled_by(ids.len()).then_some(ids))
 }
 
 /// The ids of a page and one more, of the list as a whole: however few of its rows held.
@@ -374,11 +430,6 @@ fn is_of_one_plan(list: Wanted<'_>, request: &PageRequest<Cursor>) -> bool {
     list.is_of_an_index() && request.offset() == 0
 }
 
-/// Whether these are a page and one more.
-fn is_full(ids: &[i64], request: &PageRequest<Cursor>) -> bool {
-    usize::try_from(request.per_page).is_ok_and(|page| ids.len() > page)
-}
-
 /// The ids of a page and one more, of the part of the list that ends with this place. Alone, because PostgreSQL takes longer to plan
 /// the joins of the rows, all of them of views, than to read these and then the rows.
 async fn ids_up_to(
@@ -396,26 +447,37 @@ async fn ids_up_to(
     query.build_query_scalar().fetch_all(connection).await
 }
 
-/// The page of these leads, which are one more where the list goes on.
-pub(crate) async fn page_of<C>(
-    connection: &mut PgConnection,
-    ids: Vec<i64>,
-    request: &PageRequest<C>,
-) -> Result<Page<LeadRow>, sqlx::Error> {
-    let ids: Vec<LeadId> = ids.into_iter().map(LeadId).collect();
-    let rows = list::by_ids(connection, &ids).await?;
-    let rows = rows.into_iter().flatten().collect();
-    Ok(Page::from_overfetch(rows, request.per_page))
-}
-
-/// The place after so many of today's rows or of the versions, whichever comes first; `None` when there are fewer of both. The filter
-/// counts, the moment does not, except that nothing that came later is looked at where the order tells.
+/// The place at which a piece ends that has so many times the rows that are wanted; `None` when there are fewer.
 async fn end_of_piece(
     connection: &mut PgConnection,
     list: Wanted<'_>,
     request: &PageRequest<Cursor>,
-    rows: i64,
+    times: i64,
 ) -> Result<Option<Cursor>, sqlx::Error> {
+    let mut query = QueryBuilder::default();
+    push_end_of_piece(&mut query, list, request, times);
+    let row = query.build().fetch_optional(connection).await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let id = row.try_get(1)?;
+    Ok(Some(match list.sort.column {
+        SortColumn::CreatedAt | SortColumn::UpdatedAt => Cursor::Time(row.try_get(0)?, id),
+        SortColumn::Id => Cursor::Id(id),
+        SortColumn::FullName => Cursor::Name(row.try_get(0)?, id),
+    }))
+}
+
+/// Appends the query of that place, as `k` and `id`: after so many of today's rows or of the versions, whichever comes first, and no row when there
+/// are fewer of both. The filter counts, the moment does not, except that nothing that came later is looked at where the order tells.
+fn push_end_of_piece(
+    query: &mut QueryBuilder<'_, Postgres>,
+    list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
+    times: i64,
+) {
+    let wanted = request.offset() + request.per_page + 1;
+    let rows = wanted.saturating_mul(times);
     let sort = list.sort;
     let column = match sort.column {
         SortColumn::CreatedAt => "created_at",
@@ -423,21 +485,21 @@ async fn end_of_piece(
         SortColumn::Id => "id",
         SortColumn::FullName => "full_name",
     };
-    let mut query = QueryBuilder::new("SELECT l.k, l.id FROM (");
+    query.push("SELECT l.k, l.id FROM (");
     for (table, between) in [("public.leads", ""), ("past.leads", " UNION ALL ")] {
         query.push(format!(
             "{between}(SELECT l.{column} AS k, l.id FROM {table} l"
         ));
-        list::push_conditions(&mut query, list.company, list.filter, None);
+        list::push_conditions(query, list.company, list.filter, None);
         if matches!(sort.column, SortColumn::CreatedAt | SortColumn::UpdatedAt) {
             query.push(format!(
                 " AND l.{column} <= (SELECT current_setting('leadledger.as_of_at')::timestamptz)"
             ));
         }
         if let Some(cursor) = request.after() {
-            list::push_side(&mut query, sort, cursor, sort.beyond());
+            list::push_side(query, sort, cursor, sort.beyond());
         }
-        list::push_order(&mut query, sort);
+        list::push_order(query, sort);
         query.push(" OFFSET ");
         // As the window of a page.
         if request.offset() == 0 && list.is_of_an_index() {
@@ -451,14 +513,4 @@ async fn end_of_piece(
     query.push(format!(
         ") l ORDER BY l.k {direction}, l.id {direction} LIMIT 1"
     ));
-    let row = query.build().fetch_optional(connection).await?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
-    let id = row.try_get(1)?;
-    Ok(Some(match sort.column {
-        SortColumn::CreatedAt | SortColumn::UpdatedAt => Cursor::Time(row.try_get(0)?, id),
-        SortColumn::Id => Cursor::Id(id),
-        SortColumn::FullName => Cursor::Name(row.try_get(0)?, id),
-    }))
 }

@@ -309,9 +309,7 @@ async fn find(
         app.zone_maps.took(company, &read, moment, begun.elapsed());
         (total, read.page)
     } else {
-        let total = list::total(&mut connection, leads).await?;
-        let page = list::page(&mut connection, leads, &request).await?;
-        (total, page)
+        list::page(&mut connection, leads, &request).await?
     };
     let next = page.rows.last().filter(|_| page.more);
     let next = next.map(|row| WireCursor::from(sort.cursor_after(row)));

@@ -8,8 +8,8 @@ use super::Past;
 use super::map::Map;
 use crate::leads::counts::LeadFilter;
 use crate::leads::hits::{self, Estimate};
-use crate::leads::list::{Sort, SortColumn, Wanted};
-use crate::page::Total;
+use crate::leads::list::{Cursor, Sort, SortColumn, Wanted};
+use crate::page::{PageRequest, Total};
 use crate::plans;
 use crate::total::EXACT_UP_TO;
 use crate::zone_maps::{ASTRAY, ZonedList};
@@ -19,6 +19,10 @@ const DEARER: i64 = 2;
 
 /// So many that an index of the search finds are collected without looking for a shorter way: that would take as long.
 const AT_ONCE: i64 = EXACT_UP_TO;
+
+/// In a list of more leads a sample is asked first whether what the planner takes for a few hits are not tens of thousands: of what a small part of the
+/// leads contain it may know nothing, and a small part of these is many.
+const FORESEEN: i64 = 4 * EXACT_UP_TO;
 
 /// What there is to pass in search of a text.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +38,7 @@ pub(super) struct Passed {
 impl Passed {
     /// Whether whatever contains the text is collected, without asking how many that are.
     pub fn is_collected_at_once(self) -> bool {
-        self.collected <= AT_ONCE.min(self.all.saturating_mul(DEARER))
+        self.all <= FORESEEN && self.collected <= AT_ONCE.min(self.all.saturating_mul(DEARER))
     }
 
     /// Whether a walk to so many of the hits passes fewer leads than collecting all hits of all times. Collected rows lie anywhere, and cost more
@@ -62,14 +66,23 @@ impl Passed {
     }
 }
 
-/// How many leads contain the text; and the list without whose map they could not be counted by walking.
+/// How many leads contain a text, and what was found out with it.
+pub(super) struct Counted {
+    pub total: Total,
+    /// The leads of the page and one more, where the count had to collect all hits anyway.
+    pub ids: Option<Vec<i64>>,
+    /// The list without whose map they could not be counted by walking.
+    pub unmapped: Option<&'static ZonedList>,
+}
+
+/// Counts the leads that contain the text.
 pub(super) async fn total(
     connection: &mut PgConnection,
     past: Past<'_>,
     list: Wanted<'_>,
-    text: &str,
+    (text, request): (&str, &PageRequest<Cursor>),
     passed: Passed,
-) -> Result<(Total, Option<&'static ZonedList>), sqlx::Error> {
+) -> Result<Counted, sqlx::Error> {
     let Passed { all, collected, .. } = passed;
     let mut estimate = None;
     if all > EXACT_UP_TO {
@@ -79,24 +92,37 @@ pub(super) async fn total(
         let sizes = (all, walk, collected);
         let made = hits::estimate(connection, hits::OF_THE_PAST, list, text, sizes).await?;
         if made.is_above() {
-            return Ok((made.total(), None));
+            return Ok(Counted {
+                total: made.total(),
+                ids: None,
+                unmapped: None,
+            });
         }
         estimate = Some(made);
     }
     let expected = estimate.map_or(all, Estimate::hits);
-    // So few are looked through at once.
-    let walked = estimate.is_none() || passed.walk_is_shorter(EXACT_UP_TO, expected);
-    let (count, unmapped) = if walked {
-        counted(connection, past, list, (all, expected)).await?
-    } else {
-        (None, None)
-    };
-    let exact = match count {
-        Some(count) => (count <= EXACT_UP_TO).then_some(Total::exact(count)),
-        None => hits::exact(connection, hits::OF_THE_PAST, list, text).await?,
-    };
     let estimated = estimate.map_or(Total::exact(all), Estimate::total);
-    Ok((exact.unwrap_or(estimated), unmapped))
+    // So few are looked through at once.
+    let mut unmapped = None;
+    if estimate.is_none() || passed.walk_is_shorter(EXACT_UP_TO, expected) {
+        let (count, without) = counted(connection, past, list, (all, expected)).await?;
+        if let Some(count) = count {
+            let exact = (count <= EXACT_UP_TO).then_some(Total::exact(count));
+            return Ok(Counted {
+                total: exact.unwrap_or(estimated),
+                ids: None,
+                unmapped: None,
+            });
+        }
+        unmapped = without;
+    }
+    let found = hits::found_at_once(connection, hits::OF_THE_PAST, list, request, all).await?;
+    let (total, ids) = found.map_or((estimated, None), |(total, ids)| (total, Some(ids)));
+    Ok(Counted {
+        total,
+        ids,
+        unmapped,
+    })
 }
 
 /// How many leads contain the text, up to 10,001, counted by walking; or the list without whose map that cannot be done.

@@ -1,4 +1,4 @@
-//! How many leads the past was found to have: in each stage, and what contains a text.
+//! How many leads the past was found to have: in each stage, and what contains a text; and the first of these.
 //!
 //! How many meet a filter is the sum of as many counters as there are combinations of what leads are classified by. Few enough hits are counted, and of a past moment by way of all leads that ever contained the text, which can take many times as long as the
 //! page. But what a moment held stays what it is, and whoever looks at it turns pages: so it is counted once. In memory alone, because a text
@@ -13,16 +13,23 @@ use sqlx::PgConnection;
 use super::Past;
 use crate::count_spans;
 use crate::leads::counts::LeadFilter;
-use crate::leads::list::Wanted;
-use crate::page::Total;
+use crate::leads::list::{Cursor, Sort, Wanted};
+use crate::page::{PageFrom, PageRequest, Total};
 
 /// How many searches are remembered, and how many sums: of a short text each takes some 300 bytes.
 const SEARCHES: usize = 4_096;
+
+/// Of how many searches the first hits are remembered: at most 16 kB each.
+const LISTS: usize = 256;
+
+/// How many hits, in the order of the list, are remembered of a search that had to collect them.
+const FIRST: i64 = 2_000;
 
 /// What was counted, by what was asked for.
 #[derive(Debug)]
 pub struct PastTotals {
     searches: Cache<Search, Total>,
+    lists: Cache<(Search, Sort), Arc<[i64]>>,
     stages: Cache<Counted, Arc<[(i64, i64)]>>,
 }
 
@@ -50,6 +57,7 @@ impl Default for PastTotals {
     fn default() -> Self {
         Self {
             searches: Cache::new(SEARCHES),
+            lists: Cache::new(LISTS),
             stages: Cache::new(SEARCHES),
         }
     }
@@ -62,6 +70,26 @@ impl PastTotals {
 
     pub(super) fn remember(&self, search: Search, total: Total) {
         self.searches.insert(search, total);
+    }
+
+    /// The ids of a page by its number, and one more, from what is remembered of the list. What a cursor means depends on more than ids.
+    pub(super) fn page(
+        &self,
+        search: &Search,
+        sort: Sort,
+        request: &PageRequest<Cursor>,
+    ) -> Option<Vec<i64>> {
+        if request.after().is_some() {
+            return None;
+        }
+        let ids = self.lists.get(&(search.clone(), sort))?;
+        let is_whole = ids.len() < usize::try_from(FIRST).ok()?;
+        let page = page(&ids, request);
+        (is_whole || request.is_filled_by(page.len())).then_some(page)
+    }
+
+    pub(super) fn remember_first(&self, search: Search, sort: Sort, ids: Arc<[i64]>) {
+        self.lists.insert((search, sort), ids);
     }
 }
 
@@ -124,4 +152,21 @@ impl Search {
             text: text.to_owned(),
         })
     }
+}
+
+/// What is to be asked for so that a page is found and the first hits can be remembered: these, if the page is among them.
+pub(super) fn first_of(request: &PageRequest<Cursor>) -> Option<PageRequest<Cursor>> {
+    let first = PageRequest {
+        per_page: FIRST - 1,
+        from: PageFrom::Offset(0),
+    };
+    let end = request.offset().saturating_add(request.per_page);
+    (request.after().is_none() && end < FIRST).then_some(first)
+}
+
+/// The page by its number, and one more, of the first ids of a list.
+pub(super) fn page(ids: &Arc<[i64]>, request: &PageRequest<Cursor>) -> Vec<i64> {
+    let rows = |rows: i64| usize::try_from(rows).unwrap_or(usize::MAX);
+    let from = ids.iter().copied().skip(rows(request.offset()));
+    from.take(rows(request.per_page + 1)).collect()
 }
