@@ -280,7 +280,7 @@ async fn what_very_many_contain_is_found_as_it_was_after_all_of_them_were_change
     scene.server.assert_sound().await;
 }
 
-/// What few contain is collected at once with its page, by whoever asks first: here for any page of it, by a server that remembers nothing.
+/// What few contain is collected at once with its page, by whoever asks first, and remembered for the others: here for any page of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn any_page_of_what_few_contain_can_be_the_first_that_is_asked_for() {
     // More than are looked through whatever is searched for.
@@ -334,10 +334,18 @@ async fn any_page_of_what_few_contain_can_be_the_first_that_is_asked_for() {
         .execute(pool)
         .await
         .unwrap();
-    for (search, from, wanted) in &then {
-        let fresh = scene.server.beside().await;
+    let one = scene.server.beside().await;
+    // By servers that remember nothing, and then, twice, by one that remembers.
+    let alone = then.iter().map(|asked| (None, asked));
+    let again = then.iter().rev().chain(&then);
+    for (server, (search, from, wanted)) in alone.chain(again.map(|asked| (Some(&one), asked))) {
+        let fresh = match server {
+            None => Some(scene.server.beside().await),
+            Some(_) => None,
+        };
+        let server = server.or(fresh.as_ref()).expect("one or the other");
         let moment = format!("{from}&as_of={end}");
-        let call = fresh.get(path(search, &moment)).token(&scene.ana.token);
+        let call = server.get(path(search, &moment)).token(&scene.ana.token);
         let mut found = call.expect(200).await;
         let told = found["meta"].as_object_mut().expect("meta").remove("as_of");
         assert!(told.is_some(), "{found}");
