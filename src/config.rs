@@ -182,7 +182,7 @@ pub enum Command {
     Rebuild(ProjectionArgs),
     /// Rebuild read tables apart and compare them with the live ones; exit status 1 on any difference
     Verify(VerifyArgs),
-    /// Print the life of something as the ledger tells it, step by step, beside a running server
+    /// Print the life of a lead as the ledger tells it, step by step, beside a running server
     #[command(subcommand)]
     Replay(ReplayCommand),
     /// Check the evidence pack of a lead, without a server or a database; exit status 1 when it does not hold

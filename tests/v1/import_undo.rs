@@ -80,6 +80,10 @@ async fn what_an_undo_took_away_is_on_record_until_it_is_erased() {
     let found = server.get(format!("{list}?search=p1@example.com"));
     let found = found.token(&scene.ana.token).expect(200).await;
     let lead = format!("/api/v1/leads/{}", int(&found["leads"][0]["id"]));
+    let then: i64 = sqlx::query_scalar("SELECT position FROM ledger_head")
+        .fetch_one(server.database.pool())
+        .await
+        .expect("the ledger's end");
     post(&scene, &import, "undo").expect(202).await;
     assert_eq!(scene.ended(code(&import)).await["status"], "undone");
 
@@ -132,9 +136,23 @@ async fn what_an_undo_took_away_is_on_record_until_it_is_erased() {
     let release = server.post(format!("{holds}/{}/release", int(&hold["id"])));
     let released = release.token(&scene.ana.token).expect(200).await;
     assert_eq!(released["legal_hold"]["standing"], false, "{released}");
+    // As of the time when it was there a block hides it, and is taken back like any other.
+    let then = format!(
+        "/api/v1/companies/{}/leads?search=p1@example.com&as_of={then}",
+        scene.company
+    );
+    let found = async || get(then.clone()).expect(200).await["leads"].clone();
+    let shown = found().await;
+    assert_eq!(shown[0]["email"], "p1@example.com", "{shown}");
     step("block").expect(200).await;
+    assert_eq!(found().await, json!([]));
     let unblock = server.delete(format!("{lead}/erasure"));
-    unblock.token(&scene.ana.token).expect(404).await;
+    let unblocked = unblock.token(&scene.ana.token).expect(200).await;
+    assert_eq!(unblocked["erasure"]["status"], "in_use", "{unblocked}");
+    assert_eq!(found().await, shown);
+    get(lead.clone()).expect(404).await;
+    server.assert_sound().await;
+    step("block").expect(200).await;
     let erased = step("erase").expect(200).await;
     assert!(erased["erasure"]["certificate"].is_string(), "{erased}");
     let data = get(format!("{lead}/personal_data")).expect(200).await;

@@ -451,6 +451,40 @@ async fn how_far_an_erasure_had_gone_is_told_as_of_then() {
     }
 }
 
+/// A file of then has the columns of what is shown, and the name of an extra field can be as personal as its value.
+#[tokio::test]
+async fn what_only_a_hidden_lead_has_heads_no_column_of_an_export() {
+    let server = TestServer::start().await;
+    let ana = server.sign_up("Ana").await;
+    let company = server.company(&ana, "Acme").await;
+    let lead = json!({"first_name": "Bo", "extra": {"Nickname of Bo": "Bobo"}});
+    let lead = int(&server.lead(&ana, company, lead).await["id"]);
+    let other = json!({"first_name": "Cy", "extra": {"Shoes": "42"}});
+    server.lead(&ana, company, other).await;
+    let then: i64 = sqlx::query_scalar("SELECT position FROM ledger_head")
+        .fetch_one(server.database.pool())
+        .await
+        .expect("the ledger's end");
+    for (next, has_both) in [("none", true), ("block", false), ("back", true)] {
+        match next {
+            "none" => {}
+            "back" => {
+                let path = format!("/api/v1/leads/{lead}/erasure");
+                server.delete(path).token(&ana.token).expect(200).await;
+            }
+            step => drop(done(&server, &ana, lead, step).await),
+        }
+        for moment in [String::new(), format!("&as_of={then}")] {
+            let path = format!("/api/v1/companies/{company}/leads/export?format=csv{moment}");
+            let call = server.get(path).token(&ana.token);
+            let file = call.expect_answer(200).await.text;
+            assert!(file.contains("Shoes"), "{next}{moment}: {file}");
+            let said = file.contains("Nickname of Bo");
+            assert_eq!(said, has_both, "{next}{moment}: {file}");
+        }
+    }
+}
+
 /// The register of destroyed keys is not made by a fold, and yet who changes it, or the time at the ledger's end, is found out.
 #[tokio::test]
 async fn a_changed_register_of_erasures_is_found() {

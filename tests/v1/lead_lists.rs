@@ -284,3 +284,47 @@ async fn pages_have_limits() {
         assert!(refused["errors"][field].is_array(), "{query}: {refused}");
     }
 }
+
+/// What a search shows is of one moment, whatever changes while it is answered: each lead contains the text and meets the filter.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_shows_nothing_that_it_was_not_for() {
+    const LEADS: usize = 24;
+    let server = TestServer::start().await;
+    let lead = |_| json!({"first_name": "Ana", "last_name": "Toggle"});
+    let (ana, company, made) = with_leads(&server, (0..LEADS).map(lead).collect()).await;
+    let (server, ana) = (&server, &ana);
+    let change = async |leads: &[i64]| {
+        for round in 0..12 {
+            for lead in leads {
+                let (name, stage) = [("Plain", 2), ("Toggle", 3)][round % 2];
+                let path = format!("/api/v1/leads/{lead}");
+                let call = server.put(path).token(&ana.token);
+                let body = json!({"last_name": name, "stage_id": stage});
+                call.json(&body).expect(200).await;
+            }
+        }
+    };
+    let read = async |query: &str| {
+        for _ in 0..120 {
+            let path = format!("/api/v1/companies/{company}/leads?search=toggle&{query}");
+            let answer = server.get(path).token(&ana.token).expect(200).await;
+            let leads = answer["leads"].as_array().expect("leads");
+            for lead in leads {
+                assert_eq!(lead["last_name"], "Toggle", "{query}: {answer}");
+                if query.contains("stage_id") {
+                    assert_eq!(lead["stage"]["id"], 3, "{query}: {answer}");
+                }
+            }
+            let all = usize::try_from(int(&answer["meta"]["total_count"]));
+            assert_eq!(Ok(leads.len()), all, "{query}: {answer}");
+        }
+    };
+    let (one, other) = made.split_at(LEADS / 2);
+    tokio::join!(
+        change(one),
+        change(other),
+        read("per_page=100"),
+        read("per_page=100&sort=full_name"),
+        read("per_page=100&stage_id=3"),
+    );
+}

@@ -109,9 +109,8 @@ impl Lead {
         &self,
         command: ErasureCommand,
     ) -> Result<Vec<LeadEvent>, LeadError> {
-        // A lead that was taken away is still on record: what is held of it can be erased.
-        let on_record = self.exists() || (self.removed && command != ErasureCommand::Unblock);
-        if !on_record {
+        // A lead that was taken away is still on record: what is held of it can be blocked and erased.
+        if !self.exists() && !self.removed {
             return Err(LeadError::NotCreated);
         }
         match (command, self.data_status) {
@@ -120,6 +119,14 @@ impl Lead {
             }
             (ErasureCommand::Block { .. }, DataStatus::Blocked)
             | (ErasureCommand::Erase { .. }, DataStatus::Erased) => Ok(vec![]),
+            // It is shown as of the time before it was taken away; today there is nothing to be shown, found or alike.
+            (ErasureCommand::Unblock, DataStatus::Blocked) if self.removed => {
+                Ok(vec![LeadEvent::LeadUnblocked {
+                    contact: Personal::default(),
+                    answers: Personal::default(),
+                    extra: Personal::default(),
+                }])
+            }
             (ErasureCommand::Unblock, DataStatus::Blocked) => Ok(vec![LeadEvent::LeadUnblocked {
                 contact: self.contact.clone(),
                 answers: self.answers.clone(),

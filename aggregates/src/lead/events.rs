@@ -151,7 +151,7 @@ pub enum LeadEvent {
         /// Why.
         reason: ErasureReason,
     },
-    /// The person's data is used again: this is what it was when it was blocked.
+    /// The person's data is used again: this is what it was when it was blocked, and nothing of a lead that was removed.
     LeadUnblocked {
         /// How to reach the person.
         contact: Personal<Contact>,

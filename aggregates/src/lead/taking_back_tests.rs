@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::Decide;
 use crate::email::Email;
 use crate::ids::{CompanyId, LeadId, QuestionId, SourceId};
+use crate::lead::erasure::{ErasureCommand, ErasureReason};
 use crate::lead::{Answer, Classification, CreateLead, LeadCommand};
 use crate::person_name::PersonName;
 use crate::stage::Stage;
 use crate::testing::{carry_out, folded};
+use crate::{Decide, Personal};
 
 fn email(raw: &str) -> Email {
     Email::parse(raw).unwrap()
@@ -138,4 +139,30 @@ fn a_removed_lead_takes_no_command() {
     ] {
         assert_eq!(lead.decide(command), Err(LeadError::NotCreated));
     }
+}
+
+#[test]
+fn the_block_of_a_removed_lead_is_taken_back_and_brings_nothing_back() {
+    let mut lead = ana();
+    carry_out(
+        &mut lead,
+        LeadCommand::Remove {
+            import_id: ImportId(7),
+        },
+    );
+    let reason = ErasureReason::SubjectRequest;
+    let erasure = LeadCommand::Erasure;
+    carry_out(&mut lead, erasure(ErasureCommand::Block { reason }));
+    let back = LeadEvent::LeadUnblocked {
+        contact: Personal::default(),
+        answers: Personal::default(),
+        extra: Personal::default(),
+    };
+    let unblocked = carry_out(&mut lead, erasure(ErasureCommand::Unblock));
+    assert_eq!(unblocked, [back]);
+    assert!(!lead.exists());
+    assert_eq!(
+        lead.decide(erasure(ErasureCommand::Unblock)),
+        Err(LeadError::NotBlocked)
+    );
 }

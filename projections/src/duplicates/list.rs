@@ -82,7 +82,10 @@ pub async fn page_of_past(
                 matches!(found, Found::NoMap).then_some(&DUPLICATES),
             ),
         };
-        return Ok(PastPage { page, unmapped });
+        return Ok(PastPage {
+            page: without_hidden(page),
+            unmapped,
+        });
     }
     // What is left of the groups with somebody to hide may have other places than it had: it is put among the rest here.
     let (mut places, unmapped) = match walk.ids(connection, request).await? {
@@ -101,9 +104,15 @@ pub async fn page_of_past(
     let ids = window.take(count(request.per_page).saturating_add(1));
     let ids = ids.map(|(_, lead)| lead).collect();
     Ok(PastPage {
-        page: page_of(connection, ids, request).await?,
+        page: without_hidden(page_of(connection, ids, request).await?),
         unmapped,
     })
+}
+
+/// Without whom was blocked or erased while the page was read: the row would tell that the person was like others.
+fn without_hidden(mut page: Page<LeadRow>) -> Page<LeadRow> {
+    page.rows.retain(|row| !row.hidden);
+    page
 }
 
 /// The places of these leads in the list.

@@ -6,7 +6,9 @@ use futures::{StreamExt, TryStreamExt};
 use sqlx::{PgConnection, Postgres, QueryBuilder, Transaction};
 
 use super::counts::LeadFilter;
-use super::list::{LEAD_COLUMNS, LEAD_JOINS, LeadRow, Sort, push_conditions, push_order};
+use super::list::{
+    LEAD_COLUMNS, LEAD_JOINS, LeadRow, Sort, push_conditions, push_not_hidden, push_order,
+};
 use crate::duplicates::Hidden;
 
 /// Which leads, in which order.
@@ -64,7 +66,7 @@ impl Snapshot {
             .await
     }
 
-    /// The names of the extra fields that any of the leads has, in the order of their letters; at most so many.
+    /// The names of the extra fields that any of the leads shows, in the order of their letters; at most so many.
     ///
     /// # Errors
     /// What the database answers.
@@ -73,6 +75,8 @@ impl Snapshot {
             "SELECT DISTINCT f.name COLLATE \"C\" FROM leads l CROSS JOIN LATERAL jsonb_object_keys(l.extra) AS f(name)",
         );
         self.selection.push_where(&mut query);
+        // As it was earlier, the row of who is blocked or erased may still have some.
+        push_not_hidden(&mut query);
         query.push(" ORDER BY 1 LIMIT ").push_bind(most);
         query
             .build_query_scalar()
@@ -80,7 +84,7 @@ impl Snapshot {
             .await
     }
 
-    /// The questions that any of the leads has an answer to, by id, each with its wording; at most so many.
+    /// The questions to which any of the leads shows an answer, by id, each with its wording; at most so many.
     ///
     /// # Errors
     /// What the database answers.
@@ -90,6 +94,7 @@ impl Snapshot {
              FROM leads l CROSS JOIN LATERAL jsonb_array_elements(l.answers) AS a(answer)",
         );
         self.selection.push_where(&mut query);
+        push_not_hidden(&mut query);
         query.push(" GROUP BY 1 ORDER BY 1 LIMIT ").push_bind(most);
         query
             .build_query_as()

@@ -245,7 +245,7 @@ async fn walked(
             rows.walked
         ));
         list::push_conditions(query, list.company, list.filter, None);
-        list::push_searched(query);
+        list::push_not_hidden(query);
         query.push(format!(" AND {sample} OFFSET 0) l WHERE "));
         list::push_contains(query, text);
     });

@@ -306,8 +306,8 @@ pub async fn page(
     list: Wanted<'_>,
     request: &PageRequest<Cursor>,
 ) -> Result<(Total, Page<LeadRow>), sqlx::Error> {
-    let all = counts::total(connection, list.company, list.filter).await?;
     let Some(text) = list.text else {
+        let all = counts::total(connection, list.company, list.filter).await?;
         let rows = query_of_page(list, request)
             .build_query_as()
             .fetch_all(connection)
@@ -315,21 +315,26 @@ pub async fn page(
         let page = Page::from_overfetch(rows, request.per_page);
         return Ok((Total::exact(all), page));
     };
-    let (total, collected) = hits::found(connection, list, request, text, all).await?;
+    // Of one moment, as one statement would be: what changes between two would be shown though it does not contain the text, or is not of who asks.
+    let mut snapshot = plans::snapshot(connection).await?;
+    let all = counts::total(&mut snapshot, list.company, list.filter).await?;
+    let (total, collected) = hits::found(&mut snapshot, list, request, text, all).await?;
     let ids = match collected {
         Some(ids) => Some(ids),
-        None => walked(connection, list, request, (all, total.count)).await?,
+        None => walked(&mut snapshot, list, request, (all, total.count)).await?,
     };
-    if let Some(ids) = ids {
-        return Ok((total, page_of(connection, ids, request).await?));
-    }
-    let mut transaction = plans::for_values(connection).await?;
-    let rows = query_of_page(list, request)
-        .build_query_as()
-        .fetch_all(&mut *transaction)
-        .await?;
-    transaction.commit().await?;
-    Ok((total, Page::from_overfetch(rows, request.per_page)))
+    let page = if let Some(ids) = ids {
+        plans::for_any_values(&mut snapshot).await?;
+        page_of(&mut snapshot, ids, request).await?
+    } else {
+        let rows = query_of_page(list, request)
+            .build_query_as()
+            .fetch_all(&mut *snapshot)
+            .await?;
+        Page::from_overfetch(rows, request.per_page)
+    };
+    snapshot.commit().await?;
+    Ok((total, page))
 }
 
 /// The page is cut from `leads` alone; names are joined to its few rows afterwards.
@@ -385,7 +390,7 @@ async fn walked(
         "SELECT l.id FROM (SELECT l.id, l.search, l.created_at, l.updated_at, l.full_name FROM leads l",
     );
     push_conditions(&mut query, list.company, list.filter, None);
-    push_searched(&mut query);
+    push_not_hidden(&mut query);
     if let Some(cursor) = request.after() {
         push_side(&mut query, list.sort, cursor, list.sort.beyond());
     }
@@ -445,7 +450,7 @@ pub(super) fn push_conditions(
     }
     push_created(query, filter, "l.created_at");
     if let Some(text) = text {
-        push_searched(query);
+        push_not_hidden(query);
         query.push(" AND ");
         push_contains(query, text);
     }
@@ -466,8 +471,8 @@ pub(super) fn push_created(
     }
 }
 
-/// The condition that a lead may be found by a text.
-pub(super) fn push_searched(query: &mut QueryBuilder<'_, Postgres>) {
+/// The condition that a lead is neither blocked nor erased: nothing of it is shown, nor found.
+pub(super) fn push_not_hidden(query: &mut QueryBuilder<'_, Postgres>) {
     query.push(
         " AND NOT EXISTS (SELECT 1 FROM lead_erasures e WHERE e.lead_id = l.id AND e.status <> 'in_use')",
     );

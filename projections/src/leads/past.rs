@@ -35,6 +35,9 @@ const SECOND_PIECE: i64 = 32;
 /// As many leads as a company had are looked through for a text one by one, instead of finding every version of whatever contains it.
 const FEW: i64 = 1_000;
 
+/// How often a search is read, where leads that contain the text are blocked or erased meanwhile.
+const TRIES: usize = 4;
+
 /// A page of a list of the past.
 pub struct PastPage {
     /// The page.
@@ -57,6 +60,28 @@ pub struct Past<'a> {
 /// # Errors
 /// What the database answers.
 pub async fn page(
+    connection: &mut PgConnection,
+    past: Past<'_>,
+    list: Wanted<'_>,
+    request: &PageRequest<Cursor>,
+) -> Result<(Total, PastPage), sqlx::Error> {
+    let mut tries = 1;
+    loop {
+        let (total, mut read) = page_at_once(connection, past, list, request).await?;
+        let rows = &mut read.page.rows;
+        if list.text.is_none() || rows.iter().all(|row| !row.hidden) {
+            return Ok((total, read));
+        }
+        // Somebody was blocked after the ids were read. Without a name the row would still tell that the person contained the text.
+        if tries == TRIES {
+            rows.retain(|row| !row.hidden);
+            return Ok((total, read));
+        }
+        tries += 1;
+    }
+}
+
+async fn page_at_once(
     connection: &mut PgConnection,
     past: Past<'_>,
     list: Wanted<'_>,

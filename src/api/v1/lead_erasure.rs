@@ -215,7 +215,7 @@ async fn show_erasure(
 
 /// Take the block of a lead's personal data back
 ///
-/// It is shown, found and changed again as before. Of a lead that an undone import took away there is nothing to be shown: 404.
+/// It is shown, found and changed again as before. A lead that an undone import took away is shown again as of the time when it was there.
 #[utoipa::path(delete, path = "/leads/{id}/erasure", tag = "Erasure", security(("bearer" = [])), params(("id" = i64, Path)),
     responses((status = 200, description = "In use again", body = ErasureEnvelope), (status = 401, description = "No or bad token"),
         (status = 403, description = "Right missing"), (status = 404, description = "No such lead"),
