@@ -32,20 +32,29 @@ pub(crate) async fn for_values(
     })
 }
 
-/// A transaction that sees one moment of today from its first statement on, whose statements are planned for their values.
+/// A transaction that sees one moment of today from its first statement on.
 pub(crate) async fn snapshot(
     connection: &mut PgConnection,
 ) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
-    let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {FOR_VALUES}");
-    connection.begin_with(begin).await
+    connection
+        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .await
 }
 
-/// From here on to its end the transaction takes one plan for all values, as connections do by themselves.
-pub(crate) async fn for_any_values(
+/// From here on each statement of the transaction is planned for its values.
+pub(crate) async fn plan_for_values(
+    transaction: &mut Transaction<'_, Postgres>,
+) -> Result<(), sqlx::Error> {
+    transaction.execute(FOR_VALUES).await?;
+    Ok(())
+}
+
+/// From here on they are planned as the connection does it by itself.
+pub(crate) async fn plan_as_before(
     transaction: &mut Transaction<'_, Postgres>,
 ) -> Result<(), sqlx::Error> {
     transaction
-        .execute("SET LOCAL plan_cache_mode TO auto")
+        .execute("SET LOCAL plan_cache_mode TO DEFAULT")
         .await?;
     Ok(())
 }

@@ -318,13 +318,14 @@ pub async fn page(
     // Of one moment, as one statement would be: what changes between two would be shown though it does not contain the text, or is not of who asks.
     let mut snapshot = plans::snapshot(connection).await?;
     let all = counts::total(&mut snapshot, list.company, list.filter).await?;
+    plans::plan_for_values(&mut snapshot).await?;
     let (total, collected) = hits::found(&mut snapshot, list, request, text, all).await?;
     let ids = match collected {
         Some(ids) => Some(ids),
         None => walked(&mut snapshot, list, request, (all, total.count)).await?,
     };
     let page = if let Some(ids) = ids {
-        plans::for_any_values(&mut snapshot).await?;
+        plans::plan_as_before(&mut snapshot).await?;
         page_of(&mut snapshot, ids, request).await?
     } else {
         let rows = query_of_page(list, request)

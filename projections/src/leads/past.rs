@@ -35,9 +35,6 @@ const SECOND_PIECE: i64 = 32;
 /// As many leads as a company had are looked through for a text one by one, instead of finding every version of whatever contains it.
 const FEW: i64 = 1_000;
 
-/// How often a search is read, where leads that contain the text are blocked or erased meanwhile.
-const TRIES: usize = 4;
-
 /// A page of a list of the past.
 pub struct PastPage {
     /// The page.
@@ -65,56 +62,64 @@ pub async fn page(
     list: Wanted<'_>,
     request: &PageRequest<Cursor>,
 ) -> Result<(Total, PastPage), sqlx::Error> {
-    let mut tries = 1;
-    loop {
-        let (total, mut read) = page_at_once(connection, past, list, request).await?;
-        let rows = &mut read.page.rows;
-        if list.text.is_none() || rows.iter().all(|row| !row.hidden) {
-            return Ok((total, read));
-        }
-        // Somebody was blocked after the ids were read. Without a name the row would still tell that the person contained the text.
-        if tries == TRIES {
-            rows.retain(|row| !row.hidden);
-            return Ok((total, read));
-        }
-        tries += 1;
-    }
-}
-
-async fn page_at_once(
-    connection: &mut PgConnection,
-    past: Past<'_>,
-    list: Wanted<'_>,
-    request: &PageRequest<Cursor>,
-) -> Result<(Total, PastPage), sqlx::Error> {
     let all = past.leads(connection, list.company, list.filter).await?;
     let Some(text) = list.text else {
         let ids = in_order(connection, past, list, Leads { all, one_in: 1 }, request).await?;
         let page = ids.page(connection, request).await?;
         return Ok((Total::exact(all), page));
     };
+    // Of one moment of today: who is blocked after the ids were read would be shown without a name, as one who contains the text.
+    let mut snapshot = plans::snapshot(connection).await?;
     let mut unmapped = None;
-    if all <= FEW {
-        if let Some(map) = Map::of(connection, past, list, all).await? {
-            if let Some(found) = among_few(connection, list, map, request).await? {
-                return Ok(found);
-            }
-            unmapped = Some(map.list);
+    if all <= FEW
+        && let Some(map) = Map::of(&mut snapshot, past, list, all).await?
+    {
+        if let Some(found) = among_few(&mut snapshot, list, map, request).await? {
+            snapshot.commit().await?;
+            return Ok(found);
         }
-        let rows = hits::OF_THE_PAST;
-        let found = hits::found_at_once(connection, rows, list, request, all).await?;
-        if let Some((total, ids)) = found {
-            let page = list::page_of(connection, ids, request).await?;
-            return Ok((total, PastPage { page, unmapped }));
-        }
+        unmapped = Some(map.list);
     }
+    plans::plan_for_values(&mut snapshot).await?;
+    let (total, ids) = if all <= FEW {
+        let rows = hits::OF_THE_PAST;
+        let found = hits::found_at_once(&mut snapshot, rows, list, request, all).await?;
+        // So few are never too many to be counted.
+        let (total, ids) = found.unwrap_or((Total::exact(all), Vec::new()));
+        (
+            total,
+            ReadIds {
+                ids,
+                ..ReadIds::default()
+            },
+        )
+    } else {
+        searched(&mut snapshot, past, list, (all, text), request).await?
+    };
+    plans::plan_as_before(&mut snapshot).await?;
+    let mut page = ids.page(&mut snapshot, request).await?;
+    snapshot.commit().await?;
+    page.unmapped = page.unmapped.or(unmapped);
+    Ok((total, page))
+}
+
+/// The page of what contains a text, among many leads: remembered, or found and remembered.
+async fn searched(
+    connection: &mut PgConnection,
+    past: Past<'_>,
+    list: Wanted<'_>,
+    (all, text): (i64, &str),
+    request: &PageRequest<Cursor>,
+) -> Result<(Total, ReadIds), sqlx::Error> {
     let search = Search::of(connection, past.moment, list, text).await?;
     let known = past.totals.of(&search);
     let remembered = past.totals.page(&search, list.sort, request);
     if let (Some(total), Some(ids)) = (known, remembered) {
-        let page = list::page_of(connection, ids, request).await?;
-        let unmapped = None;
-        return Ok((total, PastPage { page, unmapped }));
+        let ids = ReadIds {
+            ids,
+            ..ReadIds::default()
+        };
+        return Ok((total, ids));
     }
     let (total, mut ids) = containing(connection, past, list, (all, text, known), request).await?;
     if known.is_none() {
@@ -125,7 +130,7 @@ async fn page_at_once(
         ids.ids = totals::page(&first, request);
         past.totals.remember_first(search, list.sort, first);
     }
-    Ok((total, ids.page(connection, request).await?))
+    Ok((total, ids))
 }
 
 /// The page of what contains a text, among many leads.
