@@ -101,6 +101,9 @@ pub(crate) async fn by_stage(
             (None, None) => {}
         }
     }
+    if parts.is_empty() {
+        return counts::by_stage(connection, company, filter).await;
+    }
     parts.sort_by_key(|(days, _)| days.first);
     let mut others: Vec<Days> = Vec::new();
     for (days, as_of) in parts {
@@ -129,10 +132,10 @@ pub(crate) async fn by_stage(
     Ok(found)
 }
 
-/// Either a stage and how many leads are in it, or the position up to which the spans of a part tell, its first day, and the one behind its last.
+/// Either a stage and how many leads are in it by spans, or the position up to which the spans of a part tell, its first day, and the one behind its last.
 type Told = (Option<i64>, i64, Option<NaiveDate>, Option<NaiveDate>);
 
-/// What the spans tell of a moment, and the parts that are asked for, whether or not they tell; or, where there are none, what the counters tell. In one statement, and so of one snapshot: parts are cut,
+/// What the spans tell of a moment, and the parts that are asked for, whether or not they tell. In one statement, and so of one snapshot: parts are cut,
 /// and spans made anew and deleted, at any time.
 fn by_spans(
     moment: i64,
@@ -191,15 +194,5 @@ fn by_spans(
         .push(")");
     counts::push_conditions(&mut query, filter);
     query.push(" GROUP BY c.stage_id HAVING sum(c.count) <> 0");
-    // Where there are no parts the counters tell, without being asked apart.
-    query
-        .push(format!(
-            " UNION ALL SELECT stage_id, sum(count)::bigint, NULL, NULL FROM {} WHERE company_id = ",
-            counters.table()
-        ))
-        .push_bind(company.get())
-        .push(" AND NOT EXISTS (SELECT 1 FROM parts)");
-    counts::push_conditions(&mut query, filter);
-    query.push(" GROUP BY stage_id HAVING sum(count) <> 0");
     query
 }
