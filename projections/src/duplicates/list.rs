@@ -4,8 +4,7 @@ use aggregates::ids::CompanyId;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::hidden::Hidden;
-use crate::leads::list::page_of;
-use crate::leads::list::{LEAD_COLUMNS, LEAD_JOINS, LeadRow};
+use crate::leads::list::{LEAD_COLUMNS, LEAD_JOINS, LeadRow, page_of};
 use crate::leads::past::PastPage;
 use crate::page::{Page, PageRequest, Total};
 use crate::total;
