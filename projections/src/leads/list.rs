@@ -205,6 +205,18 @@ pub enum SortColumn {
     FullName,
 }
 
+impl SortColumn {
+    /// Its name in the tables of leads.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::CreatedAt => "created_at",
+            Self::UpdatedAt => "updated_at",
+            Self::Id => "id",
+            Self::FullName => "full_name",
+        }
+    }
+}
+
 /// An order of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sort {
@@ -540,10 +552,9 @@ pub(super) fn push_page(
 
 pub(super) fn push_order(query: &mut QueryBuilder<'_, Postgres>, sort: Sort) {
     let direction = if sort.descending { "DESC" } else { "ASC" };
+    let column = sort.column.name();
     query.push(match sort.column {
-        SortColumn::CreatedAt => format!(" ORDER BY l.created_at {direction}, l.id {direction}"),
-        SortColumn::UpdatedAt => format!(" ORDER BY l.updated_at {direction}, l.id {direction}"),
         SortColumn::Id => format!(" ORDER BY l.id {direction}"),
-        SortColumn::FullName => format!(" ORDER BY l.full_name {direction}, l.id {direction}"),
+        _ => format!(" ORDER BY l.{column} {direction}, l.id {direction}"),
     });
 }

@@ -419,16 +419,12 @@ async fn next_rows_at_once(
     push_end_of_piece(&mut query, list, request, times);
     query.push(") SELECT EXISTS (SELECT 1 FROM piece), ARRAY(SELECT l.id FROM leads l");
     list::push_conditions(&mut query, list.company, list.filter, list.text);
+    let (column, side) = (list.sort.column.name(), list.sort.not_beyond());
     query.push(match list.sort.column {
-        SortColumn::CreatedAt => " AND (l.created_at, l.id) ",
-        SortColumn::UpdatedAt => " AND (l.updated_at, l.id) ",
-        SortColumn::FullName => " AND (l.full_name, l.id) ",
-        SortColumn::Id => " AND l.id ",
-    });
-    query.push(list.sort.not_beyond());
-    query.push(match list.sort.column {
-        SortColumn::Id => " (SELECT id FROM piece)",
-        _ => " ((SELECT k FROM piece), (SELECT id FROM piece))",
+        SortColumn::Id => format!(" AND l.id {side} (SELECT id FROM piece)"),
+        _ => format!(
+            " AND (l.{column}, l.id) {side} ((SELECT k FROM piece), (SELECT id FROM piece))"
+        ),
     });
     list::push_page(&mut query, list, request);
     query.push(")");
@@ -509,12 +505,7 @@ fn push_end_of_piece(
     let wanted = request.offset() + request.per_page + 1;
     let rows = wanted.saturating_mul(times);
     let sort = list.sort;
-    let column = match sort.column {
-        SortColumn::CreatedAt => "created_at",
-        SortColumn::UpdatedAt => "updated_at",
-        SortColumn::Id => "id",
-        SortColumn::FullName => "full_name",
-    };
+    let column = sort.column.name();
     query.push("SELECT l.k, l.id FROM (");
     for (table, between) in [("public.leads", ""), ("past.leads", " UNION ALL ")] {
         query.push(format!(
